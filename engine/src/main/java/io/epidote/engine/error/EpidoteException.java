@@ -1,0 +1,94 @@
+package io.epidote.engine.error;
+
+import static java.util.Objects.requireNonNull;
+
+/**
+ * An error with a meaning to whoever called. The message is written for them: what was wrong, what
+ * was expected, what to do.
+ */
+public abstract sealed class EpidoteException extends RuntimeException {
+  private static final long serialVersionUID = 1L;
+
+  private EpidoteException(String message) {
+    super(requireNonNull(message, "message is null"));
+  }
+
+  private EpidoteException(String message, Throwable cause) {
+    super(requireNonNull(message, "message is null"), cause);
+  }
+
+  /** The request itself is at fault: gRPC INVALID_ARGUMENT, HTTP 400. */
+  public static final class InvalidRequest extends EpidoteException {
+    private static final long serialVersionUID = 1L;
+
+    public InvalidRequest(String message) {
+      super(message);
+    }
+
+    public InvalidRequest(String message, Throwable cause) {
+      super(message, cause);
+    }
+  }
+
+  /** The request or a medium in it is over a size limit: gRPC INVALID_ARGUMENT, HTTP 413. */
+  public static final class TooLarge extends EpidoteException {
+    private static final long serialVersionUID = 1L;
+
+    public TooLarge(String message) {
+      super(message);
+    }
+  }
+
+  /** What was named does not exist: gRPC NOT_FOUND, HTTP 404. */
+  public static final class NotFound extends EpidoteException {
+    private static final long serialVersionUID = 1L;
+
+    public NotFound(String message) {
+      super(message);
+    }
+  }
+
+  /** A bounded queue or pool is full: gRPC RESOURCE_EXHAUSTED, HTTP 429 with Retry-After. */
+  public static final class Exhausted extends EpidoteException {
+    private static final long serialVersionUID = 1L;
+
+    public Exhausted(String message) {
+      super(message);
+    }
+  }
+
+  /** A stage or a node is missing or was lost: gRPC UNAVAILABLE, HTTP 503. */
+  public static final class Unavailable extends EpidoteException {
+    private static final long serialVersionUID = 1L;
+
+    public Unavailable(String message) {
+      super(message);
+    }
+
+    public Unavailable(String message, Throwable cause) {
+      super(message, cause);
+    }
+  }
+
+  /** A folder is not a checkpoint that can be served: names the file, key or tensor. */
+  public static final class BadCheckpoint extends EpidoteException {
+    private static final long serialVersionUID = 1L;
+
+    public BadCheckpoint(String message) {
+      super(message);
+    }
+
+    public BadCheckpoint(String message, Throwable cause) {
+      super(message, cause);
+    }
+  }
+
+  /** A defect of Epidote: gRPC INTERNAL, HTTP 500. */
+  public static final class Internal extends EpidoteException {
+    private static final long serialVersionUID = 1L;
+
+    public Internal(String message, Throwable cause) {
+      super(message, cause);
+    }
+  }
+}

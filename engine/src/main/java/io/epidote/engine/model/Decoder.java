@@ -1,0 +1,28 @@
+package io.epidote.engine.model;
+
+import io.epidote.engine.memory.BlockPool;
+import java.util.List;
+
+/**
+ * The model of prefill and decode: chunks of sequences in, logits and KV out. Used by one thread.
+ */
+public interface Decoder extends AutoCloseable {
+  DecoderShape shape();
+
+  /**
+   * Runs one step over chunks of different sequences, prefill and decode alike. The keys and values
+   * of the chunks' tokens are written into their blocks.
+   *
+   * @param kv the pool that holds the blocks of every chunk; {@link DecoderShape#kvBlockBytes()}
+   *     bytes a block
+   * @param batch at least one chunk
+   * @return a row of logits for each chunk that wants them, in order; valid until the next step
+   */
+  Logits step(BlockPool kv, List<SequenceChunk> batch);
+
+  /** Bytes of the weights that this stage has loaded. */
+  long weightBytes();
+
+  @Override
+  void close();
+}

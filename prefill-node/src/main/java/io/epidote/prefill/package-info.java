@@ -1,0 +1,5 @@
+/** The prefill stage: prompts in, the first token and a handle on KV blocks out. */
+@NullMarked
+package io.epidote.prefill;
+
+import org.jspecify.annotations.NullMarked;
