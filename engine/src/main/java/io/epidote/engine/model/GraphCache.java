@@ -1,0 +1,94 @@
+package io.epidote.engine.model;
+
+import static java.util.Objects.requireNonNull;
+
+import io.epidote.engine.checkpoint.Checkpoint;
+import io.epidote.engine.error.EpidoteException.BadCheckpoint;
+import io.epidote.engine.onnx.WeightFile;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.Comparator;
+import java.util.stream.Stream;
+
+/**
+ * Graphs and converted weights on disk, by content: written once, then mapped and shared by every
+ * process. An entry is a folder with {@code model.onnx} and {@code weights.bin}; it appears whole or
+ * not at all, because it is written elsewhere and moved into place.
+ */
+final class GraphCache {
+  /** Changes whenever a graph is written differently for the same checkpoint. */
+  private static final int FORMAT = 1;
+
+  private final Path root;
+
+  GraphCache(Path root) {
+    this.root = requireNonNull(root, "root is null");
+  }
+
+  /** Writes a graph and its weights. */
+  @FunctionalInterface
+  interface Writer {
+    byte[] write(Checkpoint checkpoint, WeightFile weights);
+  }
+
+  /** The entry's folder, written first when it is not there. */
+  Path entry(Checkpoint checkpoint, String stage, Writer writer) {
+    Path entry =
+        root.resolve(checkpoint.fingerprint().substring(0, 32) + "-" + stage + "-fp32-v" + FORMAT);
+    if (Files.isDirectory(entry)) {
+      return entry;
+    }
+    try {
+      Files.createDirectories(root);
+      Path draft = Files.createTempDirectory(root, "draft-");
+      try {
+        byte[] model;
+        try (WeightFile weights = new WeightFile(draft.resolve("weights.bin"))) {
+          model = writer.write(checkpoint, weights);
+        }
+        Files.write(draft.resolve("model.onnx"), model);
+        publish(draft, entry);
+      } finally {
+        delete(draft);
+      }
+      return entry;
+    } catch (UncheckedIOException | IOException e) {
+      throw new BadCheckpoint(
+          "The converted weights of "
+              + checkpoint.folder()
+              + " cannot be written to "
+              + root
+              + " ("
+              + e.getMessage()
+              + "); make room there, or name another folder with EPIDOTE_CACHE",
+          e);
+    }
+  }
+
+  private static void publish(Path draft, Path entry) throws IOException {
+    try {
+      Files.move(draft, entry, StandardCopyOption.ATOMIC_MOVE);
+    } catch (FileAlreadyExistsException | java.nio.file.DirectoryNotEmptyException e) {
+      // Another process was first; its entry has the same content.
+    } catch (IOException e) {
+      if (!Files.isDirectory(entry)) {
+        throw e;
+      }
+    }
+  }
+
+  private static void delete(Path folder) throws IOException {
+    if (!Files.exists(folder)) {
+      return;
+    }
+    try (Stream<Path> paths = Files.walk(folder)) {
+      for (Path path : paths.sorted(Comparator.reverseOrder()).toList()) {
+        Files.deleteIfExists(path);
+      }
+    }
+  }
+}

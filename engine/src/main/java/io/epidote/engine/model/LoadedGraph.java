@@ -1,0 +1,80 @@
+package io.epidote.engine.model;
+
+import ai.djl.MalformedModelException;
+import ai.djl.Model;
+import ai.djl.engine.Engine;
+import ai.djl.inference.Predictor;
+import ai.djl.ndarray.NDList;
+import ai.djl.ndarray.NDManager;
+import ai.djl.translate.NoopTranslator;
+import ai.djl.translate.TranslateException;
+import ai.onnxruntime.OrtException;
+import ai.onnxruntime.OrtSession.SessionOptions;
+import io.epidote.engine.error.EpidoteException.Internal;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Map;
+
+/** One graph, loaded through DJL on ONNX Runtime. Used by one thread. */
+final class LoadedGraph implements AutoCloseable {
+  private final Model model;
+  private final Predictor<NDList, NDList> predictor;
+  private final SessionOptions options;
+
+  private LoadedGraph(Model model, Predictor<NDList, NDList> predictor, SessionOptions options) {
+    this.model = model;
+    this.predictor = predictor;
+    this.options = options;
+  }
+
+  /** Loads {@code model.onnx} of a cache entry. */
+  static LoadedGraph open(Path entry, int threads) {
+    // Before any OrtEnvironment exists, or DJL and ONNX Runtime disagree about the environment.
+    Engine engine = Engine.getEngine("OnnxRuntime");
+    SessionOptions options = sessionOptions(threads);
+    Model model = engine.newModel("model", null);
+    try {
+      model.load(entry, "model", Map.of("sessionOptions", options));
+      return new LoadedGraph(model, model.newPredictor(new NoopTranslator(null)), options);
+    } catch (IOException | MalformedModelException e) {
+      model.close();
+      options.close();
+      throw new Internal("The graph in " + entry + " cannot be loaded: " + e.getMessage(), e);
+    }
+  }
+
+  private static SessionOptions sessionOptions(int threads) {
+    try {
+      SessionOptions options = new SessionOptions();
+      options.setOptimizationLevel(SessionOptions.OptLevel.ALL_OPT);
+      options.setIntraOpNumThreads(threads);
+      options.setInterOpNumThreads(1);
+      // Several processes share the cores: a thread that spins takes them from the others.
+      options.addConfigEntry("session.intra_op.allow_spinning", "0");
+      return options;
+    } catch (OrtException e) {
+      throw new Internal("ONNX Runtime rejects a session option: " + e.getMessage(), e);
+    }
+  }
+
+  /** A manager for input arrays; the caller closes it. */
+  NDManager newManager() {
+    return model.getNDManager().newSubManager();
+  }
+
+  /** Runs the graph. The caller closes the result. */
+  NDList run(NDList inputs) {
+    try {
+      return predictor.predict(inputs);
+    } catch (TranslateException e) {
+      throw new Internal("The model's step failed: " + e.getMessage(), e);
+    }
+  }
+
+  @Override
+  public void close() {
+    predictor.close();
+    model.close();
+    options.close();
+  }
+}

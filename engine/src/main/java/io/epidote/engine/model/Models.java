@@ -1,0 +1,69 @@
+package io.epidote.engine.model;
+
+import io.epidote.engine.checkpoint.Checkpoint;
+import io.epidote.engine.checkpoint.TextConfig;
+import io.epidote.engine.error.EpidoteException.BadCheckpoint;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/** Opens the models of a checkpoint, one stage at a time: a node loads only what its stages need. */
+public final class Models {
+  private final Checkpoint checkpoint;
+  private final RuntimeOptions options;
+  private final GraphCache cache;
+
+  /**
+   * @param checkpoint must stay open while models are being opened, not longer
+   */
+  public Models(Checkpoint checkpoint, RuntimeOptions options) {
+    this.checkpoint = checkpoint;
+    this.options = options;
+    this.cache = new GraphCache(options.cache());
+  }
+
+  /**
+   * The encode stage's model.
+   *
+   * @throws BadCheckpoint when the checkpoint has no vision tower, or a tensor is missing or
+   *     mis-shaped
+   */
+  public VisionEncoder openVision() {
+    if (checkpoint.config().vision().isEmpty()) {
+      throw new BadCheckpoint(
+          "%s has no vision_config: it is a text model, and no node can hold its encode stage; start nodes with --stages prefill,decode"
+              .formatted(checkpoint.folder()));
+    }
+    Path entry = cache.entry(checkpoint, "vision", VisionGraph::write);
+    return new OnnxVisionEncoder(
+        checkpoint.config(), LoadedGraph.open(entry, options.threads()), weightBytes(entry));
+  }
+
+  /**
+   * The model of prefill and decode.
+   *
+   * @throws BadCheckpoint when a tensor is missing or mis-shaped
+   */
+  public Decoder openDecoder() {
+    TextConfig text = checkpoint.config().text();
+    Path entry = cache.entry(checkpoint, "decoder", DecoderGraph::write);
+    DecoderShape shape =
+        new DecoderShape(
+            text.layers(),
+            text.kvHeads(),
+            text.headDim(),
+            text.hiddenSize(),
+            text.vocabulary(),
+            text.contextTokens());
+    return new OnnxDecoder(shape, LoadedGraph.open(entry, options.threads()), weightBytes(entry));
+  }
+
+  private static long weightBytes(Path entry) {
+    try {
+      return Files.size(entry.resolve("weights.bin"));
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+}

@@ -1,0 +1,86 @@
+package io.epidote.engine.model;
+
+import ai.djl.ndarray.NDList;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.DataType;
+import ai.djl.ndarray.types.Shape;
+import io.epidote.engine.checkpoint.ModelConfig;
+import io.epidote.engine.checkpoint.VisionConfig;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
+import java.util.List;
+
+/** The vision tower on ONNX Runtime. */
+final class OnnxVisionEncoder implements VisionEncoder {
+  private static final int MAX_BATCH = 16;
+
+  private final LoadedGraph graph;
+  private final long weightBytes;
+  private final int imageSize;
+  private final int tileTokens;
+  private final int hiddenSize;
+  private ByteBuffer staging = ByteBuffer.allocateDirect(0);
+
+  OnnxVisionEncoder(ModelConfig model, LoadedGraph graph, long weightBytes) {
+    VisionConfig config = model.vision().orElseThrow();
+    this.graph = graph;
+    this.weightBytes = weightBytes;
+    this.imageSize = config.imageSize();
+    this.tileTokens = config.mediaTokens(model.scaleFactor());
+    this.hiddenSize = model.text().hiddenSize();
+  }
+
+  @Override
+  public int tileTokens() {
+    return tileTokens;
+  }
+
+  @Override
+  public int hiddenSize() {
+    return hiddenSize;
+  }
+
+  @Override
+  public int maxBatch() {
+    return MAX_BATCH;
+  }
+
+  @Override
+  public void encode(List<FloatBuffer> tiles, List<ByteBuffer> outputs) {
+    int tileFloats = 3 * imageSize * imageSize;
+    int bytes = tiles.size() * tileFloats * Float.BYTES;
+    if (staging.capacity() < bytes) {
+      staging = ByteBuffer.allocateDirect(bytes).order(ByteOrder.nativeOrder());
+    }
+    FloatBuffer pixels = staging.asFloatBuffer();
+    for (FloatBuffer tile : tiles) {
+      if (tile.remaining() != tileFloats) {
+        throw new IllegalArgumentException(
+            "A tile has %d floats; the encoder takes %d".formatted(tile.remaining(), tileFloats));
+      }
+      pixels.put(tile.duplicate());
+    }
+    try (NDManager manager = graph.newManager()) {
+      Shape shape = new Shape(tiles.size(), 3, imageSize, imageSize);
+      NDList inputs =
+          new NDList(manager.create(staging.slice(0, bytes).order(ByteOrder.nativeOrder()), shape, DataType.FLOAT32));
+      try (NDList result = graph.run(inputs)) {
+        ByteBuffer tokens = result.getFirst().toByteBuffer();
+        for (int i = 0; i < outputs.size(); i++) {
+          outputs.get(i).duplicate().put(tokens.slice(i * tileBytes(), tileBytes()));
+        }
+      }
+    }
+  }
+
+  @Override
+  public long weightBytes() {
+    return weightBytes;
+  }
+
+  @Override
+  public void close() {
+    graph.close();
+  }
+}
