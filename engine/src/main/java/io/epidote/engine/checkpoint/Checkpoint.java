@@ -1,0 +1,288 @@
+package io.epidote.engine.checkpoint;
+
+import static java.util.Objects.requireNonNull;
+
+import io.epidote.engine.error.EpidoteException.BadCheckpoint;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.stream.LongStream;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A model folder of Hugging Face form, its weights mapped and never copied through the heap. Safe
+ * for use by several threads; what {@link #tensor} returns is valid until {@link #close}.
+ */
+public final class Checkpoint implements AutoCloseable {
+  private static final String SINGLE = "model.safetensors";
+  private static final String INDEX = "model.safetensors.index.json";
+  private static final long DIGEST_CHUNK = 64L << 20;
+
+  private static final ValueLayout.OfFloat F32 =
+      ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+  private static final ValueLayout.OfShort HALF =
+      ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+  private final Path folder;
+  private final ModelConfig config;
+  private final Arena arena;
+  private final Map<String, SafetensorsFile> fileOfTensor;
+  private @Nullable String fingerprint;
+
+  private Checkpoint(
+      Path folder, ModelConfig config, Arena arena, Map<String, SafetensorsFile> fileOfTensor) {
+    this.folder = folder;
+    this.config = config;
+    this.arena = arena;
+    this.fileOfTensor = fileOfTensor;
+  }
+
+  /**
+   * Reads the config, then maps the weights and checks where they lie; not yet whether all are
+   * there, because each stage needs only its own.
+   *
+   * @throws BadCheckpoint when a file is missing or malformed, or the model is of a form that
+   *     Epidote does not support; unsupported forms are told before any weight is touched
+   */
+  @SuppressWarnings("MustBeClosedChecker") // close() closes the arena
+  public static Checkpoint open(Path folder) {
+    Path absolute = folder.toAbsolutePath().normalize();
+    if (!Files.isDirectory(absolute)) {
+      throw new BadCheckpoint(
+          "%s is not a folder; expected a model folder of Hugging Face form with config.json,"
+                  .formatted(folder)
+              + " tokenizer.json and *.safetensors");
+    }
+    ModelConfig config = ConfigReader.read(absolute);
+    Arena arena = Arena.ofShared();
+    try {
+      return new Checkpoint(absolute, config, arena, openWeights(absolute, arena));
+    } catch (RuntimeException e) {
+      arena.close();
+      throw e;
+    }
+  }
+
+  private static Map<String, SafetensorsFile> openWeights(Path folder, Arena arena) {
+    Map<String, SafetensorsFile> fileOfTensor = new TreeMap<>();
+    Path index = folder.resolve(INDEX);
+    if (Files.exists(folder.resolve(SINGLE)) || !Files.exists(index)) {
+      if (!Files.exists(folder.resolve(SINGLE))) {
+        throw new BadCheckpoint(
+            "%s has no weights; expected %s, or %s and its shards"
+                .formatted(folder, SINGLE, INDEX));
+      }
+      SafetensorsFile file = SafetensorsFile.open(folder.resolve(SINGLE), arena);
+      file.tensors().keySet().forEach(name -> fileOfTensor.put(name, file));
+      return fileOfTensor;
+    }
+    ConfigFile weightMap =
+        ConfigFile.read(index)
+            .object("weight_map")
+            .orElseThrow(
+                () -> new BadCheckpoint(index + ": weight_map is missing, expected an object"));
+    Map<String, SafetensorsFile> shards = new TreeMap<>();
+    for (String tensor : weightMap.keys()) {
+      String shardName = weightMap.text(tensor);
+      Path shard = folder.resolve(shardName).normalize();
+      // An index must not make the engine read files that are not the model's.
+      if (!folder.equals(shard.getParent())) {
+        throw weightMap.wrong(tensor, "the name of a file in the folder");
+      }
+      SafetensorsFile file =
+          shards.computeIfAbsent(shardName, _ -> SafetensorsFile.open(shard, arena));
+      if (!file.tensors().containsKey(tensor)) {
+        throw new BadCheckpoint(
+            "%s says that %s holds tensor %s, but it does not; copy the whole model folder"
+                .formatted(INDEX, shard, tensor));
+      }
+      fileOfTensor.put(tensor, file);
+    }
+    return fileOfTensor;
+  }
+
+  /** The folder, absolute. */
+  public Path folder() {
+    return folder;
+  }
+
+  /** The folder's name, which is the model's. */
+  public String name() {
+    return folder.getFileName().toString();
+  }
+
+  public ModelConfig config() {
+    return config;
+  }
+
+  /** The names of all tensors, sorted. */
+  public Set<String> tensorNames() {
+    return Collections.unmodifiableSet(fileOfTensor.keySet());
+  }
+
+  public boolean has(String tensor) {
+    return fileOfTensor.containsKey(tensor);
+  }
+
+  /**
+   * Where a tensor is and of what form.
+   *
+   * @throws BadCheckpoint when there is none of that name
+   */
+  public TensorInfo info(String tensor) {
+    return requireNonNull(file(tensor).tensors().get(tensor));
+  }
+
+  /**
+   * The bytes of a tensor in its own dtype, little-endian, row-major; mapped, read-only, and
+   * perhaps not aligned to the element's width. Valid until this checkpoint is closed.
+   *
+   * @throws BadCheckpoint when the tensor is missing or of another shape
+   */
+  public MemorySegment tensor(String name, long... shape) {
+    return file(name).slice(checked(name, shape));
+  }
+
+  /**
+   * Puts a tensor's elements, converted to float32, at the destination's position and moves the
+   * position behind them.
+   *
+   * @throws BadCheckpoint when the tensor is missing, of another shape or not of floats
+   */
+  public void readFloats(String name, FloatBuffer destination, long... shape) {
+    TensorInfo tensor = checked(name, shape);
+    long elements = tensor.elements();
+    if (destination.remaining() < elements) {
+      throw new IllegalArgumentException(
+          "tensor %s has %d elements, the destination room for %d"
+              .formatted(name, elements, destination.remaining()));
+    }
+    MemorySegment source = file(name).slice(tensor);
+    int position = destination.position();
+    int count = Math.toIntExact(elements);
+    switch (tensor.dtype()) {
+      case F32 ->
+          MemorySegment.copy(
+              source,
+              F32,
+              0,
+              MemorySegment.ofBuffer(destination),
+              ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(destination.order()),
+              0,
+              elements);
+      case F16 -> {
+        for (int i = 0; i < count; i++) {
+          destination.put(position + i, Float.float16ToFloat(source.get(HALF, 2L * i)));
+        }
+      }
+      case BF16 -> {
+        for (int i = 0; i < count; i++) {
+          // bfloat16 is the upper half of a float32.
+          destination.put(position + i, Float.intBitsToFloat(source.get(HALF, 2L * i) << 16));
+        }
+      }
+      default ->
+          throw new BadCheckpoint(
+              "%s: tensor %s is of %s, expected F32, F16 or BF16"
+                  .formatted(tensor.file(), name, tensor.dtype()));
+    }
+    destination.position(position + count);
+  }
+
+  /**
+   * Hex SHA-256 of everything that decides what the model computes: config, preprocessing and
+   * weights. Computed once, on the first call; takes about a second a gigabyte.
+   */
+  public synchronized String fingerprint() {
+    if (fingerprint == null) {
+      fingerprint = digest();
+    }
+    return fingerprint;
+  }
+
+  private String digest() {
+    MessageDigest digest;
+    try {
+      digest = MessageDigest.getInstance("SHA-256");
+      for (String name : List.of("config.json", "preprocessor_config.json")) {
+        Path file = folder.resolve(name);
+        byte[] content = Files.exists(file) ? Files.readAllBytes(file) : new byte[0];
+        begin(digest, name, content.length);
+        digest.update(content);
+      }
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every Java platform has SHA-256", e);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+    Map<String, MemorySegment> files = new TreeMap<>();
+    fileOfTensor
+        .values()
+        .forEach(file -> files.put(file.file().getFileName().toString(), file.bytes()));
+    files.forEach((name, bytes) -> {
+      begin(digest, name, bytes.byteSize());
+      for (long at = 0; at < bytes.byteSize(); at += DIGEST_CHUNK) {
+        long length = Math.min(DIGEST_CHUNK, bytes.byteSize() - at);
+        digest.update(bytes.asSlice(at, length).asByteBuffer());
+      }
+    });
+    return HexFormat.of().formatHex(digest.digest());
+  }
+
+  /** Frames each file by name and length, so that bytes cannot move between files unseen. */
+  private static void begin(MessageDigest digest, String name, long bytes) {
+    digest.update("%s %d\n".formatted(name, bytes).getBytes(StandardCharsets.UTF_8));
+  }
+
+  private SafetensorsFile file(String tensor) {
+    SafetensorsFile file = fileOfTensor.get(tensor);
+    if (file == null) {
+      throw new BadCheckpoint(
+          "tensor %s is missing from %s; expected in %s, which hold %d tensors"
+              .formatted(tensor, folder, weightFiles(), fileOfTensor.size()));
+    }
+    return file;
+  }
+
+  private List<String> weightFiles() {
+    Set<String> names = new TreeSet<>();
+    fileOfTensor.values().forEach(file -> names.add(file.file().getFileName().toString()));
+    return new ArrayList<>(names);
+  }
+
+  private TensorInfo checked(String name, long... shape) {
+    TensorInfo tensor = info(name);
+    List<Long> expected = LongStream.of(shape).boxed().toList();
+    if (!tensor.shape().equals(expected)) {
+      throw new BadCheckpoint(
+          "%s: tensor %s has shape %s, but config.json makes it %s"
+              .formatted(tensor.file(), name, tensor.shape(), expected));
+    }
+    return tensor;
+  }
+
+  /** Unmaps the weights. Segments handed out before cannot be read afterwards. */
+  @Override
+  public void close() {
+    if (arena.scope().isAlive()) {
+      arena.close();
+    }
+  }
+}

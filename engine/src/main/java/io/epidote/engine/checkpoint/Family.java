@@ -1,0 +1,16 @@
+package io.epidote.engine.checkpoint;
+
+/**
+ * The form of the decoder, which decides its tensors' names: all are RMSNorm, RoPE, grouped-query
+ * attention and SwiGLU.
+ */
+public enum Family {
+  /** Dense; {@code mlp.{gate,up,down}_proj}. */
+  LLAMA,
+  /** Dense, with a bias on the query, key and value projections. */
+  QWEN2,
+  /** Experts as {@code block_sparse_moe.experts.{e}.{w1,w2,w3}}; gates always renormalised. */
+  MIXTRAL,
+  /** Experts as {@code mlp.experts.{e}.{gate,up,down}_proj} and perhaps a gated shared expert. */
+  QWEN2_MOE
+}

@@ -1,0 +1,14 @@
+package io.epidote.engine.checkpoint;
+
+/**
+ * The mixture of experts that takes the place of the decoder's feed-forward layers.
+ *
+ * @param normalizeTopK whether the chosen experts' gates are scaled to sum to one
+ * @param sharedExpertIntermediateSize 0 when there is no shared expert
+ */
+public record MoeConfig(
+    int experts,
+    int expertsPerToken,
+    int expertIntermediateSize,
+    boolean normalizeTopK,
+    int sharedExpertIntermediateSize) {}
