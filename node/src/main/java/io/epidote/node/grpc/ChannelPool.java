@@ -1,0 +1,59 @@
+package io.epidote.node.grpc;
+
+import static java.util.Objects.requireNonNull;
+
+import io.epidote.engine.error.EpidoteException;
+import io.grpc.ManagedChannel;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * One channel for each address and kind, made when first asked for. Thread-safe. The pool owns its
+ * channels: callers never shut one down.
+ *
+ * <p>A channel to an address that is never used again costs a few kilobytes: its connection closes
+ * after {@link GrpcTransport#IDLE_TIMEOUT}.
+ */
+public final class ChannelPool implements AutoCloseable {
+  private record Key(String address, ChannelKind kind) {}
+
+  private final Map<Key, ManagedChannel> channels = new HashMap<>();
+  private boolean closed;
+
+  /**
+   * The channel to a peer; connects on first use.
+   *
+   * @param address {@code host:port}
+   * @throws EpidoteException.InvalidRequest when the address is not {@code host:port}
+   * @throws IllegalStateException after {@link #close}
+   */
+  public synchronized ManagedChannel channel(String address, ChannelKind kind) {
+    requireNonNull(kind, "kind is null");
+    if (closed) {
+      throw new IllegalStateException("the channel pool is closed");
+    }
+    return channels.computeIfAbsent(
+        new Key(address, kind), key -> GrpcTransport.channel(address, kind).build());
+  }
+
+  /** Ends every call on every channel, and waits a moment for the connections to close. */
+  @Override
+  public void close() {
+    List<ManagedChannel> ending;
+    synchronized (this) {
+      closed = true;
+      ending = List.copyOf(channels.values());
+      channels.clear();
+    }
+    ending.forEach(ManagedChannel::shutdownNow);
+    try {
+      for (ManagedChannel channel : ending) {
+        channel.awaitTermination(2, TimeUnit.SECONDS);
+      }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+  }
+}
