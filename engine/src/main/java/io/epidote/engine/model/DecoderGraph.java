@@ -7,6 +7,7 @@ import static io.epidote.engine.onnx.Attribute.real;
 import static io.epidote.engine.onnx.Attribute.text;
 
 import io.epidote.engine.checkpoint.Checkpoint;
+import io.epidote.engine.checkpoint.Family;
 import io.epidote.engine.checkpoint.ModelConfig;
 import io.epidote.engine.checkpoint.MoeConfig;
 import io.epidote.engine.checkpoint.TextConfig;
@@ -83,11 +84,9 @@ final class DecoderGraph {
     Value pastLengths = graph.input("past_lengths", ElementType.INT64, "B", 1);
     Value logitRows = graph.input("logit_rows", ElementType.INT64, "R");
     Value kvPool =
-        graph.input(
-            "kv_pool", ElementType.FLOAT, "rows", DecoderShape.BLOCK_TOKENS * kvWidth);
+        graph.input("kv_pool", ElementType.FLOAT, "rows", DecoderShape.BLOCK_TOKENS * kvWidth);
 
-    Value embeddings =
-        weights.tensor(prefix + "embed_tokens.weight", config.vocabulary(), hidden);
+    Value embeddings = weights.tensor(prefix + "embed_tokens.weight", config.vocabulary(), hidden);
     Value x = graph.op("Gather", List.of(embeddings, ids));
     x = graph.op("ScatterND", List.of(x, mediaPositions, mediaRows));
 
@@ -106,7 +105,8 @@ final class DecoderGraph {
     List<Value> newKv = new ArrayList<>();
     for (int layer = 0; layer < config.layers(); layer++) {
       String name = prefix + "layers." + layer + ".";
-      Value attended = attention(layer, name, norm(name + "input_layernorm.weight", x), step, newKv);
+      Value attended =
+          attention(layer, name, norm(name + "input_layernorm.weight", x), step, newKv);
       x = graph.op("Add", List.of(x, attended));
       Value normed = norm(name + "post_attention_layernorm.weight", x);
       Value changed =
@@ -121,7 +121,8 @@ final class DecoderGraph {
         config.tiedEmbeddings()
             ? embeddings
             : weights.tensor("lm_head.weight", config.vocabulary(), hidden);
-    // Gemm reads the [V, H] table as it is: a transposed second copy would double a tied model's head.
+    // Gemm reads the [V, H] table as it is: a transposed second copy would double a tied model's
+    // head.
     Value logits = graph.op("Gemm", List.of(last, head), integer("transB", 1));
     graph.output("logits", logits, ElementType.FLOAT, "R", config.vocabulary());
     graph.output(
@@ -161,7 +162,8 @@ final class DecoderGraph {
 
   /** {@code [B, 1, 1, N * 16]}: 0 where a past token is, masked where the block is not filled. */
   private Value pastBias(Value blockTable, Value pastLengths) {
-    Value blocks = graph.op("Gather", List.of(graph.op("Shape", List.of(blockTable)), graph.integer(1)));
+    Value blocks =
+        graph.op("Gather", List.of(graph.op("Shape", List.of(blockTable)), graph.integer(1)));
     Value slots = graph.op("Mul", List.of(blocks, graph.integer(DecoderShape.BLOCK_TOKENS)));
     Value slot = graph.op("Range", List.of(graph.integer(0), slots, graph.integer(1)));
     Value filled = graph.op("Less", List.of(slot, pastLengths));
@@ -171,7 +173,8 @@ final class DecoderGraph {
 
   /** {@code [G * Q, Q]}: causal among the new tokens of a sequence, for each head of a group. */
   private Value newBias(Value padIndex) {
-    Value count = graph.op("Gather", List.of(graph.op("Shape", List.of(padIndex)), graph.integer(1)));
+    Value count =
+        graph.op("Gather", List.of(graph.op("Shape", List.of(padIndex)), graph.integer(1)));
     Value index = graph.op("Range", List.of(graph.integer(0), count, graph.integer(1)));
     Value query = graph.op("Unsqueeze", List.of(index, graph.integers(1)));
     Value seen = graph.op("GreaterOrEqual", List.of(query, index));
@@ -194,8 +197,7 @@ final class DecoderGraph {
             "MatMul",
             List.of(x, weights.columns(projections, hidden, queryWidth, kvWidth, kvWidth)));
     if (config.attentionBias()) {
-      List<String> biases =
-          projections.stream().map(p -> p.replace(".weight", ".bias")).toList();
+      List<String> biases = projections.stream().map(p -> p.replace(".weight", ".bias")).toList();
       qkv = graph.op("Add", List.of(qkv, weights.biases(biases, queryWidth, kvWidth, kvWidth)));
     }
     List<Value> parts =
@@ -217,8 +219,10 @@ final class DecoderGraph {
     queries = transpose(queries, 0, 2, 3, 1, 4);
     queries = reshape(queries, 0, kvHeads, -1, headDim);
 
-    Value newKeys = reshape(graph.op("Gather", List.of(k, step.padIndex())), 0, 0, kvHeads, headDim);
-    Value newValues = reshape(graph.op("Gather", List.of(v, step.padIndex())), 0, 0, kvHeads, headDim);
+    Value newKeys =
+        reshape(graph.op("Gather", List.of(k, step.padIndex())), 0, 0, kvHeads, headDim);
+    Value newValues =
+        reshape(graph.op("Gather", List.of(v, step.padIndex())), 0, 0, kvHeads, headDim);
     Value pastKeys = past(layer, 0, step);
     Value pastValues = past(layer, 1, step);
 
@@ -260,8 +264,7 @@ final class DecoderGraph {
 
   /** Keys or values of the past, {@code [B, N * 16, kvHeads, headDim]}. */
   private Value past(int layer, int keyOrValue, Step step) {
-    Value rows =
-        graph.op("Add", List.of(step.blockRows(), graph.integer(layer * 2L + keyOrValue)));
+    Value rows = graph.op("Add", List.of(step.blockRows(), graph.integer(layer * 2L + keyOrValue)));
     Value blocks = graph.op("Gather", List.of(step.kvPool(), rows));
     return reshape(blocks, 0, -1, config.kvHeads(), config.headDim());
   }
@@ -321,7 +324,7 @@ final class DecoderGraph {
   private Value experts(String layer, MoeConfig moe, Value x) {
     int k = moe.expertsPerToken();
     int hidden = config.hiddenSize();
-    boolean mixtral = config.family() == TextConfig.Family.MIXTRAL;
+    boolean mixtral = config.family() == Family.MIXTRAL;
     String module = layer + (mixtral ? "block_sparse_moe." : "mlp.");
     Value scores =
         graph.op(
@@ -331,14 +334,12 @@ final class DecoderGraph {
                     "MatMul",
                     List.of(x, weights.column(module + "gate.weight", hidden, moe.experts())))),
             integer("axis", -1));
-    List<Value> top =
-        graph.ops("TopK", List.of(scores, graph.integers(k)), 2, integer("axis", -1));
+    List<Value> top = graph.ops("TopK", List.of(scores, graph.integers(k)), 2, integer("axis", -1));
     Value gates = top.get(0);
     if (moe.normalizeTopK()) {
       gates =
           graph.op(
-              "Div",
-              List.of(gates, graph.op("ReduceSum", List.of(gates, graph.integers(-1)))));
+              "Div", List.of(gates, graph.op("ReduceSum", List.of(gates, graph.integers(-1)))));
     }
 
     // [experts, T * k]: which pair belongs to which expert; NonZero lists the pairs by expert.
@@ -357,8 +358,7 @@ final class DecoderGraph {
     Value counts =
         graph.op(
             "ReduceSum",
-            List.of(
-                graph.op("Cast", List.of(member), integer("to", 7)), graph.integers(1)),
+            List.of(graph.op("Cast", List.of(member), integer("to", 7)), graph.integers(1)),
             integer("keepdims", 0));
     Value ends = graph.op("CumSum", List.of(counts, graph.integer(0)));
     Value starts = graph.op("Sub", List.of(ends, counts));
@@ -393,11 +393,7 @@ final class DecoderGraph {
           "n",
           hidden);
       results.add(
-          graph.op(
-              "If",
-              List.of(any),
-              graph("then_branch", run),
-              graph("else_branch", skip)));
+          graph.op("If", List.of(any), graph("then_branch", run), graph("else_branch", skip)));
     }
     Value byExpert = graph.op("Concat", results, integer("axis", 0));
     // Back to the order of pairs: row pairs[i] of the result is row i of byExpert.

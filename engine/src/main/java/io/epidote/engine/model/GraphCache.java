@@ -16,8 +16,8 @@ import java.util.stream.Stream;
 
 /**
  * Graphs and converted weights on disk, by content: written once, then mapped and shared by every
- * process. An entry is a folder with {@code model.onnx} and {@code weights.bin}; it appears whole or
- * not at all, because it is written elsewhere and moved into place.
+ * process. An entry is a folder with {@code model.onnx} and {@code weights.bin}; it appears whole
+ * or not at all, because it is written elsewhere and moved into place.
  */
 final class GraphCache {
   /** Changes whenever a graph is written differently for the same checkpoint. */

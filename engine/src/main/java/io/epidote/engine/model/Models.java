@@ -8,7 +8,9 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
-/** Opens the models of a checkpoint, one stage at a time: a node loads only what its stages need. */
+/**
+ * Opens the models of a checkpoint, one stage at a time: a node loads only what its stages need.
+ */
 public final class Models {
   private final Checkpoint checkpoint;
   private final RuntimeOptions options;

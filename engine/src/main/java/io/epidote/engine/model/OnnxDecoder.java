@@ -15,7 +15,9 @@ import java.nio.LongBuffer;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/** The decoder on ONNX Runtime: lays a step out for {@link DecoderGraph} and stores what it made. */
+/**
+ * The decoder on ONNX Runtime: lays a step out for {@link DecoderGraph} and stores what it made.
+ */
 final class OnnxDecoder implements Decoder {
   private final LoadedGraph graph;
   private final DecoderShape shape;

@@ -64,7 +64,9 @@ final class OnnxVisionEncoder implements VisionEncoder {
     try (NDManager manager = graph.newManager()) {
       Shape shape = new Shape(tiles.size(), 3, imageSize, imageSize);
       NDList inputs =
-          new NDList(manager.create(staging.slice(0, bytes).order(ByteOrder.nativeOrder()), shape, DataType.FLOAT32));
+          new NDList(
+              manager.create(
+                  staging.slice(0, bytes).order(ByteOrder.nativeOrder()), shape, DataType.FLOAT32));
       try (NDList result = graph.run(inputs)) {
         ByteBuffer tokens = result.getFirst().toByteBuffer();
         for (int i = 0; i < outputs.size(); i++) {

@@ -128,8 +128,11 @@ final class VisionGraph {
     String module = name + "self_attn.";
     List<String> projections =
         List.of(module + "q_proj.weight", module + "k_proj.weight", module + "v_proj.weight");
-    List<String> biases = List.of(module + "q_proj.bias", module + "k_proj.bias", module + "v_proj.bias");
-    Value qkv = graph.op("MatMul", List.of(x, weights.columns(projections, hidden, hidden, hidden, hidden)));
+    List<String> biases =
+        List.of(module + "q_proj.bias", module + "k_proj.bias", module + "v_proj.bias");
+    Value qkv =
+        graph.op(
+            "MatMul", List.of(x, weights.columns(projections, hidden, hidden, hidden, hidden)));
     qkv = graph.op("Add", List.of(qkv, weights.biases(biases, hidden, hidden, hidden)));
     List<Value> parts =
         graph.ops(
@@ -138,7 +141,8 @@ final class VisionGraph {
     Value k = transpose(reshape(parts.get(1), 0, 0, heads, headDim), 0, 2, 3, 1);
     Value v = transpose(reshape(parts.get(2), 0, 0, heads, headDim), 0, 2, 1, 3);
     q = graph.op("Mul", List.of(q, graph.real((float) (1 / Math.sqrt(headDim)))));
-    Value probabilities = graph.op("Softmax", List.of(graph.op("MatMul", List.of(q, k))), integer("axis", -1));
+    Value probabilities =
+        graph.op("Softmax", List.of(graph.op("MatMul", List.of(q, k))), integer("axis", -1));
     Value context = transpose(graph.op("MatMul", List.of(probabilities, v)), 0, 2, 1, 3);
     return linear(module + "out_proj", reshape(context, 0, 0, hidden), hidden, hidden);
   }
