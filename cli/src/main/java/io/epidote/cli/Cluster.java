@@ -1,0 +1,14 @@
+package io.epidote.cli;
+
+/** A running router with its nodes, however they were started. */
+interface Cluster extends AutoCloseable {
+  /** host:port of the router's gRPC port. */
+  String grpcAddress();
+
+  /** host:port of the router's HTTP port. */
+  String httpAddress();
+
+  /** Stops everything; nothing of the cluster is left when this returns. */
+  @Override
+  void close();
+}

@@ -1,0 +1,141 @@
+package io.epidote.cli;
+
+import io.epidote.engine.error.EpidoteException.Unavailable;
+import io.epidote.node.grpc.GrpcErrors;
+import io.epidote.proto.v1.Chat;
+import io.epidote.proto.v1.ChatMessage;
+import io.epidote.proto.v1.ContentPart;
+import io.epidote.proto.v1.Finished;
+import io.epidote.proto.v1.GenerateRequest;
+import io.epidote.proto.v1.GenerateResponse;
+import io.epidote.proto.v1.GetLoadRequest;
+import io.epidote.proto.v1.GetLoadResponse;
+import io.epidote.proto.v1.InferenceGrpc;
+import io.epidote.proto.v1.InferenceGrpc.InferenceBlockingStub;
+import io.epidote.proto.v1.Media;
+import io.epidote.proto.v1.SamplingParams;
+import io.grpc.ManagedChannel;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
+import io.grpc.netty.NettyChannelBuilder;
+import com.google.protobuf.ByteString;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Iterator;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+
+/** A client of a router, over the public gRPC contract. Safe for use by many threads. */
+final class InferenceClient implements AutoCloseable {
+  private static final Duration TIMEOUT = Duration.ofMinutes(5);
+
+  private final String address;
+  private final ManagedChannel channel;
+  private final InferenceBlockingStub stub;
+
+  /**
+   * @param address host:port of the router's gRPC port
+   */
+  InferenceClient(String address) {
+    this.address = address;
+    this.channel =
+        NettyChannelBuilder.forTarget("dns:///" + address)
+            .usePlaintext()
+            .maxInboundMessageSize(64 << 20)
+            .build();
+    this.stub = InferenceGrpc.newBlockingStub(channel);
+  }
+
+  /**
+   * An answer with the times that its client saw.
+   *
+   * @param firstTextMillis from the call to the first text
+   */
+  record Answer(
+      String text, List<Integer> tokenIds, double firstTextMillis, double millis, Finished finished) {}
+
+  /** A question about pictures, as a chat of one turn. */
+  static GenerateRequest question(String model, List<byte[]> pictures, String text, SamplingParams sampling) {
+    ChatMessage.Builder message = ChatMessage.newBuilder().setRole("user");
+    for (byte[] picture : pictures) {
+      message.addContent(
+          ContentPart.newBuilder()
+              .setMedia(Media.newBuilder().setData(ByteString.copyFrom(picture))));
+    }
+    message.addContent(ContentPart.newBuilder().setText(text));
+    return GenerateRequest.newBuilder()
+        .setModel(model)
+        .setChat(Chat.newBuilder().addMessages(message))
+        .setSampling(sampling)
+        .build();
+  }
+
+  /**
+   * Generates one answer.
+   *
+   * @param onText takes the answer's text piece by piece
+   */
+  Answer generate(GenerateRequest request, Consumer<String> onText) {
+    long started = System.nanoTime();
+    double firstText = Double.NaN;
+    StringBuilder text = new StringBuilder();
+    List<Integer> ids = new ArrayList<>();
+    try {
+      Iterator<GenerateResponse> events =
+          stub.withDeadlineAfter(TIMEOUT.toSeconds(), TimeUnit.SECONDS).generate(request);
+      while (events.hasNext()) {
+        GenerateResponse event = events.next();
+        switch (event.getEventCase()) {
+          case CHUNK -> {
+            if (Double.isNaN(firstText)) {
+              firstText = millisSince(started);
+            }
+            event.getChunk().getTokensList().forEach(token -> ids.add(token.getTokenId()));
+            text.append(event.getChunk().getText());
+            onText.accept(event.getChunk().getText());
+          }
+          case FINISHED -> {
+            return new Answer(
+                text.toString(), ids, firstText, millisSince(started), event.getFinished());
+          }
+          case STARTED, EVENT_NOT_SET -> {}
+        }
+      }
+    } catch (StatusRuntimeException e) {
+      throw translated(e);
+    }
+    throw new Unavailable(
+        "The router at " + address + " ended the answer without finishing it; ask again");
+  }
+
+  /** The nodes, asked at this moment. */
+  GetLoadResponse load() {
+    try {
+      return stub.withDeadlineAfter(10, TimeUnit.SECONDS)
+          .getLoad(GetLoadRequest.newBuilder().setFresh(true).build());
+    } catch (StatusRuntimeException e) {
+      throw translated(e);
+    }
+  }
+
+  private RuntimeException translated(StatusRuntimeException e) {
+    if (e.getStatus().getCode() == Status.Code.UNAVAILABLE
+        && e.getStatus().getCause() instanceof java.io.IOException) {
+      return new Unavailable(
+          "No router answers at %s (%s); start one with './epidote up', or name another with --router"
+              .formatted(address, e.getStatus().getCause().getMessage()),
+          e);
+    }
+    return GrpcErrors.fromStatus(e);
+  }
+
+  private static double millisSince(long started) {
+    return (System.nanoTime() - started) / 1e6;
+  }
+
+  @Override
+  public void close() {
+    channel.shutdownNow();
+  }
+}

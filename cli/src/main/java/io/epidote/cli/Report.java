@@ -1,0 +1,53 @@
+package io.epidote.cli;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.SerializationFeature;
+import io.epidote.node.BuildInfo;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.io.UncheckedIOException;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/** What a command found, as one JSON object on standard output for programs to read. */
+final class Report {
+  private static final ObjectMapper MAPPER =
+      new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
+
+  private final String command;
+  private final Map<String, Number> figures = new LinkedHashMap<>();
+  private final List<Map<String, Object>> rows = new ArrayList<>();
+
+  Report(String command) {
+    this.command = command;
+  }
+
+  /** Adds a figure; the name is snake_case with its unit as suffix, ratios without one. */
+  Report figure(String name, Number value) {
+    figures.put(name, value);
+    return this;
+  }
+
+  Report row(Map<String, Object> row) {
+    rows.add(row);
+    return this;
+  }
+
+  void print(PrintStream out) {
+    Map<String, Object> root = new LinkedHashMap<>();
+    root.put("command", command);
+    root.put("version", BuildInfo.VERSION);
+    root.put("machine", Map.of("cores", Runtime.getRuntime().availableProcessors()));
+    root.put("figures", figures);
+    if (!rows.isEmpty()) {
+      root.put("rows", rows);
+    }
+    try {
+      out.println(MAPPER.writeValueAsString(root));
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+}
