@@ -1,0 +1,243 @@
+package io.epidote.engine.checkpoint;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.epidote.engine.checkpoint.CheckpointFixture.Form;
+import io.epidote.engine.error.EpidoteException.BadCheckpoint;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+class ConfigReaderTest {
+  private static final ObjectMapper MAPPER = new ObjectMapper();
+
+  @TempDir Path folder;
+
+  @Test
+  void readsTheShippedModelsForm() {
+    ModelConfig config = read(CheckpointFixture.config(Form.SCENES));
+    VisionConfig vision = config.vision().orElseThrow();
+    assertThat(vision.convStem())
+        .containsExactly(new ConvLayer(16, 3, 2), new ConvLayer(16, 3, 2), new ConvLayer(64, 3, 2));
+    assertThat(vision.convStemActivation()).isEqualTo(Activation.RELU);
+    assertThat(vision.grid()).isEqualTo(4);
+    assertThat(vision.positions()).isEqualTo(16);
+    assertThat(vision.mediaTokens(2)).isEqualTo(4);
+    assertThat(config.tileTokens()).isEqualTo(4);
+    assertThat(config.imageTokenId()).isEqualTo(8);
+    assertThat(config.scaleFactor()).isEqualTo(2);
+    assertThat(config.eosTokenIds()).containsExactly(5);
+    assertThat(config.text())
+        .isEqualTo(
+            new TextConfig(
+                Family.MIXTRAL,
+                64,
+                2,
+                4,
+                2,
+                16,
+                48,
+                1e-5f,
+                10000,
+                512,
+                256,
+                false,
+                true,
+                Optional.of(new MoeConfig(4, 2, 48, true, 0))));
+  }
+
+  /** The keys of HuggingFaceTB/SmolVLM-256M-Instruct that matter. */
+  @Test
+  void readsSmolVlmAsPublished() throws JsonProcessingException {
+    ModelConfig config =
+        read(
+            json(
+                """
+                {"architectures": ["Idefics3ForConditionalGeneration"], "image_token_id": 49190,
+                 "model_type": "idefics3", "scale_factor": 4, "tie_word_embeddings": false,
+                 "text_config": {"model_type": "llama", "hidden_size": 576, "intermediate_size": 1536,
+                   "num_attention_heads": 9, "num_hidden_layers": 30, "num_key_value_heads": 3,
+                   "max_position_embeddings": 8192, "rms_norm_eps": 1e-05, "rope_theta": 100000,
+                   "rope_scaling": null, "vocab_size": 49280, "tie_word_embeddings": false,
+                   "use_resampler": false, "qk_layer_norms": false},
+                 "vision_config": {"hidden_size": 768, "image_size": 512, "intermediate_size": 3072,
+                   "max_image_size": {"longest_edge": 512}, "model_type": "idefics3_vision",
+                   "num_attention_heads": 12, "patch_size": 16, "size": {"longest_edge": 2048}}}
+                """));
+    assertThat(config.vision())
+        .contains(
+            new VisionConfig(
+                768,
+                12,
+                12,
+                3072,
+                512,
+                16,
+                1e-6f,
+                Activation.GELU_TANH,
+                List.of(),
+                Activation.RELU));
+    assertThat(config.tileTokens()).isEqualTo(64);
+    assertThat(config.text().headDim()).isEqualTo(64);
+    assertThat(config.text().ropeTheta()).isEqualTo(100000);
+    assertThat(config.text().tiedEmbeddings()).isFalse();
+    assertThat(config.text().moe()).isEmpty();
+    assertThat(config.eosTokenIds()).isEmpty();
+  }
+
+  @Test
+  void readsVisionDefaultsOfIdefics3() {
+    ObjectNode config = CheckpointFixture.config(Form.IDEFICS3_LLAMA).put("scale_factor", 1);
+    config.putObject("vision_config").put("model_type", "idefics3_vision");
+    assertThat(read(config).vision())
+        .contains(
+            new VisionConfig(
+                1152,
+                12,
+                16,
+                3072,
+                224,
+                32,
+                1e-6f,
+                Activation.GELU_TANH,
+                List.of(),
+                Activation.RELU));
+  }
+
+  @Test
+  void readsTheTextFamilies() {
+    assertThat(read(CheckpointFixture.config(Form.LLAMA_TIED)).text().tiedEmbeddings()).isTrue();
+    assertThat(read(CheckpointFixture.config(Form.LLAMA_UNTIED)).text().tiedEmbeddings()).isFalse();
+    TextConfig qwen = read(CheckpointFixture.config(Form.QWEN2)).text();
+    assertThat(qwen.family()).isEqualTo(Family.QWEN2);
+    assertThat(qwen.attentionBias()).isTrue();
+    TextConfig qwenMoe = read(CheckpointFixture.config(Form.QWEN2_MOE)).text();
+    assertThat(qwenMoe.attentionBias()).isTrue();
+    assertThat(qwenMoe.moe()).contains(new MoeConfig(4, 2, 48, false, 80));
+    ModelConfig mixtral = read(CheckpointFixture.config(Form.MIXTRAL));
+    assertThat(mixtral.vision()).isEmpty();
+    assertThat(mixtral.imageTokenId()).isEqualTo(-1);
+    assertThat(mixtral.tileTokens()).isZero();
+    assertThat(mixtral.text().moe()).contains(new MoeConfig(4, 2, 48, true, 0));
+  }
+
+  @Test
+  void readsNewerRopeParameters() {
+    ObjectNode config = CheckpointFixture.config(Form.LLAMA_TIED);
+    config.remove("rope_theta");
+    config.putObject("rope_parameters").put("rope_type", "default").put("rope_theta", 50000);
+    assertThat(read(config).text().ropeTheta()).isEqualTo(50000);
+  }
+
+  @Test
+  void endTokensComeFromTheGenerationConfigFirst() throws JsonProcessingException {
+    CheckpointFixture.writeJson(
+        folder.resolve("generation_config.json"), json("{\"eos_token_id\": [7, 5]}"));
+    assertThat(read(CheckpointFixture.config(Form.SCENES)).eosTokenIds()).isEqualTo(Set.of(5, 7));
+  }
+
+  @Test
+  void endTokensOfTheTextConfigAreTheLastResort() {
+    ObjectNode config = CheckpointFixture.config(Form.SCENES);
+    config.remove("eos_token_id");
+    assertThat(read(config).eosTokenIds()).containsExactly(5);
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '`',
+      value = {
+        "LLAMA_TIED | hidden_size | 0 | hidden_size is 0, expected a whole number above 0",
+        "LLAMA_TIED | hidden_size | -64 | hidden_size is -64, expected a whole number above 0",
+        "LLAMA_TIED | hidden_size | 64.5 | hidden_size is 64.5, expected a whole number",
+        "LLAMA_TIED | hidden_size | null | hidden_size is missing",
+        "LLAMA_TIED | hidden_size | 66 | hidden_size = 66 is not a multiple of num_attention_heads",
+        "LLAMA_TIED | vocab_size | \"many\" | vocab_size is \"many\", expected a whole number",
+        "LLAMA_TIED | vocab_size | 99999999999 | vocab_size is 99999999999, expected a whole number",
+        "LLAMA_TIED | num_key_value_heads | 3 | is not a multiple of num_key_value_heads = 3",
+        "LLAMA_TIED | head_dim | 15 | head_dim = 15 is odd",
+        "LLAMA_TIED | hidden_act | \"tanh\" | hidden_act = \"tanh\" is not supported; supported: silu",
+        "LLAMA_TIED | attention_bias | true | attention_bias = true is not supported",
+        "LLAMA_TIED | mlp_bias | true | mlp_bias = true is not supported",
+        "LLAMA_TIED | rope_theta | -1 | rope_theta = -1.0, expected a number above 0",
+        "LLAMA_TIED | tie_word_embeddings | 1 | tie_word_embeddings is 1, expected true or false",
+        "LLAMA_TIED | rope_scaling | {\"rope_type\":\"yarn\"} | rope_scaling = {\"rope_type\":\"yarn\"}"
+            + " is not supported; supported: null, rope_type \"default\"",
+        "LLAMA_TIED | rope_scaling | {\"type\":\"linear\"} | is not supported",
+        "LLAMA_TIED | quantization_config | {\"bits\":4} | quantization_config = {\"bits\":4} is not",
+        "QWEN2 | use_sliding_window | true | use_sliding_window = true is not supported",
+        "MIXTRAL | sliding_window | 4096 | sliding_window = 4096 is not supported; supported: null",
+        "MIXTRAL | num_experts_per_tok | 5 | num_experts_per_tok = 5 is more than the 4 experts",
+        "MIXTRAL | norm_topk_prob | false | norm_topk_prob = false is not supported",
+        "QWEN2_MOE | decoder_sparse_step | 2 | decoder_sparse_step = 2 is not supported",
+        "QWEN2_MOE | mlp_only_layers | [0] | mlp_only_layers = [0] is not supported",
+        "QWEN2_MOE | shared_expert_intermediate_size | -1 | expected 0 or more",
+        "SCENES | image_token_id | 256 | image_token_id is 256, expected a token of the vocabulary",
+        "SCENES | image_token_id | null | image_token_id is missing",
+        "SCENES | scale_factor | 3 | scale_factor = 3 does not divide the 4 patches",
+        "SCENES | vision_config | null | vision_config is missing",
+        "SCENES | vision_config | [] | vision_config is [], expected an object",
+        "SCENES | text_config | null | text_config is missing",
+        "SCENES | eos_token_id | \"</s>\" | eos_token_id is \"</s>\", expected a token id",
+      })
+  void tellsWhichKeyIsWrong(Form form, String key, String value, String message)
+      throws JsonProcessingException {
+    ObjectNode config = CheckpointFixture.config(form);
+    config.set(key, MAPPER.readTree(value));
+    assertBad(config, message);
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '`',
+      value = {
+        "vision_config | hidden_act | \"mish\" | vision_config.hidden_act = \"mish\" is not supported;"
+            + " supported: gelu, gelu_new,",
+        "vision_config | num_channels | 1 | vision_config.num_channels = 1 is not supported",
+        "vision_config | hidden_size | 66 | vision_config: hidden_size = 66 is not a multiple of",
+        "vision_config | image_size | 30 | image_size = 30 is not a multiple of patch_size = 8",
+        "vision_config | conv_stem | 7 | vision_config.conv_stem is 7, expected a list of objects",
+        "vision_config | conv_stem | [{}] | vision_config.conv_stem[0].out_channels is missing",
+        "vision_config | conv_stem | [{\"out_channels\":64,\"kernel_size\":3,\"stride\":4}]"
+            + " | the strides of conv_stem multiply to 4, expected patch_size = 8",
+        "vision_config | conv_stem | [{\"out_channels\":32,\"kernel_size\":3,\"stride\":8}]"
+            + " | the last layer of conv_stem has out_channels = 32, expected hidden_size = 64",
+        "vision_config | conv_stem | [{\"out_channels\":64,\"kernel_size\":4,\"stride\":8}]"
+            + " | conv_stem[0].kernel_size = 4 is not supported",
+        "text_config | model_type | \"gemma\" | text_config.model_type = \"gemma\" is not supported",
+        "text_config | hidden_act | \"gelu\" | text_config.hidden_act = \"gelu\" is not supported",
+      })
+  void tellsWhichNestedKeyIsWrong(String object, String key, String value, String message)
+      throws JsonProcessingException {
+    ObjectNode config = CheckpointFixture.config(Form.SCENES);
+    ((ObjectNode) config.get(object)).set(key, MAPPER.readTree(value));
+    assertBad(config, message);
+  }
+
+  private void assertBad(ObjectNode config, String message) {
+    assertThatThrownBy(() -> read(config))
+        .isInstanceOf(BadCheckpoint.class)
+        .hasMessageContaining(folder.resolve("config.json").toString())
+        .hasMessageContaining(message);
+  }
+
+  private static ObjectNode json(String text) throws JsonProcessingException {
+    return (ObjectNode) MAPPER.readTree(text);
+  }
+
+  private ModelConfig read(ObjectNode config) {
+    CheckpointFixture.writeJson(folder.resolve("config.json"), config);
+    return ConfigReader.read(folder);
+  }
+}
