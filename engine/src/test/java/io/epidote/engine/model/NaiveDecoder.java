@@ -46,12 +46,18 @@ final class NaiveDecoder {
       add(x, attention(name, norm(x, name + "input_layernorm.weight")));
       double[][] normed = norm(x, name + "post_attention_layernorm.weight");
       for (int t = 0; t < x.length; t++) {
-        add(x[t], config.moe().isPresent() ? experts(name, config.moe().get(), normed[t]) : dense(name + "mlp.", config.intermediateSize(), normed[t]));
+        add(
+            x[t],
+            config.moe().isPresent()
+                ? experts(name, config.moe().get(), normed[t])
+                : dense(name + "mlp.", config.intermediateSize(), normed[t]));
       }
     }
     String head = config.tiedEmbeddings() ? prefix + "embed_tokens.weight" : "lm_head.weight";
     double[][] last = norm(x, prefix + "norm.weight");
-    return Arrays.stream(last).map(row -> linear(head, row, config.vocabulary())).toArray(double[][]::new);
+    return Arrays.stream(last)
+        .map(row -> linear(head, row, config.vocabulary()))
+        .toArray(double[][]::new);
   }
 
   private double[][] attention(String name, double[][] x) {
@@ -86,7 +92,8 @@ final class NaiveDecoder {
   }
 
   private double[][] project(String module, double[][] x, int out) {
-    double[][] result = Arrays.stream(x).map(row -> linear(module + ".weight", row, out)).toArray(double[][]::new);
+    double[][] result =
+        Arrays.stream(x).map(row -> linear(module + ".weight", row, out)).toArray(double[][]::new);
     if (config.attentionBias()) {
       float[] bias = tensor(module + ".bias", out);
       for (double[] row : result) {
@@ -116,12 +123,26 @@ final class NaiveDecoder {
     String module = layer + (mixtral ? "block_sparse_moe." : "mlp.");
     double[] gates = linear(module + "gate.weight", x, moe.experts());
     softmax(gates);
-    int[] best = IntStream.range(0, gates.length).boxed().sorted(Comparator.comparingDouble(e -> -gates[e])).limit(moe.expertsPerToken()).mapToInt(e -> e).toArray();
+    int[] best =
+        IntStream.range(0, gates.length)
+            .boxed()
+            .sorted(Comparator.comparingDouble(e -> -gates[e]))
+            .limit(moe.expertsPerToken())
+            .mapToInt(e -> e)
+            .toArray();
     double sum = moe.normalizeTopK() ? Arrays.stream(best).mapToDouble(e -> gates[e]).sum() : 1;
     double[] result = new double[x.length];
     for (int e : best) {
       String expert = module + "experts." + e + ".";
-      double[] y = mixtral ? swiglu(expert + "w1.weight", expert + "w3.weight", expert + "w2.weight", moe.expertIntermediateSize(), x) : dense(expert, moe.expertIntermediateSize(), x);
+      double[] y =
+          mixtral
+              ? swiglu(
+                  expert + "w1.weight",
+                  expert + "w3.weight",
+                  expert + "w2.weight",
+                  moe.expertIntermediateSize(),
+                  x)
+              : dense(expert, moe.expertIntermediateSize(), x);
       for (int i = 0; i < y.length; i++) {
         result[i] += gates[e] / sum * y[i];
       }
@@ -135,7 +156,12 @@ final class NaiveDecoder {
   }
 
   private double[] dense(String module, int intermediate, double[] x) {
-    return swiglu(module + "gate_proj.weight", module + "up_proj.weight", module + "down_proj.weight", intermediate, x);
+    return swiglu(
+        module + "gate_proj.weight",
+        module + "up_proj.weight",
+        module + "down_proj.weight",
+        intermediate,
+        x);
   }
 
   private double[] swiglu(String gate, String up, String down, int intermediate, double[] x) {
@@ -161,8 +187,12 @@ final class NaiveDecoder {
     double[][] result = new double[x.length][];
     for (int t = 0; t < x.length; t++) {
       double[] row = x[t];
-      double scale = 1 / Math.sqrt(Arrays.stream(row).map(v -> v * v).average().orElseThrow() + config.rmsNormEps());
-      result[t] = IntStream.range(0, row.length).mapToDouble(i -> row[i] * scale * weight[i]).toArray();
+      double scale =
+          1
+              / Math.sqrt(
+                  Arrays.stream(row).map(v -> v * v).average().orElseThrow() + config.rmsNormEps());
+      result[t] =
+          IntStream.range(0, row.length).mapToDouble(i -> row[i] * scale * weight[i]).toArray();
     }
     return result;
   }
@@ -188,7 +218,8 @@ final class NaiveDecoder {
     return tensors.computeIfAbsent(
         name,
         key -> {
-          FloatBuffer values = FloatBuffer.allocate((int) Arrays.stream(shape).reduce(1, (a, b) -> a * b));
+          FloatBuffer values =
+              FloatBuffer.allocate((int) Arrays.stream(shape).reduce(1, (a, b) -> a * b));
           checkpoint.readFloats(key, values, shape);
           return values.array();
         });

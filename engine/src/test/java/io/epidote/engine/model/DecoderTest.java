@@ -1,0 +1,172 @@
+package io.epidote.engine.model;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
+
+import io.epidote.engine.checkpoint.Checkpoint;
+import io.epidote.engine.checkpoint.CheckpointFixture;
+import io.epidote.engine.checkpoint.CheckpointFixture.Form;
+import io.epidote.engine.memory.BlockPool;
+import io.epidote.engine.model.SequenceChunk.MediaRows;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** The graph against {@link NaiveDecoder}, for every family, whole, in chunks and in batches. */
+class DecoderTest {
+  @TempDir Path folder;
+
+  @ParameterizedTest
+  @EnumSource(Form.class)
+  void logitsAreThoseOfTheNaiveDecoderHoweverThePromptIsCut(Form form) {
+    try (Checkpoint checkpoint =
+            Checkpoint.open(CheckpointFixture.write(form, folder.resolve("m"), 3));
+        Decoder decoder = open(checkpoint)) {
+      DecoderShape shape = decoder.shape();
+      BlockPool kv = new BlockPool("kv", shape.kvBlockBytes(), 16);
+      int[] ids = tokens(40, shape, 1);
+      float[] row = media(shape);
+      double[][] expected = new NaiveDecoder(checkpoint).logits(ids, Map.of(3, row));
+      List<MediaRows> media = List.of(new MediaRows(3, 1, direct(row)));
+
+      int[] blocks = kv.tryAllocate(3).orElseThrow();
+      Logits whole = decoder.step(kv, List.of(new SequenceChunk(ids, 0, blocks, media, true)));
+      assertClose(whole.row(0), expected[39]);
+
+      int[] cut = kv.tryAllocate(3).orElseThrow();
+      Logits first =
+          decoder.step(
+              kv, List.of(new SequenceChunk(Arrays.copyOf(ids, 20), 0, cut, media, false)));
+      assertThat(first.rows()).isZero();
+      for (int t = 20; t < 40; t++) {
+        Logits next =
+            decoder.step(
+                kv, List.of(new SequenceChunk(new int[] {ids[t]}, t, cut, List.of(), true)));
+        assertClose(next.row(0), expected[t]);
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(value = Form.class)
+  void aSequenceGetsTheSameLogitsAloneAndInABatch(Form form) {
+    try (Checkpoint checkpoint =
+            Checkpoint.open(CheckpointFixture.write(form, folder.resolve("m"), 5));
+        Decoder decoder = open(checkpoint)) {
+      DecoderShape shape = decoder.shape();
+      BlockPool kv = new BlockPool("kv", shape.kvBlockBytes(), 64);
+      // Lengths around block boundaries, one of them far longer than the rest.
+      int[] lengths = {1, 15, 16, 17, 70, 5};
+      List<SequenceChunk> prompts = new ArrayList<>();
+      List<SequenceChunk> steps = new ArrayList<>();
+      for (int i = 0; i < lengths.length; i++) {
+        int[] ids = tokens(lengths[i] + 1, shape, i);
+        int[] blocks = kv.tryAllocate(DecoderShape.blocksFor(lengths[i] + 1)).orElseThrow();
+        prompts.add(new SequenceChunk(Arrays.copyOf(ids, lengths[i]), 0, blocks, List.of(), true));
+        steps.add(
+            new SequenceChunk(new int[] {ids[lengths[i]]}, lengths[i], blocks, List.of(), true));
+      }
+      float[][] prefilled = rows(decoder.step(kv, prompts));
+      float[][] decoded = rows(decoder.step(kv, steps));
+      for (int i = 0; i < lengths.length; i++) {
+        float[] alone = rows(decoder.step(kv, List.of(prompts.get(i))))[0];
+        assertThat(prefilled[i]).containsExactly(alone, within(1e-5f));
+        float[] step = rows(decoder.step(kv, List.of(steps.get(i))))[0];
+        assertThat(decoded[i]).containsExactly(step, within(1e-5f));
+      }
+    }
+  }
+
+  @Test
+  void theSecondOpeningMapsWhatTheFirstOneWrote() throws Exception {
+    try (Checkpoint checkpoint =
+        Checkpoint.open(CheckpointFixture.write(Form.LLAMA_TIED, folder.resolve("m"), 7))) {
+      open(checkpoint).close();
+      Map<Path, Object> before = entries();
+      open(checkpoint).close();
+      assertThat(entries()).isEqualTo(before).hasSize(2);
+    }
+  }
+
+  @Test
+  void aChunkThatDoesNotFitIsRefused() {
+    try (Checkpoint checkpoint =
+            Checkpoint.open(CheckpointFixture.write(Form.LLAMA_TIED, folder.resolve("m"), 7));
+        Decoder decoder = open(checkpoint)) {
+      DecoderShape shape = decoder.shape();
+      BlockPool kv = new BlockPool("kv", shape.kvBlockBytes(), 16);
+      int[] one = kv.tryAllocate(1).orElseThrow();
+      assertThatThrownBy(() ->
+              decoder.step(kv, List.of(new SequenceChunk(new int[17], 0, one, List.of(), true))))
+          .isInstanceOf(IllegalArgumentException.class)
+          .hasMessageContaining("1 blocks do not hold 17 tokens");
+      assertThatThrownBy(() ->
+              decoder.step(
+                  kv,
+                  List.of(
+                      new SequenceChunk(new int[] {shape.vocabulary()}, 0, one, List.of(), true))))
+          .hasMessageContaining("outside the vocabulary");
+    }
+  }
+
+  private Decoder open(Checkpoint checkpoint) {
+    return new Models(checkpoint, new RuntimeOptions(1, folder.resolve("cache"))).openDecoder();
+  }
+
+  private Map<Path, Object> entries() throws Exception {
+    try (Stream<Path> files = Files.walk(folder.resolve("cache"))) {
+      Map<Path, Object> result = new java.util.TreeMap<>();
+      for (Path file : files.filter(Files::isRegularFile).toList()) {
+        result.put(file, Files.getLastModifiedTime(file));
+      }
+      return result;
+    }
+  }
+
+  private static int[] tokens(int count, DecoderShape shape, long seed) {
+    return new Random(seed).ints(count, 0, shape.vocabulary()).toArray();
+  }
+
+  private static float[] media(DecoderShape shape) {
+    float[] row = new float[shape.hiddenSize()];
+    Random random = new Random(9);
+    for (int i = 0; i < row.length; i++) {
+      row[i] = (float) random.nextGaussian();
+    }
+    return row;
+  }
+
+  private static ByteBuffer direct(float[] values) {
+    ByteBuffer bytes =
+        ByteBuffer.allocateDirect(values.length * Float.BYTES).order(ByteOrder.nativeOrder());
+    bytes.asFloatBuffer().put(values);
+    return bytes;
+  }
+
+  private static float[][] rows(Logits logits) {
+    float[][] rows = new float[logits.rows()][logits.vocabulary()];
+    for (int i = 0; i < rows.length; i++) {
+      logits.row(i).get(rows[i]);
+    }
+    return rows;
+  }
+
+  private static void assertClose(FloatBuffer actual, double[] expected) {
+    for (int i = 0; i < expected.length; i++) {
+      assertThat((double) actual.get(i)).isCloseTo(expected[i], within(1e-4));
+    }
+  }
+}
