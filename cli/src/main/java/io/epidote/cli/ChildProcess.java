@@ -1,0 +1,138 @@
+package io.epidote.cli;
+
+import io.epidote.engine.error.EpidoteException.Unavailable;
+import java.io.BufferedReader;
+import java.io.File;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.UncheckedIOException;
+import java.lang.management.ManagementFactory;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+
+/**
+ * One {@code epidote} process that this one started, with this one's own JVM, flags and class path.
+ * It ends when this one does, even when this one is killed: it watches its parent.
+ */
+final class ChildProcess implements AutoCloseable {
+  /** Starts the one line that a process prints when it serves. */
+  static final String READY = "ready ";
+
+  private static final Duration STOP_TIMEOUT = Duration.ofSeconds(10);
+
+  private final String name;
+  private final Process process;
+  private final Path log;
+  private final CompletableFuture<String> ready = new CompletableFuture<>();
+
+  private ChildProcess(String name, Process process, Path log) {
+    this.name = name;
+    this.process = process;
+    this.log = log;
+  }
+
+  /**
+   * Starts a process; its log goes to {@code folder/name.log}.
+   *
+   * @param arguments of the command, for example {@code router --http-port 0}
+   */
+  static ChildProcess start(String name, Path folder, List<String> arguments) {
+    List<String> command = new ArrayList<>();
+    command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+    command.addAll(
+        ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
+            // Written by the parent at its exit; children only read it.
+            .filter(flag -> !flag.startsWith("-XX:+AutoCreateSharedArchive"))
+            .filter(flag -> !flag.startsWith("-agentlib") && !flag.startsWith("-javaagent"))
+            .toList());
+    command.addAll(List.of("-cp", System.getProperty("java.class.path")));
+    command.add(EpidoteCommand.class.getName());
+    command.addAll(arguments);
+    command.addAll(List.of("--parent-pid", Long.toString(ProcessHandle.current().pid())));
+    Path log = folder.resolve(name + ".log");
+    try {
+      Process process =
+          new ProcessBuilder(command)
+              .redirectError(ProcessBuilder.Redirect.appendTo(log.toFile()))
+              .redirectInput(ProcessBuilder.Redirect.from(new File("/dev/null")))
+              .start();
+      ChildProcess child = new ChildProcess(name, process, log);
+      Thread.ofVirtual().name(name + "-output").start(child::readOutput);
+      return child;
+    } catch (IOException e) {
+      throw new UncheckedIOException("The process " + name + " cannot be started: " + e.getMessage(), e);
+    }
+  }
+
+  private void readOutput() {
+    try (BufferedReader lines =
+        new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8))) {
+      for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+        if (line.startsWith(READY)) {
+          ready.complete(line.substring(READY.length()));
+        }
+      }
+      ready.completeExceptionally(new Unavailable(name + " stopped before it was ready. " + tail()));
+    } catch (IOException e) {
+      ready.completeExceptionally(e);
+    }
+  }
+
+  /** Waits for the process's ready line and gives its words {@code key=value}. */
+  String awaitReady(Duration timeout) {
+    try {
+      return ready.get(timeout.toMillis(), TimeUnit.MILLISECONDS);
+    } catch (TimeoutException e) {
+      throw new Unavailable(
+          name + " was not ready within " + timeout.toSeconds() + " s. " + tail(), e);
+    } catch (ExecutionException e) {
+      throw e.getCause() instanceof Unavailable unavailable
+          ? unavailable
+          : new Unavailable(name + " cannot be watched: " + e.getCause().getMessage(), e);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new Unavailable("Interrupted while " + name + " started", e);
+    }
+  }
+
+  private String tail() {
+    try {
+      List<String> lines = Files.readAllLines(log);
+      List<String> last = lines.subList(Math.max(0, lines.size() - 8), lines.size());
+      return last.isEmpty() ? "Its log is empty: " + log : "Its log ends with:\n" + String.join("\n", last);
+    } catch (IOException e) {
+      return "Its log cannot be read: " + log;
+    }
+  }
+
+  Process process() {
+    return process;
+  }
+
+  /** Asks the process to stop. */
+  void signal() {
+    process.destroy();
+  }
+
+  /** Stops the process, by force when it does not go by itself. */
+  @Override
+  public void close() {
+    process.destroy();
+    try {
+      if (!process.waitFor(STOP_TIMEOUT)) {
+        process.destroyForcibly().waitFor();
+      }
+    } catch (InterruptedException e) {
+      process.destroyForcibly();
+      Thread.currentThread().interrupt();
+    }
+  }
+}

@@ -1,0 +1,89 @@
+package io.epidote.cli;
+
+import io.epidote.engine.error.EpidoteException;
+import io.epidote.node.BuildInfo;
+import java.io.PrintWriter;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.IVersionProvider;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** The {@code epidote} command. */
+@Command(
+    name = "epidote",
+    description = "Serves large multimodal models with encode, prefill and decode on separate processes.",
+    mixinStandardHelpOptions = true,
+    versionProvider = EpidoteCommand.Version.class,
+    synopsisSubcommandLabel = "COMMAND",
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  epidote demo                                   see it work, in four processes",
+      "  epidote up --processes                         serve the model that ships",
+      "  epidote ask --image cat.png \"what is this?\"    ask a running router",
+      "  epidote status                                 nodes, blocks and leases",
+      "  epidote eval scenes --count 500 --seed 7       measure how often answers are right"
+    },
+    subcommands = {
+      DemoCommand.class,
+      UpCommand.class,
+      AskCommand.class,
+      StatusCommand.class,
+      EvalCommand.class,
+      RouterCommand.class,
+      NodeCommand.class
+    })
+public final class EpidoteCommand implements Runnable {
+  @Spec private @org.jspecify.annotations.Nullable CommandSpec spec;
+
+  static final class Version implements IVersionProvider {
+    @Override
+    public String[] getVersion() {
+      return new String[] {"epidote " + BuildInfo.VERSION};
+    }
+  }
+
+  public static void main(String[] arguments) {
+    System.exit(commandLine().execute(arguments));
+  }
+
+  static CommandLine commandLine() {
+    return new CommandLine(new EpidoteCommand())
+        .setCaseInsensitiveEnumValuesAllowed(true)
+        .setUsageHelpAutoWidth(true)
+        .setParameterExceptionHandler(EpidoteCommand::explainUsage)
+        .setExecutionExceptionHandler((e, command, result) -> explain(e, command.getErr()));
+  }
+
+  @Override
+  public void run() {
+    throw new ParameterException(
+        java.util.Objects.requireNonNull(spec).commandLine(), "Name a command");
+  }
+
+  /** An error of Epidote's own is a message; anything else is a defect and shows where it is. */
+  private static int explain(Exception e, PrintWriter err) {
+    if (e instanceof EpidoteException) {
+      err.println("epidote: " + e.getMessage());
+    } else {
+      err.println("epidote: a defect: " + e + "; please report it with the lines below");
+      e.printStackTrace(err);
+    }
+    return CommandLine.ExitCode.SOFTWARE;
+  }
+
+  private static int explainUsage(ParameterException e, String[] arguments) {
+    CommandLine command = e.getCommandLine();
+    // picocli wraps what a converter throws; the converter's message is the one for people.
+    String message = e.getCause() instanceof EpidoteException cause ? cause.getMessage() : e.getMessage();
+    command.getErr().println("epidote: " + message);
+    if (!CommandLine.UnmatchedArgumentException.printSuggestions(e, command.getErr())) {
+      command
+          .getErr()
+          .println(
+              "Try '" + command.getCommandSpec().qualifiedName() + " --help' for what it takes.");
+    }
+    return CommandLine.ExitCode.USAGE;
+  }
+}

@@ -1,0 +1,187 @@
+package io.epidote.cli;
+
+import io.epidote.engine.error.EpidoteException;
+import io.epidote.engine.error.EpidoteException.InvalidRequest;
+import io.epidote.proto.v1.SamplingParams;
+import io.epidote.scenes.SceneSet;
+import io.epidote.scenes.Task;
+import io.epidote.scenes.TaskKind;
+import java.awt.image.BufferedImage;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.Stream;
+import javax.imageio.ImageIO;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+@Command(
+    name = "eval",
+    description = {
+      "Measures how often greedy answers are exactly right.",
+      "Without --router it starts a cluster of its own, a process per node, and stops it again."
+    },
+    mixinStandardHelpOptions = true,
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  epidote eval scenes --count 500 --seed 7 --json",
+      "  epidote eval scenes --nodes EPD",
+      "  epidote eval scenes --router localhost:8001"
+    })
+final class EvalCommand implements Callable<Integer> {
+  @Parameters(paramLabel = "SET", description = "What to evaluate on: scenes (pictures that the training never saw).")
+  private String set = "";
+
+  @Option(names = "--count", paramLabel = "N", description = "Questions to ask. Default: ${DEFAULT-VALUE}.")
+  private int count = 500;
+
+  @Option(names = "--seed", paramLabel = "N", description = "Chooses the pictures and questions. Default: ${DEFAULT-VALUE}.")
+  private long seed = 7;
+
+  @Option(names = "--concurrency", paramLabel = "N", description = "Questions asked at a time. Default: ${DEFAULT-VALUE}.")
+  private int concurrency = 8;
+
+  @Option(names = "--nodes", paramLabel = "LIST", description = "Nodes of the cluster to start, as letters of their stages. Default: ${DEFAULT-VALUE}.")
+  private String nodes = "E,P,D";
+
+  @Option(names = "--router", paramLabel = "HOST:PORT", description = "Ask this router instead of starting a cluster.")
+  private String router = "";
+
+  @Option(names = "--wrong", description = "List the answers that were wrong on standard error.")
+  private boolean wrong;
+
+  @Option(names = "--json", description = "Print one JSON object.")
+  private boolean json;
+
+  @Mixin private ClusterOptions options = new ClusterOptions();
+
+  private record Outcome(Task task, InferenceClient.Answer answer) {
+    boolean exact() {
+      return answer.text().strip().equals(task.answer());
+    }
+  }
+
+  @Override
+  public Integer call() {
+    if (!set.equals("scenes")) {
+      throw new InvalidRequest("There is no evaluation set '" + set + "'; expected: scenes");
+    }
+    if (count < 1 || concurrency < 1) {
+      throw new InvalidRequest("--count and --concurrency must be at least 1");
+    }
+    try (Progress progress = new Progress()) {
+      if (!router.isEmpty()) {
+        report(ask(router, progress));
+      } else {
+        try (Cluster cluster =
+            ProcessCluster.start(options.onAnyPort(), NodeSpec.parseList(nodes), progress)) {
+          report(ask(cluster.grpcAddress(), progress));
+        }
+      }
+    }
+    return 0;
+  }
+
+  private List<Outcome> ask(String address, Progress progress) {
+    AtomicInteger done = new AtomicInteger();
+    SamplingParams greedy = SamplingParams.newBuilder().setTemperature(0).build();
+    try (InferenceClient client = new InferenceClient(address);
+        ExecutorService clients = Executors.newFixedThreadPool(concurrency);
+        Stream<Task> tasks = SceneSet.heldOut(seed).limit(count)) {
+      List<Future<Outcome>> futures = new ArrayList<>();
+      tasks.forEach(
+          task ->
+              futures.add(
+                  clients.submit(
+                      () -> {
+                        List<byte[]> pictures = task.pictures().stream().map(EvalCommand::png).toList();
+                        Outcome outcome =
+                            new Outcome(
+                                task,
+                                client.generate(
+                                    InferenceClient.question("", pictures, task.question(), greedy),
+                                    text -> {}));
+                        progress.update("asked %d of %d".formatted(done.incrementAndGet(), count));
+                        return outcome;
+                      })));
+      List<Outcome> outcomes = new ArrayList<>();
+      for (Future<Outcome> future : futures) {
+        try {
+          outcomes.add(future.get());
+        } catch (ExecutionException e) {
+          clients.shutdownNow();
+          if (e.getCause() instanceof EpidoteException known) {
+            throw known;
+          }
+          throw new EpidoteException.Internal("A question failed: " + e.getCause(), e.getCause());
+        } catch (InterruptedException e) {
+          clients.shutdownNow();
+          Thread.currentThread().interrupt();
+          throw new EpidoteException.Unavailable("Interrupted", e);
+        }
+      }
+      return outcomes;
+    }
+  }
+
+  static byte[] png(BufferedImage picture) {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    try {
+      ImageIO.write(picture, "png", bytes);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+    return bytes.toByteArray();
+  }
+
+  private void report(List<Outcome> outcomes) {
+    Map<TaskKind, int[]> byKind = new EnumMap<>(TaskKind.class);
+    for (Outcome outcome : outcomes) {
+      int[] tally = byKind.computeIfAbsent(outcome.task().kind(), kind -> new int[2]);
+      tally[0] += outcome.exact() ? 1 : 0;
+      tally[1]++;
+      if (wrong && !outcome.exact()) {
+        System.err.printf(
+            "%s: expected '%s', got '%s'%n",
+            outcome.task().question(), outcome.task().answer(), outcome.answer().text());
+      }
+    }
+    Map<String, Double> exact = new LinkedHashMap<>();
+    byKind.forEach((kind, tally) -> exact.put(kind.word(), (double) tally[0] / tally[1]));
+    double least = exact.values().stream().mapToDouble(Double::doubleValue).min().orElse(0);
+    double ttft =
+        outcomes.stream().mapToDouble(o -> o.answer().firstTextMillis()).sorted().skip(outcomes.size() / 2).findFirst().orElse(0);
+    if (!json) {
+      exact.forEach(
+          (kind, share) ->
+              System.out.printf(
+                  Locale.ROOT, "%-10s %5.1f %% exact of %d%n", kind, share * 100, tally(byKind, kind)));
+      System.out.printf(Locale.ROOT, "first token p50 %.0f ms over %d questions%n", ttft, outcomes.size());
+      return;
+    }
+    Report report = new Report("eval").figure("exact_min", least);
+    exact.forEach((kind, share) -> report.figure("exact_" + kind, share));
+    report.figure("count", outcomes.size()).figure("ttft_p50_ms", ttft).print(System.out);
+  }
+
+  private static int tally(Map<TaskKind, int[]> byKind, String kind) {
+    return byKind.entrySet().stream()
+        .filter(entry -> entry.getKey().word().equals(kind))
+        .mapToInt(entry -> entry.getValue()[1])
+        .sum();
+  }
+}

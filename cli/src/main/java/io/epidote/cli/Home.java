@@ -1,0 +1,30 @@
+package io.epidote.cli;
+
+import java.nio.file.Path;
+
+/** Where Epidote's own files are. */
+final class Home {
+  private Home() {}
+
+  /** A model that ships. */
+  static Path model(String name) {
+    return folder().resolve("models").resolve(name);
+  }
+
+  /** The installation, as the launcher says it, or the working folder. */
+  static Path folder() {
+    return Path.of(System.getProperty("epidote.home", "")).toAbsolutePath();
+  }
+
+  /** Where graphs and converted weights are kept. */
+  static Path cache() {
+    String named = System.getenv("EPIDOTE_CACHE");
+    if (named != null && !named.isBlank()) {
+      return Path.of(named);
+    }
+    String xdg = System.getenv("XDG_CACHE_HOME");
+    return xdg != null && !xdg.isBlank()
+        ? Path.of(xdg, "epidote")
+        : Path.of(System.getProperty("user.home"), ".cache", "epidote");
+  }
+}

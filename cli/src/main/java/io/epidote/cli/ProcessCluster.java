@@ -1,0 +1,133 @@
+package io.epidote.cli;
+
+import io.epidote.engine.error.EpidoteException.Unavailable;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+
+/** A cluster of processes on this machine: a router and each node in a process of its own. */
+final class ProcessCluster implements Cluster {
+  private static final Duration START_TIMEOUT = Duration.ofSeconds(60);
+
+  private final List<ChildProcess> children = new ArrayList<>();
+  private final Path logs;
+  private final Thread hook = new Thread(this::stop, "stop-children");
+  private String grpcAddress = "";
+  private String httpAddress = "";
+
+  private ProcessCluster() {
+    try {
+      this.logs = Files.createTempDirectory("epidote-");
+    } catch (IOException e) {
+      throw new UncheckedIOException("A folder for logs cannot be made: " + e.getMessage(), e);
+    }
+  }
+
+  /** Starts all processes and returns when every node serves and is registered. */
+  static ProcessCluster start(ClusterOptions options, List<NodeSpec> nodes, Progress progress) {
+    ProcessCluster cluster = new ProcessCluster();
+    Runtime.getRuntime().addShutdownHook(cluster.hook);
+    try {
+      cluster.startAll(options, nodes, progress);
+      return cluster;
+    } catch (RuntimeException e) {
+      cluster.close();
+      throw e;
+    }
+  }
+
+  private void startAll(ClusterOptions options, List<NodeSpec> nodes, Progress progress) {
+    List<String> router = new ArrayList<>(List.of("router"));
+    router.addAll(options.routerArguments());
+    progress.update("starting the router");
+    ChildProcess routerProcess = ChildProcess.start("router", logs, router);
+    children.add(routerProcess);
+    Map<String, String> addresses =
+        Arrays.stream(routerProcess.awaitReady(START_TIMEOUT).split(" "))
+            .map(word -> word.split("=", 2))
+            .collect(Collectors.toMap(pair -> pair[0], pair -> pair[1]));
+    httpAddress = addresses.getOrDefault("http", "");
+    grpcAddress = addresses.getOrDefault("grpc", "");
+    for (NodeSpec node : nodes) {
+      List<String> arguments =
+          new ArrayList<>(
+              List.of(
+                  "node", "--name", node.name(), "--stages", node.stageWords(), "--router", grpcAddress));
+      arguments.addAll(options.nodeArguments());
+      children.add(ChildProcess.start(node.name(), logs, arguments));
+    }
+    for (ChildProcess child : children) {
+      progress.update("starting " + (children.size()) + " processes");
+      child.awaitReady(START_TIMEOUT);
+    }
+    awaitRegistered(nodes.size(), progress);
+  }
+
+  private void awaitRegistered(int nodes, Progress progress) {
+    long deadline = System.nanoTime() + START_TIMEOUT.toNanos();
+    try (InferenceClient client = new InferenceClient(grpcAddress)) {
+      while (client.load().getNodesCount() < nodes) {
+        progress.update("waiting for the nodes to join the router");
+        if (System.nanoTime() > deadline) {
+          throw new Unavailable(
+              "The nodes did not join the router at %s within %d s; their logs are in %s"
+                  .formatted(grpcAddress, START_TIMEOUT.toSeconds(), logs));
+        }
+        try {
+          Thread.sleep(20);
+        } catch (InterruptedException e) {
+          Thread.currentThread().interrupt();
+          throw new Unavailable("Interrupted while the cluster started", e);
+        }
+      }
+    }
+  }
+
+  @Override
+  public String grpcAddress() {
+    return grpcAddress;
+  }
+
+  @Override
+  public String httpAddress() {
+    return httpAddress;
+  }
+
+  /** The processes, the router first. */
+  List<ChildProcess> children() {
+    return List.copyOf(children);
+  }
+
+  private synchronized void stop() {
+    // Nodes first, so that none of them sees its router go and logs a reconnect.
+    children.reversed().forEach(ChildProcess::signal);
+    children.reversed().forEach(ChildProcess::close);
+    children.clear();
+    try (Stream<Path> files = Files.walk(logs)) {
+      for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
+        Files.deleteIfExists(file);
+      }
+    } catch (IOException e) {
+      System.err.println("epidote: the logs in " + logs + " could not be removed: " + e.getMessage());
+    }
+  }
+
+  @Override
+  public void close() {
+    stop();
+    try {
+      Runtime.getRuntime().removeShutdownHook(hook);
+    } catch (IllegalStateException e) {
+      // The JVM is going down and the hook runs already.
+    }
+  }
+}

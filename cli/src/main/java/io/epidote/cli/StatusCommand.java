@@ -1,0 +1,101 @@
+package io.epidote.cli;
+
+import io.epidote.proto.v1.GetLoadResponse;
+import io.epidote.proto.v1.NodeStatus;
+import io.epidote.proto.v1.WeightGroup;
+import java.io.PrintStream;
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.function.ToIntFunction;
+import java.util.stream.Collectors;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+@Command(
+    name = "status",
+    description = "Shows the nodes of a cluster: stages, memory, blocks in use, leases and queues.",
+    mixinStandardHelpOptions = true,
+    footerHeading = "%nExamples:%n",
+    footer = {"  epidote status", "  epidote status --router localhost:8001 --json"})
+final class StatusCommand implements Callable<Integer> {
+  @Option(names = "--router", paramLabel = "HOST:PORT", description = "The router's gRPC address. Default: ${DEFAULT-VALUE}.")
+  private String router = "localhost:8001";
+
+  @Option(names = "--json", description = "Print one JSON object.")
+  private boolean json;
+
+  @Override
+  public Integer call() {
+    try (InferenceClient client = new InferenceClient(router)) {
+      GetLoadResponse load = client.load();
+      if (json) {
+        report(load).print(System.out);
+      } else {
+        print(load, System.out);
+      }
+    }
+    return 0;
+  }
+
+  private static Report report(GetLoadResponse load) {
+    Report report =
+        new Report("status")
+            .figure("nodes", load.getNodesCount())
+            .figure("requests_in_flight", load.getRequestsInFlight())
+            .figure("kv_blocks_used", sum(load, NodeStatus::getKvBlocksUsed))
+            .figure("media_blocks_used", sum(load, NodeStatus::getMediaBlocksUsed))
+            .figure("handles", sum(load, NodeStatus::getHandles));
+    for (NodeStatus node : load.getNodesList()) {
+      Map<String, Object> row = new LinkedHashMap<>();
+      row.put("node", node.getNodeId());
+      row.put("address", node.getAddress());
+      row.put("stages", node.getStagesList().stream().map(NodeSpec::word).toList());
+      row.put("resident_bytes", node.getResidentBytes());
+      row.put(
+          "weights",
+          node.getWeightsList().stream()
+              .collect(Collectors.toMap(WeightGroup::getName, WeightGroup::getBytes)));
+      row.put("kv_blocks_used", node.getKvBlocksUsed());
+      row.put("kv_blocks_total", node.getKvBlocksTotal());
+      row.put("media_blocks_used", node.getMediaBlocksUsed());
+      row.put("media_blocks_total", node.getMediaBlocksTotal());
+      row.put("handles", node.getHandles());
+      row.put("running", node.getRunning());
+      row.put("queued", node.getQueued());
+      report.row(row);
+    }
+    return report;
+  }
+
+  static int sum(GetLoadResponse load, ToIntFunction<NodeStatus> figure) {
+    return load.getNodesList().stream().mapToInt(figure).sum();
+  }
+
+  /** The nodes as a table. */
+  static void print(GetLoadResponse load, PrintStream out) {
+    out.printf(
+        Locale.ROOT,
+        "%-10s %-22s %9s  %-32s %14s %12s %7s%n",
+        "node", "stages", "resident", "weights loaded", "KV blocks", "media blocks", "handles");
+    for (NodeStatus node : load.getNodesList()) {
+      out.printf(
+          Locale.ROOT,
+          "%-10s %-22s %9s  %-32s %14s %12s %7d%n",
+          node.getNodeId(),
+          node.getStagesList().stream().map(NodeSpec::word).collect(Collectors.joining(",")),
+          Bytes.words(node.getResidentBytes()),
+          node.getWeightsList().stream()
+              .map(group -> group.getName() + " " + Bytes.words(group.getBytes()))
+              .collect(Collectors.joining(", ")),
+          of(node.getKvBlocksUsed(), node.getKvBlocksTotal()),
+          of(node.getMediaBlocksUsed(), node.getMediaBlocksTotal()),
+          node.getHandles());
+    }
+  }
+
+  private static String of(int used, int total) {
+    return total == 0 ? "-" : used + " of " + total;
+  }
+}

@@ -1,0 +1,55 @@
+package io.epidote.cli;
+
+import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
+import java.util.stream.Collectors;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+@Command(
+    name = "up",
+    description = "Starts a router and nodes on this machine and serves until Ctrl-C.",
+    mixinStandardHelpOptions = true,
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  epidote up                              one process, a node for each stage",
+      "  epidote up --processes                  a process for the router and for each node",
+      "  epidote up --processes --nodes E,EP,D   any combination of stages",
+      "  epidote up --nodes EPD                  aggregated: one node for everything",
+      "  epidote up --model ~/models/mine        another Hugging Face folder"
+    })
+final class UpCommand implements Callable<Integer> {
+  @Mixin private ClusterOptions options = new ClusterOptions();
+
+  @Option(names = "--processes", description = "A process for the router and for each node, instead of one for all.")
+  private boolean processes;
+
+  @Option(names = "--nodes", paramLabel = "LIST", description = "Nodes as letters of their stages. Default: ${DEFAULT-VALUE}.")
+  private String nodes = "E,P,D";
+
+  @Override
+  public Integer call() throws InterruptedException {
+    List<NodeSpec> specs = NodeSpec.parseList(nodes);
+    Cluster cluster;
+    try (Progress progress = new Progress()) {
+      cluster =
+          processes
+              ? ProcessCluster.start(options, specs, progress)
+              : LocalCluster.start(options, specs);
+    }
+    try (cluster) {
+      System.out.printf(
+          "Serving %s with %s%n  OpenAI API  http://%s/v1%n  gRPC        %s%n  Metrics     http://%s/metrics%nCtrl-C stops it.%n",
+          options.model.getFileName(),
+          specs.stream().map(NodeSpec::name).collect(Collectors.joining(", ")),
+          cluster.httpAddress(),
+          cluster.grpcAddress(),
+          cluster.httpAddress());
+      // The shutdown hooks stop what was started.
+      new CountDownLatch(1).await();
+    }
+    return 0;
+  }
+}
