@@ -30,7 +30,17 @@ public final class SceneGenerator {
   public SceneGenerator(Split split, boolean withheldPairs, long seed) {
     this.split = split;
     this.withheldPairs = withheldPairs;
-    this.random = new SplittableRandom(seed * 0x9E3779B97F4A7C15L + split.ordinal());
+    this.random = new SplittableRandom(mix(seed) ^ split.ordinal());
+  }
+
+  /**
+   * MurmurHash3's finalizer. Without it, seeds that differ by a multiple of SplittableRandom's increment would give the
+   * same stream, only shifted.
+   */
+  private static long mix(long seed) {
+    long z = (seed ^ (seed >>> 33)) * 0xff51afd7ed558ccdL;
+    z = (z ^ (z >>> 33)) * 0xc4ceb9fe1a85ec53L;
+    return z ^ (z >>> 33);
   }
 
   /** The random stream behind the scenes, for questions about them. */
