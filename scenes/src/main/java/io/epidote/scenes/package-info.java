@@ -1,6 +1,6 @@
 /**
- * Pictures of coloured shapes with questions and answers: what models/scenes is trained and
- * evaluated on.
+ * Pictures of colored shapes with questions and exact answers: what {@code models/scenes} is trained on and what {@code
+ * epidote eval scenes} asks. Pure Java 2D, no network, no model; everything follows from a seed.
  */
 @NullMarked
 package io.epidote.scenes;

@@ -1,0 +1,61 @@
+package io.epidote.scenes;
+
+import java.awt.image.BufferedImage;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+
+/** Endless, seeded streams of tasks. Task number i of a seed is always the same, whatever was taken before it. */
+public final class SceneSet {
+  private SceneSet() {}
+
+  /**
+   * Tasks on layouts that training never saw, with the pairs that training withheld at their natural rate. The kinds
+   * take turns, so that any number of tasks is spread evenly over them.
+   */
+  public static Stream<Task> heldOut(long seed) {
+    return IntStream.iterate(0, i -> i + 1)
+        .mapToObj(i -> heldOut(seed, i, TaskKind.values()[i % TaskKind.values().length]));
+  }
+
+  /** Task number {@code index} of one kind. */
+  public static Task heldOut(long seed, int index, TaskKind kind) {
+    // The upper bits keep these streams away from the small seeds that training uses.
+    long stream = (seed << 32) ^ (index * 0x2545F4914F6CDD1DL) ^ 0x6865_6C64_0000_0000L;
+    return task(new SceneGenerator(Split.HELD_OUT, true, stream), kind);
+  }
+
+  /** One task of a kind, drawn by a generator. */
+  public static Task task(SceneGenerator generator, TaskKind kind) {
+    Questions questions = new Questions(generator);
+    if (kind == TaskKind.WHICH) {
+      Pair pair = generator.pair();
+      int shown = generator.random().nextInt(4); // none, first, second, both: equally often
+      Scene first = whichScene(generator, pair, (shown & 1) != 0);
+      Scene second = whichScene(generator, pair, (shown & 2) != 0);
+      return task(List.of(first, second), questions.which(first, second, pair));
+    }
+    while (true) {
+      // Two in three fit one tile; of the others most are square.
+      int form = generator.random().nextInt(15);
+      int width = form < 10 || form == 14 ? SceneGenerator.SMALL : SceneGenerator.LARGE;
+      int height = form < 10 || form == 13 ? SceneGenerator.SMALL : SceneGenerator.LARGE;
+      Scene scene = generator.next(width, height);
+      Optional<Question> question = questions.ask(kind, scene);
+      if (question.isPresent()) {
+        return task(List.of(scene), question.get());
+      }
+    }
+  }
+
+  private static Scene whichScene(SceneGenerator generator, Pair pair, boolean shown) {
+    return generator.next(
+        SceneGenerator.SMALL, SceneGenerator.SMALL, shown ? pair : null, shown ? null : pair);
+  }
+
+  private static Task task(List<Scene> scenes, Question question) {
+    List<BufferedImage> pictures = scenes.stream().map(Scene::draw).toList();
+    return new Task(question.kind(), scenes, pictures, question.text(), question.answer());
+  }
+}

@@ -1,0 +1,146 @@
+package io.epidote.trainer;
+
+import io.epidote.scenes.Pair;
+import io.epidote.scenes.Question;
+import io.epidote.scenes.Questions;
+import io.epidote.scenes.Scene;
+import io.epidote.scenes.SceneGenerator;
+import io.epidote.scenes.Split;
+import io.epidote.scenes.TaskKind;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.SplittableRandom;
+import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.BlockingQueue;
+
+/**
+ * Draws training batches on the fly, ahead of one worker, on a thread of its own. Every stage and every worker has its
+ * own seed: with a shared one a later stage would draw the scenes of an earlier one again.
+ */
+final class BatchSource implements AutoCloseable {
+  private final ModelConfig config;
+  private final Vocabulary vocabulary;
+  private final Stage stage;
+  private final SceneGenerator generator;
+  private final Questions questions;
+  private final SplittableRandom random;
+  private final BlockingQueue<Batch> queue = new ArrayBlockingQueue<>(3);
+  private final Thread thread;
+
+  BatchSource(ModelConfig config, Vocabulary vocabulary, Stage stage, long seed) {
+    this.config = config;
+    this.vocabulary = vocabulary;
+    this.stage = stage;
+    this.generator = new SceneGenerator(Split.TRAINING, false, seed);
+    this.questions = new Questions(generator);
+    this.random = generator.random();
+    this.thread = Thread.ofPlatform().daemon().name("draw-" + seed).unstarted(this::fill);
+    thread.start();
+  }
+
+  /** The next batch; waits for it to be drawn. */
+  Batch next() throws InterruptedException {
+    return queue.take();
+  }
+
+  @Override
+  public void close() {
+    thread.interrupt();
+  }
+
+  private void fill() {
+    try {
+      while (true) {
+        queue.put(draw());
+      }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt(); // closed
+    }
+  }
+
+  private Batch draw() {
+    if (stage == Stage.TOWER) {
+      return tower();
+    }
+    List<Sample> samples = new ArrayList<>();
+    double form = random.nextDouble();
+    if (form < stage.small) {
+      for (int i = 0; i < 16; i++) {
+        samples.add(single(SceneGenerator.SMALL, SceneGenerator.SMALL));
+      }
+    } else if (form < stage.small + stage.large) {
+      for (int i = 0; i < 9; i++) {
+        int width = i == 0 ? SceneGenerator.SMALL : SceneGenerator.LARGE;
+        int height = i == 1 ? SceneGenerator.SMALL : SceneGenerator.LARGE;
+        samples.add(single(width, height));
+      }
+    } else {
+      for (int i = 0; i < 16; i++) {
+        samples.add(which());
+      }
+    }
+    return Batch.of(config, samples);
+  }
+
+  /** Small pictures, and tiles and overviews of large ones, mixed: batch normalization must see them together. */
+  private Batch tower() {
+    List<float[]> tiles = new ArrayList<>();
+    List<float[]> labels = new ArrayList<>();
+    while (tiles.size() < 32) {
+      int form = random.nextInt(8);
+      int width = form < 6 || form == 7 ? SceneGenerator.SMALL : SceneGenerator.LARGE;
+      int height = form < 6 || form == 6 ? SceneGenerator.SMALL : SceneGenerator.LARGE;
+      if (form == 5) {
+        width = SceneGenerator.LARGE;
+        height = SceneGenerator.LARGE;
+      }
+      Sample sample = Sample.of(List.of(generator.next(width, height)), List.of());
+      tiles.addAll(sample.tiles());
+      labels.addAll(sample.labels());
+    }
+    return Batch.tower(tiles.subList(0, 32), labels.subList(0, 32));
+  }
+
+  private Sample single(int width, int height) {
+    Scene scene = generator.next(width, height);
+    List<Sample.Pair> pairs = new ArrayList<>();
+    for (TaskKind kind :
+        List.of(
+            TaskKind.DESCRIBE,
+            TaskKind.COUNT,
+            TaskKind.COLOR,
+            TaskKind.SHAPE,
+            TaskKind.EXISTS,
+            TaskKind.EXISTS,
+            TaskKind.WHERE)) {
+      questions.ask(kind, scene).ifPresent(q -> pairs.add(pair(q)));
+    }
+    return Sample.of(List.of(scene), pairs);
+  }
+
+  private Sample which() {
+    Pair target = generator.pair();
+    int shown = random.nextInt(4);
+    Scene first = pictured(target, (shown & 1) != 0);
+    Scene second = pictured(target, (shown & 2) != 0);
+    List<Sample.Pair> pairs = new ArrayList<>();
+    pairs.add(pair(questions.which(first, second, target)));
+    for (int i = 0; i < 4; i++) {
+      List<io.epidote.scenes.PlacedShape> from =
+          (random.nextBoolean() ? first : second).shapes();
+      Pair other =
+          i == 3 ? generator.pair() : from.get(random.nextInt(from.size())).pair();
+      pairs.add(pair(questions.which(first, second, other)));
+    }
+    return Sample.of(List.of(first, second), pairs);
+  }
+
+  private Scene pictured(Pair target, boolean shown) {
+    return generator.next(
+        SceneGenerator.SMALL, SceneGenerator.SMALL, shown ? target : null, shown ? null : target);
+  }
+
+  private Sample.Pair pair(Question question) {
+    return Sample.Pair.of(vocabulary, question, false);
+  }
+}

@@ -1,0 +1,89 @@
+package io.epidote.trainer;
+
+import io.epidote.scenes.TaskKind;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/** The command line of the trainer: {@code train}, {@code export}, {@code evaluate}; see docs/scenes.md. */
+public final class TrainerMain {
+  private TrainerMain() {}
+
+  /** Runs one command; options are {@code --name value}. */
+  public static void main(String[] args) throws IOException, InterruptedException {
+    if (args.length == 0 || args.length % 2 == 0) {
+      throw new IllegalArgumentException(
+          "expected: train|export|evaluate [--name value]...; docs/scenes.md has the commands");
+    }
+    Map<String, String> options = new HashMap<>();
+    for (int i = 1; i < args.length; i += 2) {
+      options.put(args[i], args[i + 1]);
+    }
+    ModelConfig config = ModelConfig.scenes();
+    Path saved = Path.of(options.getOrDefault("--state", "target/training/state.safetensors"));
+    switch (args[0]) {
+      case "train" -> {
+        Files.createDirectories(saved.toAbsolutePath().getParent());
+        Path from = Path.of(options.getOrDefault("--from", saved.toString()));
+        TrainingState state =
+            Files.exists(from)
+                ? TrainingState.load(config, from)
+                : TrainingState.fresh(config, number(options, "--init-seed", 7));
+        Stage stage = Stage.parse(options.getOrDefault("--stage", "tower"));
+        double rate = Double.parseDouble(options.getOrDefault("--rate", "1e-3"));
+        new Training(
+                state,
+                new Training.Plan(
+                    stage,
+                    number(options, "--steps", 1000),
+                    rate,
+                    Double.parseDouble(
+                        options.getOrDefault("--final-rate", Double.toString(rate))),
+                    number(options, "--warmup", 50),
+                    number(options, "--workers", 2),
+                    number(options, "--seed", 1 + stage.ordinal()),
+                    number(options, "--evaluate-every", 250),
+                    number(options, "--evaluation-count", 60),
+                    Path.of(options.getOrDefault("--log", "target/training/log.txt")),
+                    saved))
+            .run();
+      }
+      case "export" ->
+          TrainingState.load(config, saved)
+              .export(Path.of(options.getOrDefault("--folder", "models/scenes")));
+      case "evaluate" -> {
+        TrainingState state = TrainingState.load(config, saved);
+        boolean shuffled = Boolean.parseBoolean(options.getOrDefault("--shuffled", "false"));
+        Evaluation evaluation =
+            new Evaluation(
+                config,
+                new Vocabulary(),
+                List.of(TaskKind.values()),
+                number(options, "--count", 500),
+                number(options, "--seed", 7),
+                shuffled);
+        try (Worker worker = new Worker(state.parameters, state.statistics)) {
+          evaluation
+              .run(worker, state.flat)
+              .forEach(
+                  (kind, s) ->
+                      System.out.printf(
+                          "%-9s %6.2f %% of %d, with withheld pairs %6.2f %% of %d%n",
+                          kind.word(),
+                          100 * s.accuracy(),
+                          s.count(),
+                          100 * s.withheldAccuracy(),
+                          s.withheldCount()));
+        }
+      }
+      default -> throw new IllegalArgumentException("unknown command " + args[0]);
+    }
+  }
+
+  private static int number(Map<String, String> options, String name, int otherwise) {
+    return Integer.parseInt(options.getOrDefault(name, Integer.toString(otherwise)));
+  }
+}

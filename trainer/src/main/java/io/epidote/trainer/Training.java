@@ -1,0 +1,220 @@
+package io.epidote.trainer;
+
+import io.epidote.scenes.TaskKind;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+
+/** Runs one stage of the curriculum: data parallel over workers, one thread each. */
+final class Training {
+  /**
+   * What a stage is to do.
+   *
+   * @param stage what is trained on what
+   * @param steps optimizer steps of this stage
+   * @param rate highest learning rate
+   * @param finalRate learning rate at the last step, reached along a cosine
+   * @param warmup steps of linear rise
+   * @param workers threads; each draws and computes a batch of its own per step
+   * @param seed of the scenes, different for every stage of a run
+   * @param evaluateEvery steps between held-out accuracies
+   * @param evaluationCount tasks of each kind
+   * @param log where lines are appended
+   * @param save where the state is kept
+   */
+  record Plan(
+      Stage stage,
+      int steps,
+      double rate,
+      double finalRate,
+      int warmup,
+      int workers,
+      long seed,
+      int evaluateEvery,
+      int evaluationCount,
+      Path log,
+      Path save) {}
+
+  /** No sound gradient of one parameter comes near this. */
+  private static final float LARGEST_GRADIENT = 200;
+
+  private final TrainingState state;
+  private final Plan plan;
+  private final long started = System.nanoTime();
+
+  Training(TrainingState state, Plan plan) {
+    this.state = state;
+    this.plan = plan;
+  }
+
+  /** Trains; the state is saved at every evaluation and at the end. */
+  void run() throws IOException, InterruptedException {
+    ModelConfig config = state.parameters.config();
+    Vocabulary vocabulary = new Vocabulary();
+    List<TaskKind> kinds =
+        plan.stage() == Stage.TOWER
+            ? List.of()
+            : Arrays.stream(TaskKind.values())
+                .filter(k -> k != TaskKind.WHICH || plan.stage() == Stage.MIXED)
+                .toList();
+    Evaluation evaluation =
+        new Evaluation(config, vocabulary, kinds, plan.evaluationCount(), 1234, false);
+    List<Worker> workers = new ArrayList<>();
+    List<BatchSource> sources = new ArrayList<>();
+    ExecutorService pool = Executors.newFixedThreadPool(plan.workers());
+    for (int i = 0; i < plan.workers(); i++) {
+      workers.add(new Worker(state.parameters, state.statistics));
+      sources.add(new BatchSource(config, vocabulary, plan.stage(), plan.seed() * 100 + i));
+    }
+    // While only the tower is trained nothing behind it may move, not even by weight decay.
+    int to = plan.stage() == Stage.TOWER ? state.parameters.towerSize() : state.parameters.size();
+    log("stage %s: %d steps, rate %.1e to %.1e, seed %d".formatted(
+        plan.stage(), plan.steps(), plan.rate(), plan.finalRate(), plan.seed()));
+    double[] sums = new double[4];
+    int averaged = 0;
+    try {
+      for (int step = 1; step <= plan.steps(); step++) {
+        List<Future<Worker.Result>> futures = new ArrayList<>();
+        for (int i = 0; i < workers.size(); i++) {
+          Worker worker = workers.get(i);
+          BatchSource source = sources.get(i);
+          futures.add(pool.submit(() -> gradient(worker, source.next())));
+        }
+        List<Worker.Result> results = new ArrayList<>();
+        for (Future<Worker.Result> future : futures) {
+          results.add(get(future));
+        }
+        float[] gradient = results.getFirst().gradient();
+        for (int i = 1; i < results.size(); i++) {
+          float[] other = results.get(i).gradient();
+          for (int j = 0; j < gradient.length; j++) {
+            gradient[j] += other[j];
+          }
+        }
+        float share = 1f / results.size();
+        for (int j = 0; j < gradient.length; j++) {
+          gradient[j] *= share;
+        }
+        if (plan.stage() == Stage.TOWER) {
+          average(workers);
+        }
+        double norm = state.optimizer.update(state.flat, gradient, (float) rate(step), to);
+        state.steps++;
+        for (Worker.Result result : results) {
+          sums[0] += result.answer() / results.size();
+          sums[1] += result.auxiliary() / results.size();
+          sums[2] += result.balance() / results.size();
+        }
+        sums[3] += norm;
+        averaged++;
+        if (step % 25 == 0 || step == plan.steps()) {
+          log(
+              String.format(
+                  Locale.ROOT,
+                  "step %d of %d total %d answer %.4f auxiliary %.4f balance %.3f norm %.2f rate %.2e",
+                  step,
+                  plan.steps(),
+                  state.steps,
+                  sums[0] / averaged,
+                  sums[1] / averaged,
+                  sums[2] / averaged,
+                  sums[3] / averaged,
+                  rate(step)));
+          Arrays.fill(sums, 0);
+          averaged = 0;
+        }
+        if (step % plan.evaluateEvery() == 0 || step == plan.steps()) {
+          state.statistics = workers.getFirst().statistics();
+          state.save(plan.save());
+          if (plan.stage() == Stage.TOWER) {
+            float[] right = workers.getFirst().towerAccuracy(state.flat, sources.getFirst().next());
+            log("held positions color %.1f kind %.1f".formatted(100 * right[0], 100 * right[1]));
+          } else {
+            Map<TaskKind, Evaluation.Score> scores =
+                evaluation.run(workers.getFirst(), state.flat);
+            log("exact total %d ".formatted(state.steps) + Evaluation.format(scores));
+          }
+        }
+      }
+    } finally {
+      pool.shutdownNow();
+      sources.forEach(BatchSource::close);
+      workers.forEach(Worker::close);
+    }
+  }
+
+  /**
+   * About one gradient in 200 comes back with a handful of values from uninitialised memory, and the same batch is fine
+   * when it is repeated. Clipping would turn such a step into noise.
+   */
+  private Worker.Result gradient(Worker worker, Batch batch) throws IOException {
+    for (int attempt = 0; attempt < 3; attempt++) {
+      Worker.Result result = worker.gradient(state.flat, batch);
+      int odd = -1;
+      int count = 0;
+      for (int i = 0; i < result.gradient().length; i++) {
+        if (!(Math.abs(result.gradient()[i]) < LARGEST_GRADIENT)) {
+          odd = i;
+          count++;
+        }
+      }
+      if (odd < 0) {
+        return result;
+      }
+      log("gradient repeated: %d odd values, the last at %d is %g".formatted(count, odd, result.gradient()[odd]));
+    }
+    throw new IllegalStateException("no sound gradient in three attempts: lower the learning rate");
+  }
+
+  private static void average(List<Worker> workers) {
+    List<float[]> mean = workers.getFirst().statistics();
+    for (int w = 1; w < workers.size(); w++) {
+      List<float[]> other = workers.get(w).statistics();
+      for (int i = 0; i < mean.size(); i++) {
+        for (int j = 0; j < mean.get(i).length; j++) {
+          mean.get(i)[j] += other.get(i)[j];
+        }
+      }
+    }
+    for (float[] values : mean) {
+      for (int j = 0; j < values.length; j++) {
+        values[j] /= workers.size();
+      }
+    }
+    workers.forEach(w -> w.setStatistics(mean));
+  }
+
+  private double rate(int step) {
+    if (step < plan.warmup()) {
+      return plan.rate() * step / plan.warmup();
+    }
+    double part = (step - plan.warmup()) / (double) Math.max(1, plan.steps() - plan.warmup());
+    return plan.finalRate() + (plan.rate() - plan.finalRate()) * 0.5 * (1 + Math.cos(Math.PI * part));
+  }
+
+  private synchronized void log(String line) throws IOException {
+    String stamped =
+        String.format(Locale.ROOT, "%7.1f s  %s%n", (System.nanoTime() - started) / 1e9, line);
+    System.out.print(stamped);
+    Files.writeString(
+        plan.log(), stamped, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
+  }
+
+  private static <T> T get(Future<T> future) throws InterruptedException {
+    try {
+      return future.get();
+    } catch (ExecutionException e) {
+      throw new IllegalStateException("a training worker failed", e.getCause());
+    }
+  }
+}
