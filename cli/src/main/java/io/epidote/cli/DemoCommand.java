@@ -30,7 +30,7 @@ final class DemoCommand implements Callable<Integer> {
           new Question("how many shapes are there?", List.of("small.png")),
           new Question("describe the picture.", List.of("large.png")),
           new Question("where is the red circle?", List.of("large.png")),
-          new Question("which picture has a red circle?", List.of("small.png", "large.png")));
+          new Question("which picture has a red circle?", List.of("small.png", "other.png")));
 
   @Option(names = "--json", description = "Print one JSON object instead of the story.")
   private boolean json;

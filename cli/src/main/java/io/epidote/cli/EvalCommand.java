@@ -5,13 +5,11 @@ import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.proto.v1.SamplingParams;
 import io.epidote.scenes.SceneSet;
 import io.epidote.scenes.Task;
-import io.epidote.scenes.TaskKind;
 import java.awt.image.BufferedImage;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.ArrayList;
-import java.util.EnumMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -149,9 +147,9 @@ final class EvalCommand implements Callable<Integer> {
   }
 
   private void report(List<Outcome> outcomes) {
-    Map<TaskKind, int[]> byKind = new EnumMap<>(TaskKind.class);
+    Map<String, int[]> byKind = new LinkedHashMap<>();
     for (Outcome outcome : outcomes) {
-      int[] tally = byKind.computeIfAbsent(outcome.task().kind(), kind -> new int[2]);
+      int[] tally = byKind.computeIfAbsent(outcome.task().kind().word(), kind -> new int[2]);
       tally[0] += outcome.exact() ? 1 : 0;
       tally[1]++;
       if (wrong && !outcome.exact()) {
@@ -160,28 +158,30 @@ final class EvalCommand implements Callable<Integer> {
             outcome.task().question(), outcome.task().answer(), outcome.answer().text());
       }
     }
-    Map<String, Double> exact = new LinkedHashMap<>();
-    byKind.forEach((kind, tally) -> exact.put(kind.word(), (double) tally[0] / tally[1]));
-    double least = exact.values().stream().mapToDouble(Double::doubleValue).min().orElse(0);
+    double least =
+        byKind.values().stream().mapToDouble(EvalCommand::share).min().orElseThrow();
     double ttft =
-        outcomes.stream().mapToDouble(o -> o.answer().firstTextMillis()).sorted().skip(outcomes.size() / 2).findFirst().orElse(0);
-    if (!json) {
-      exact.forEach(
-          (kind, share) ->
-              System.out.printf(
-                  Locale.ROOT, "%-10s %5.1f %% exact of %d%n", kind, share * 100, tally(byKind, kind)));
-      System.out.printf(Locale.ROOT, "first token p50 %.0f ms over %d questions%n", ttft, outcomes.size());
+        outcomes.stream()
+            .mapToDouble(outcome -> outcome.answer().firstTextMillis())
+            .sorted()
+            .skip(outcomes.size() / 2)
+            .findFirst()
+            .orElseThrow();
+    if (json) {
+      Report report = new Report("eval").figure("exact_min", least);
+      byKind.forEach((kind, tally) -> report.figure("exact_" + kind, share(tally)));
+      report.figure("count", outcomes.size()).figure("ttft_p50_ms", ttft).print(System.out);
       return;
     }
-    Report report = new Report("eval").figure("exact_min", least);
-    exact.forEach((kind, share) -> report.figure("exact_" + kind, share));
-    report.figure("count", outcomes.size()).figure("ttft_p50_ms", ttft).print(System.out);
+    byKind.forEach(
+        (kind, tally) ->
+            System.out.printf(
+                Locale.ROOT, "%-10s %5.1f %% exact of %d%n", kind, share(tally) * 100, tally[1]));
+    System.out.printf(
+        Locale.ROOT, "first token p50 %.0f ms over %d questions%n", ttft, outcomes.size());
   }
 
-  private static int tally(Map<TaskKind, int[]> byKind, String kind) {
-    return byKind.entrySet().stream()
-        .filter(entry -> entry.getKey().word().equals(kind))
-        .mapToInt(entry -> entry.getValue()[1])
-        .sum();
+  private static double share(int[] tally) {
+    return (double) tally[0] / tally[1];
   }
 }

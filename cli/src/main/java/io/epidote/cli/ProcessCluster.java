@@ -1,11 +1,9 @@
 package io.epidote.cli;
 
-import io.epidote.engine.error.EpidoteException.Unavailable;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
@@ -16,8 +14,6 @@ import java.util.stream.Stream;
 
 /** A cluster of processes on this machine: a router and each node in a process of its own. */
 final class ProcessCluster implements Cluster {
-  private static final Duration START_TIMEOUT = Duration.ofSeconds(60);
-
   private final List<ChildProcess> children = new ArrayList<>();
   private final Path logs;
   private final Thread hook = new Thread(this::stop, "stop-children");
@@ -46,50 +42,24 @@ final class ProcessCluster implements Cluster {
   }
 
   private void startAll(ClusterOptions options, List<NodeSpec> nodes, Progress progress) {
-    List<String> router = new ArrayList<>(List.of("router"));
-    router.addAll(options.routerArguments());
     progress.update("starting the router");
-    ChildProcess routerProcess = ChildProcess.start("router", logs, router);
+    ChildProcess routerProcess = ChildProcess.start("router", logs, options.routerArguments());
     children.add(routerProcess);
     Map<String, String> addresses =
-        Arrays.stream(routerProcess.awaitReady(START_TIMEOUT).split(" "))
+        Arrays.stream(routerProcess.awaitReady(ClusterStart.TIMEOUT).split(" "))
             .map(word -> word.split("=", 2))
             .collect(Collectors.toMap(pair -> pair[0], pair -> pair[1]));
     httpAddress = addresses.getOrDefault("http", "");
     grpcAddress = addresses.getOrDefault("grpc", "");
     for (NodeSpec node : nodes) {
-      List<String> arguments =
-          new ArrayList<>(
-              List.of(
-                  "node", "--name", node.name(), "--stages", node.stageWords(), "--router", grpcAddress));
-      arguments.addAll(options.nodeArguments());
-      children.add(ChildProcess.start(node.name(), logs, arguments));
+      children.add(
+          ChildProcess.start(node.name(), logs, options.nodeArguments(node, grpcAddress)));
     }
     for (ChildProcess child : children) {
       progress.update("starting " + (children.size()) + " processes");
-      child.awaitReady(START_TIMEOUT);
+      child.awaitReady(ClusterStart.TIMEOUT);
     }
-    awaitRegistered(nodes.size(), progress);
-  }
-
-  private void awaitRegistered(int nodes, Progress progress) {
-    long deadline = System.nanoTime() + START_TIMEOUT.toNanos();
-    try (InferenceClient client = new InferenceClient(grpcAddress)) {
-      while (client.load().getNodesCount() < nodes) {
-        progress.update("waiting for the nodes to join the router");
-        if (System.nanoTime() > deadline) {
-          throw new Unavailable(
-              "The nodes did not join the router at %s within %d s; their logs are in %s"
-                  .formatted(grpcAddress, START_TIMEOUT.toSeconds(), logs));
-        }
-        try {
-          Thread.sleep(20);
-        } catch (InterruptedException e) {
-          Thread.currentThread().interrupt();
-          throw new Unavailable("Interrupted while the cluster started", e);
-        }
-      }
-    }
+    ClusterStart.awaitNodes(grpcAddress, nodes.size(), progress);
   }
 
   @Override

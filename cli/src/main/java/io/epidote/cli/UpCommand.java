@@ -37,12 +37,12 @@ final class UpCommand implements Callable<Integer> {
       cluster =
           processes
               ? ProcessCluster.start(options, specs, progress)
-              : LocalCluster.start(options, specs);
+              : LocalCluster.start(options, specs, progress);
     }
     try (cluster) {
       System.out.printf(
           "Serving %s with %s%n  OpenAI API  http://%s/v1%n  gRPC        %s%n  Metrics     http://%s/metrics%nCtrl-C stops it.%n",
-          options.model.getFileName(),
+          options.model.folder.getFileName(),
           specs.stream().map(NodeSpec::name).collect(Collectors.joining(", ")),
           cluster.httpAddress(),
           cluster.grpcAddress(),

@@ -104,7 +104,7 @@ class CommandLineTest {
   @Test
   void aMissingStageIsNamedWithWhatToStart() throws Exception {
     try (Cluster cluster =
-            LocalCluster.start(new ClusterOptions().onAnyPort(), NodeSpec.parseList("E,P"));
+            LocalCluster.start(new ClusterOptions().onAnyPort(), NodeSpec.parseList("E,P"), new Progress());
         InferenceClient client = new InferenceClient(cluster.grpcAddress())) {
       assertThatThrownBy(
               () ->

@@ -36,13 +36,13 @@ class EqualityTest {
 
     assertThat(ask(fourProcesses, requests, 16)).isEqualTo(expected);
     try (Cluster aggregated =
-        LocalCluster.start(new ClusterOptions().onAnyPort(), NodeSpec.parseList("EPD"))) {
+        LocalCluster.start(new ClusterOptions().onAnyPort(), NodeSpec.parseList("EPD"), new Progress())) {
       assertThat(ask(aggregated, requests, 1)).isEqualTo(expected);
       assertThat(ask(aggregated, requests, 16)).isEqualTo(expected);
       ClusterAssertions.assertNothingInUse(aggregated, 1);
     }
     try (Cluster two =
-        LocalCluster.start(new ClusterOptions().onAnyPort(), NodeSpec.parseList("EP,PD,D"))) {
+        LocalCluster.start(new ClusterOptions().onAnyPort(), NodeSpec.parseList("EP,PD,D"), new Progress())) {
       assertThat(ask(two, requests, 16)).isEqualTo(expected);
       ClusterAssertions.assertNothingInUse(two, 3);
     }
@@ -70,7 +70,7 @@ class EqualityTest {
     assertThat(expected).allSatisfy(answer -> assertThat(answer.tokens()).hasSize(24));
     assertThat(ask(fourProcesses, requests, 16)).isEqualTo(expected);
     try (Cluster aggregated =
-        LocalCluster.start(new ClusterOptions().onAnyPort(), NodeSpec.parseList("EPD"))) {
+        LocalCluster.start(new ClusterOptions().onAnyPort(), NodeSpec.parseList("EPD"), new Progress())) {
       assertThat(ask(aggregated, requests, 16)).isEqualTo(expected);
     }
   }

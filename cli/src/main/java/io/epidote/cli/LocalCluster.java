@@ -1,0 +1,82 @@
+package io.epidote.cli;
+
+import io.epidote.node.BuildInfo;
+import io.epidote.node.NodeRuntime;
+import io.epidote.router.Router;
+import io.epidote.router.RouterConfig;
+import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
+import java.util.ArrayList;
+import java.util.List;
+
+/** A router and nodes in this process. They still meet over sockets, as in processes of their own. */
+final class LocalCluster implements Cluster {
+  private static final String HOST = "127.0.0.1";
+
+  private final Router router;
+  private final List<NodeRuntime> nodes = new ArrayList<>();
+  private final Thread hook = new Thread(this::stop, "stop-cluster");
+
+  private LocalCluster(Router router) {
+    this.router = router;
+  }
+
+  static LocalCluster start(ClusterOptions options, List<NodeSpec> specs, Progress progress) {
+    progress.update("starting the router");
+    LocalCluster cluster =
+        new LocalCluster(
+            Router.start(
+                new RouterConfig(
+                    options.model.folder, HOST, options.ports.http, options.ports.grpc, BuildInfo.VERSION)));
+    Runtime.getRuntime().addShutdownHook(cluster.hook);
+    try {
+      for (NodeSpec spec : specs) {
+        progress.update("starting " + spec.name());
+        cluster.nodes.add(NodeLauncher.start(cluster.settings(options, spec), new SimpleMeterRegistry()));
+      }
+      ClusterStart.awaitNodes(cluster.grpcAddress(), specs.size(), progress);
+      return cluster;
+    } catch (RuntimeException e) {
+      cluster.close();
+      throw e;
+    }
+  }
+
+  private NodeLauncher.Settings settings(ClusterOptions options, NodeSpec spec) {
+    return new NodeLauncher.Settings(
+        spec,
+        options.model.folder,
+        HOST,
+        HOST,
+        0,
+        List.of(grpcAddress()),
+        options.node.kvCache,
+        options.node.mediaCache,
+        options.node.threads);
+  }
+
+  @Override
+  public String grpcAddress() {
+    return HOST + ":" + router.grpcPort();
+  }
+
+  @Override
+  public String httpAddress() {
+    return HOST + ":" + router.httpPort();
+  }
+
+  private synchronized void stop() {
+    router.close();
+    nodes.forEach(NodeRuntime::close);
+    nodes.clear();
+  }
+
+  @Override
+  public void close() {
+    stop();
+    try {
+      Runtime.getRuntime().removeShutdownHook(hook);
+    } catch (IllegalStateException e) {
+      // The JVM is going down and the hook runs already.
+    }
+  }
+}

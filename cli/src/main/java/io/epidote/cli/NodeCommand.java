@@ -1,0 +1,68 @@
+package io.epidote.cli;
+
+import io.epidote.node.NodeRuntime;
+import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
+import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+@Command(
+    name = "node",
+    description = "Runs one node with any combination of stages and registers it with routers.",
+    mixinStandardHelpOptions = true,
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  epidote node --stages encode --router localhost:8001",
+      "  epidote node --stages prefill,decode --router router-0:8001 --host 10.0.0.7 --port 9000"
+    })
+final class NodeCommand implements Callable<Integer> {
+  @Option(names = "--stages", required = true, paramLabel = "LIST", description = "Some of encode,prefill,decode.")
+  private String stages = "";
+
+  @Option(names = "--router", required = true, paramLabel = "HOST:PORT", description = "The gRPC address of a router. Repeat for several.")
+  private List<String> routers = List.of();
+
+  @Option(names = "--name", paramLabel = "NAME", description = "Unique in the cluster. Default: the stages and the process id.")
+  private String name = "";
+
+  @Option(names = "--bind", paramLabel = "ADDRESS", description = "Address to listen on. Default: that of --host.")
+  private String bind = "";
+
+  @Option(names = "--host", paramLabel = "ADDRESS", description = "Host under which other nodes reach this one. Default: ${DEFAULT-VALUE}.")
+  private String host = "127.0.0.1";
+
+  @Option(names = "--port", paramLabel = "N", description = "Port to listen on, 0 (default) for any free one.")
+  private int port;
+
+  @Mixin private ModelOptions model = new ModelOptions();
+  @Mixin private NodeOptions options = new NodeOptions();
+  @Mixin private ParentWatch parent = new ParentWatch();
+
+  @Override
+  public Integer call() throws InterruptedException {
+    parent.start();
+    String ownName =
+        name.isEmpty() ? stages.replace(',', '-') + "-" + ProcessHandle.current().pid() : name;
+    NodeRuntime node =
+        NodeLauncher.start(
+            new NodeLauncher.Settings(
+                new NodeSpec(ownName, NodeSpec.parseStages(stages)),
+                model.folder,
+                bind.isEmpty() ? host : bind,
+                host,
+                port,
+                routers,
+                options.kvCache,
+                options.mediaCache,
+                options.threads),
+            new SimpleMeterRegistry());
+    Runtime.getRuntime().addShutdownHook(new Thread(node::close, "stop-node"));
+    System.out.println(ChildProcess.READY + "node=" + ownName + " grpc=" + node.address());
+    // The shutdown hook stops the node.
+    new CountDownLatch(1).await();
+    return 0;
+  }
+}

@@ -1,0 +1,152 @@
+package io.epidote.cli;
+
+import io.epidote.decode.DecodeConfig;
+import io.epidote.decode.DecodeStage;
+import io.epidote.encode.EncodeStage;
+import io.epidote.engine.checkpoint.Checkpoint;
+import io.epidote.engine.checkpoint.ModelConfig;
+import io.epidote.engine.error.EpidoteException.InvalidRequest;
+import io.epidote.engine.image.ImageLimits;
+import io.epidote.engine.image.ImageProcessor;
+import io.epidote.engine.memory.BlockPool;
+import io.epidote.engine.model.Decoder;
+import io.epidote.engine.model.Models;
+import io.epidote.engine.model.RuntimeOptions;
+import io.epidote.engine.model.VisionEncoder;
+import io.epidote.node.BuildInfo;
+import io.epidote.node.NodeConfig;
+import io.epidote.node.NodeContext;
+import io.epidote.node.NodeRuntime;
+import io.epidote.node.Stage;
+import io.epidote.node.engine.BlockQueue;
+import io.epidote.prefill.PrefillConfig;
+import io.epidote.prefill.PrefillStage;
+import io.micrometer.core.instrument.MeterRegistry;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+
+/** Puts a node together: the models, pools and stages that its stages need, and nothing more. */
+final class NodeLauncher {
+  private NodeLauncher() {}
+
+  /**
+   * What a node is started with.
+   *
+   * @param bindHost address to listen on
+   * @param advertisedHost host under which others reach this node
+   * @param port 0 for any free one
+   * @param routers host:port of each
+   */
+  record Settings(
+      NodeSpec spec,
+      Path model,
+      String bindHost,
+      String advertisedHost,
+      int port,
+      List<String> routers,
+      Bytes kvCache,
+      Bytes mediaCache,
+      int threads) {}
+
+  /** Loads the models of the node's stages and starts to serve. The caller closes the node. */
+  static NodeRuntime start(Settings settings, MeterRegistry meters) {
+    try (Checkpoint checkpoint = Checkpoint.open(settings.model())) {
+      NodeConfig config =
+          new NodeConfig(
+              settings.spec().name(),
+              settings.bindHost(),
+              settings.advertisedHost(),
+              settings.port(),
+              settings.routers(),
+              checkpoint.name(),
+              checkpoint.fingerprint(),
+              BuildInfo.VERSION,
+              NodeConfig.Limits.defaults());
+      NodeRuntime node = new NodeRuntime(config, meters);
+      List<Stage> stages = new ArrayList<>();
+      List<AutoCloseable> models = new ArrayList<>();
+      try {
+        addStages(settings, checkpoint, node.context(), stages, models);
+      } catch (RuntimeException e) {
+        closeAll(models, e);
+        node.close();
+        throw e;
+      }
+      node.start(stages, models);
+      return node;
+    }
+  }
+
+  private static void addStages(
+      Settings settings,
+      Checkpoint checkpoint,
+      NodeContext node,
+      List<Stage> stages,
+      List<AutoCloseable> models) {
+    Set<io.epidote.proto.v1.Stage> kinds = settings.spec().stages();
+    boolean encodes = kinds.contains(io.epidote.proto.v1.Stage.STAGE_ENCODE);
+    boolean prefills = kinds.contains(io.epidote.proto.v1.Stage.STAGE_PREFILL);
+    boolean decodes = kinds.contains(io.epidote.proto.v1.Stage.STAGE_DECODE);
+    ModelConfig config = checkpoint.config();
+    Models factory =
+        new Models(checkpoint, new RuntimeOptions(settings.threads(), Home.cache()));
+    // Decode has the first turn of a round, so that tokens keep flowing.
+    if (prefills || decodes) {
+      Decoder decoder = factory.openDecoder();
+      models.add(decoder);
+      BlockQueue kv =
+          new BlockQueue(
+              pool("kv", "--kv-cache", settings.kvCache(), decoder.shape().kvBlockBytes()));
+      if (decodes) {
+        stages.add(
+            new DecodeStage(node, decoder, kv, DecodeConfig.of(config.eosTokenIds())));
+      }
+      if (prefills) {
+        // A text model has no media tokens; one block keeps the pool in form.
+        int tileBytes = Math.max(1, config.tileTokens()) * config.text().hiddenSize() * Float.BYTES;
+        stages.add(
+            new PrefillStage(
+                node,
+                decoder,
+                kv,
+                new BlockQueue(pool("media", "--media-cache", settings.mediaCache(), tileBytes)),
+                PrefillConfig.of(config.eosTokenIds(), decodes)));
+      }
+    }
+    if (encodes) {
+      VisionEncoder encoder = factory.openVision();
+      models.add(encoder);
+      ImageProcessor images =
+          ImageProcessor.open(checkpoint.folder(), config, ImageLimits.defaults());
+      stages.add(
+          new EncodeStage(
+              node,
+              encoder,
+              images::tiles,
+              new BlockQueue(
+                  pool("media", "--media-cache", settings.mediaCache(), encoder.tileBytes()))));
+    }
+  }
+
+  private static BlockPool pool(String name, String option, Bytes size, int blockBytes) {
+    long blocks = size.value() / blockBytes;
+    if (blocks < 1 || blocks * blockBytes > Integer.MAX_VALUE) {
+      throw new InvalidRequest(
+          "%s %s does not work: this model's %s blocks have %s, and a pool holds at least one of them and at most 2 GiB"
+              .formatted(option, Bytes.words(size.value()), name, Bytes.words(blockBytes)));
+    }
+    return new BlockPool(name, blockBytes, (int) blocks);
+  }
+
+  private static void closeAll(List<AutoCloseable> models, RuntimeException cause) {
+    for (AutoCloseable model : models) {
+      try {
+        model.close();
+      } catch (Exception e) {
+        cause.addSuppressed(e);
+      }
+    }
+  }
+}
