@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.hubspot.jinjava.Jinjava;
 import com.hubspot.jinjava.JinjavaConfig;
 import com.hubspot.jinjava.LegacyOverrides;
+import com.hubspot.jinjava.el.JinjavaInterpreterResolver;
 import com.hubspot.jinjava.interpret.Context;
 import com.hubspot.jinjava.interpret.RenderResult;
 import com.hubspot.jinjava.interpret.TemplateError;
@@ -16,10 +17,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import jinjava.javax.el.CompositeELResolver;
 
 /**
  * A model folder's chat template, which writes a conversation as the text that the model was
@@ -108,12 +111,16 @@ public final class ChatTemplate {
   }
 
   private static Jinjava newJinjava() {
+    CompositeELResolver resolver = new CompositeELResolver();
+    resolver.add(new PythonStrings());
+    resolver.add(JinjavaInterpreterResolver.DEFAULT_RESOLVER_READ_ONLY);
     Jinjava jinjava =
         new Jinjava(
             JinjavaConfig.newBuilder()
                 .withTrimBlocks(true)
                 .withLstripBlocks(true)
                 .withNestedInterpretationEnabled(false)
+                .withElResolver(resolver)
                 .withMaxOutputSize(MAX_OUTPUT_BYTES)
                 .withDisabled(
                     Map.of(
@@ -172,18 +179,28 @@ public final class ChatTemplate {
     return result.getOutput();
   }
 
+  /** Keys in the order in which clients write them, which tojson shows. */
   private Map<String, Object> message(ChatTurn turn) {
-    return Map.of("role", turn.role(), "content", multimodal ? parts(turn) : plainText(turn));
+    Map<String, Object> message = new LinkedHashMap<>();
+    message.put("role", turn.role());
+    message.put("content", multimodal ? parts(turn) : plainText(turn));
+    return message;
   }
 
   private static List<Map<String, String>> parts(ChatTurn turn) {
-    return turn.parts().stream()
-        .map(part ->
-            switch (part) {
-              case Part.Text(String text) -> Map.of("type", "text", "text", text);
-              case Part.Image() -> Map.of("type", "image");
-            })
-        .toList();
+    List<Map<String, String>> parts = new ArrayList<>();
+    for (Part part : turn.parts()) {
+      Map<String, String> entry = new LinkedHashMap<>();
+      switch (part) {
+        case Part.Text(String text) -> {
+          entry.put("type", "text");
+          entry.put("text", text);
+        }
+        case Part.Image() -> entry.put("type", "image");
+      }
+      parts.add(entry);
+    }
+    return parts;
   }
 
   private static String plainText(ChatTurn turn) {
