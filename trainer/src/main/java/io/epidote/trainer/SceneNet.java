@@ -92,7 +92,7 @@ final class SceneNet {
       NDArray k = qkv.get(1).transpose(0, 1, 3, 2);
       NDArray v = qkv.get(2);
       double scale = 1 / Math.sqrt(config.hidden() / (double) config.visionHeads());
-      NDArray weights = q.mul((float) scale).matMul(k).softmax(-1);
+      NDArray weights = scaled(q, scale).matMul(k).softmax(-1);
       NDArray attended =
           weights.matMul(v).transpose(0, 2, 1, 3).reshape(n, positions, config.hidden());
       x = x.add(linear(attended, name + "out"));
@@ -165,8 +165,7 @@ final class SceneNet {
           NDArrays.concat(new NDList(a.mul(cos).sub(b.mul(sin)), b.mul(cos).add(a.mul(sin))), 3)
               .split(new long[] {config.heads()}, 2);
       NDArray q =
-          qk.get(0)
-              .mul((float) (1 / Math.sqrt(d)))
+          scaled(qk.get(0), 1 / Math.sqrt(d))
               .reshape(rows, length, kv, group, d)
               .transpose(0, 2, 3, 1, 4)
               .reshape(rows, kv, group * length, d);
@@ -286,7 +285,16 @@ final class SceneNet {
 
   /** GELU in its tanh form. */
   private static NDArray gelu(NDArray x) {
-    NDArray inner = x.mul(x).mul(0.044715f).add(1f).mul(x).mul((float) Math.sqrt(2 / Math.PI));
-    return Activation.tanh(inner).add(1f).mul(x).mul(0.5f);
+    NDArray inner = scaled(scaled(x.mul(x), 0.044715).add(1f).mul(x), Math.sqrt(2 / Math.PI));
+    return scaled(Activation.tanh(inner).add(1f).mul(x), 0.5);
+  }
+
+  /**
+   * The product with a constant that lives as long as the step. {@code NDArray.mul(Number)} frees
+   * its constant at once, but the backward pass still reads it: about one gradient in thirty was
+   * then garbage.
+   */
+  static NDArray scaled(NDArray x, double factor) {
+    return x.mul(x.getManager().create((float) factor));
   }
 }

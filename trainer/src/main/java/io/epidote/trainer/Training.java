@@ -153,29 +153,20 @@ final class Training {
     }
   }
 
-  /**
-   * About one gradient in 200 comes back with a handful of values from uninitialised memory, and
-   * the same batch is fine when it is repeated. Clipping would turn such a step into noise.
-   */
-  private Worker.Result gradient(Worker worker, Batch batch) throws IOException {
-    for (int attempt = 0; attempt < 3; attempt++) {
-      Worker.Result result = worker.gradient(state.flat, batch);
-      int odd = -1;
-      int count = 0;
-      for (int i = 0; i < result.gradient().length; i++) {
-        if (!(Math.abs(result.gradient()[i]) < LARGEST_GRADIENT)) {
-          odd = i;
-          count++;
-        }
+  private Worker.Result gradient(Worker worker, Batch batch) {
+    Worker.Result result = worker.gradient(state.flat, batch);
+    for (float value : result.gradient()) {
+      if (!(Math.abs(value) < LARGEST_GRADIENT)) {
+        // Clipping would turn it into a step of noise: better to know.
+        throw new IllegalStateException(
+            "a gradient is "
+                + value
+                + ", expected below "
+                + LARGEST_GRADIENT
+                + ": a defect, or a far too high learning rate");
       }
-      if (odd < 0) {
-        return result;
-      }
-      log(
-          "gradient repeated: %d odd values, the last at %d is %g"
-              .formatted(count, odd, result.gradient()[odd]));
     }
-    throw new IllegalStateException("no sound gradient in three attempts: lower the learning rate");
+    return result;
   }
 
   private static void average(List<Worker> workers) {

@@ -72,7 +72,10 @@ final class Worker implements AutoCloseable {
         NDArray targets = step.create(batch.targets()).expandDims(1);
         answer = logs.gather(targets, 1).mean().neg();
         balance = decoded.balance();
-        loss = answer.add(auxiliary.mul(AUXILIARY)).add(balance.mul(BALANCE));
+        loss =
+            answer
+                .add(SceneNet.scaled(auxiliary, AUXILIARY))
+                .add(SceneNet.scaled(balance, BALANCE));
       }
       NDArray one = loss.onesLike();
       JniUtils.backward((PtNDArray) loss, (PtNDArray) one, false, false);
