@@ -1,6 +1,9 @@
 package io.epidote.scenes;
 
-/** The nine places of a picture, in reading order. A shape stands in exactly one, and no two share one. */
+/**
+ * The nine places of a picture, in reading order. A shape stands in exactly one, and no two share
+ * one.
+ */
 public enum Cell {
   TOP_LEFT("top left", "at the top left"),
   TOP("top", "at the top"),

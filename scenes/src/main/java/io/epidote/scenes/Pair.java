@@ -5,12 +5,13 @@ import java.util.Set;
 /** A color with a shape, such as "red circle". */
 public record Pair(ShapeColor color, ShapeKind kind) {
   /**
-   * Pairs that no training picture shows and no training question names, so that accuracy on them measures whether the
-   * model composes color and shape instead of remembering pairs.
+   * Pairs that no training picture shows and no training question names, so that accuracy on them
+   * measures whether the model composes color and shape instead of remembering pairs.
    */
   public static final Set<Pair> WITHHELD =
       Set.of(
-          new Pair(ShapeColor.PURPLE, ShapeKind.TRIANGLE), new Pair(ShapeColor.GREEN, ShapeKind.RING));
+          new Pair(ShapeColor.PURPLE, ShapeKind.TRIANGLE),
+          new Pair(ShapeColor.GREEN, ShapeKind.RING));
 
   /** For instance "red circle". */
   public String words() {

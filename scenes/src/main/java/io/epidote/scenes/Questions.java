@@ -8,8 +8,8 @@ import java.util.Optional;
 import java.util.function.Predicate;
 
 /**
- * Asks about scenes, each question in a few phrasings, only where the answer is unambiguous. The random stream is the
- * generator's.
+ * Asks about scenes, each question in a few phrasings, only where the answer is unambiguous. The
+ * random stream is the generator's.
  */
 public final class Questions {
   private final SceneGenerator generator;

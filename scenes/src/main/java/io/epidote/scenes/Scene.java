@@ -42,7 +42,10 @@ public record Scene(int width, int height, List<PlacedShape> shapes, Ground grou
     return shapes.stream().anyMatch(s -> s.pair().equals(pair));
   }
 
-  /** Which cell holds which pair, as one string: equal for two scenes with the same answers to every question. */
+  /**
+   * Which cell holds which pair, as one string: equal for two scenes with the same answers to every
+   * question.
+   */
   public String layout() {
     return shapes.stream()
         .map(s -> s.cell() + ":" + s.color() + ":" + s.kind())
@@ -62,10 +65,8 @@ public record Scene(int width, int height, List<PlacedShape> shapes, Ground grou
       }
     }
     Graphics2D graphics = picture.createGraphics();
-    graphics.setRenderingHint(
-        RenderingHints.KEY_ANTIALIASING, RenderingHints.VALUE_ANTIALIAS_ON);
-    graphics.setRenderingHint(
-        RenderingHints.KEY_STROKE_CONTROL, RenderingHints.VALUE_STROKE_PURE);
+    graphics.setRenderingHint(RenderingHints.KEY_ANTIALIASING, RenderingHints.VALUE_ANTIALIAS_ON);
+    graphics.setRenderingHint(RenderingHints.KEY_STROKE_CONTROL, RenderingHints.VALUE_STROKE_PURE);
     for (PlacedShape shape : shapes) {
       graphics.setColor(new Color(shape.rgb()));
       graphics.fill(outline(shape));

@@ -5,7 +5,9 @@ import java.util.List;
 import java.util.SplittableRandom;
 import org.jspecify.annotations.Nullable;
 
-/** Draws random scenes of one split from a seed. Not safe for several threads: give each its own. */
+/**
+ * Draws random scenes of one split from a seed. Not safe for several threads: give each its own.
+ */
 public final class SceneGenerator {
   /** Edge of a picture that is one tile, pixels. */
   public static final int SMALL = 64;
@@ -34,8 +36,8 @@ public final class SceneGenerator {
   }
 
   /**
-   * MurmurHash3's finalizer. Without it, seeds that differ by a multiple of SplittableRandom's increment would give the
-   * same stream, only shifted.
+   * MurmurHash3's finalizer. Without it, seeds that differ by a multiple of SplittableRandom's
+   * increment would give the same stream, only shifted.
    */
   private static long mix(long seed) {
     long z = (seed ^ (seed >>> 33)) * 0xff51afd7ed558ccdL;
@@ -57,7 +59,8 @@ public final class SceneGenerator {
    * A scene with a pair that must or must not be in it.
    *
    * @param required a pair to show, or null
-   * @param forbidden a pair not to show, or null; half of the time the scene has its color or its kind
+   * @param forbidden a pair not to show, or null; half of the time the scene has its color or its
+   *     kind
    */
   public Scene next(int width, int height, @Nullable Pair required, @Nullable Pair forbidden) {
     while (true) {
@@ -76,7 +79,8 @@ public final class SceneGenerator {
       while (pairs.size() < count) {
         pairs.add(pair());
       }
-      if (pairs.contains(forbidden) || (!withheldPairs && pairs.stream().anyMatch(Pair.WITHHELD::contains))) {
+      if (pairs.contains(forbidden)
+          || (!withheldPairs && pairs.stream().anyMatch(Pair.WITHHELD::contains))) {
         continue;
       }
       Scene scene = place(width, height, pairs);
@@ -115,7 +119,8 @@ public final class SceneGenerator {
       // A wide cell has much slack: three quarters of it keep a shape well inside its place.
       double x = (cell.column() + 0.5) * cellWidth + between(-0.75, 0.75) * slackX;
       double y = (cell.row() + 0.5) * cellHeight + between(-0.75, 0.75) * slackY;
-      shapes.add(new PlacedShape(pair, cell, x, y, size, between(-0.12, 0.12), shade(pair.color())));
+      shapes.add(
+          new PlacedShape(pair, cell, x, y, size, between(-0.12, 0.12), shade(pair.color())));
     }
     int gray = 30 + random.nextInt(211);
     Ground ground =

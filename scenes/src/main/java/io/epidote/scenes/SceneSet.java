@@ -6,13 +6,16 @@ import java.util.Optional;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
-/** Endless, seeded streams of tasks. Task number i of a seed is always the same, whatever was taken before it. */
+/**
+ * Endless, seeded streams of tasks. Task number i of a seed is always the same, whatever was taken
+ * before it.
+ */
 public final class SceneSet {
   private SceneSet() {}
 
   /**
-   * Tasks on layouts that training never saw, with the pairs that training withheld at their natural rate. The kinds
-   * take turns, so that any number of tasks is spread evenly over them.
+   * Tasks on layouts that training never saw, with the pairs that training withheld at their
+   * natural rate. The kinds take turns, so that any number of tasks is spread evenly over them.
    */
   public static Stream<Task> heldOut(long seed) {
     return IntStream.iterate(0, i -> i + 1)

@@ -2,7 +2,9 @@ package io.epidote.scenes;
 
 import java.util.Locale;
 
-/** The six colors of shapes, far enough apart that shading and noise never turn one into another. */
+/**
+ * The six colors of shapes, far enough apart that shading and noise never turn one into another.
+ */
 public enum ShapeColor {
   RED(0xD7232A),
   GREEN(0x28A541),

@@ -1,8 +1,9 @@
 package io.epidote.scenes;
 
 /**
- * The two halves of the world. Which one a scene belongs to is decided by a hash of its {@link Scene#layout()}, so that
- * no layout of the held-out split ever appears in training, whatever the seeds are.
+ * The two halves of the world. Which one a scene belongs to is decided by a hash of its {@link
+ * Scene#layout()}, so that no layout of the held-out split ever appears in training, whatever the
+ * seeds are.
  */
 public enum Split {
   TRAINING,

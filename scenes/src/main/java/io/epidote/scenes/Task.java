@@ -13,7 +13,11 @@ import java.util.List;
  * @param answer the exact answer, lower case
  */
 public record Task(
-    TaskKind kind, List<Scene> scenes, List<BufferedImage> pictures, String question, String answer) {
+    TaskKind kind,
+    List<Scene> scenes,
+    List<BufferedImage> pictures,
+    String question,
+    String answer) {
   /** Whether a picture or the question has a pair that training withholds. */
   public boolean hasWithheldPair() {
     return Pair.WITHHELD.stream()

@@ -1,6 +1,9 @@
 package io.epidote.trainer;
 
-/** AdamW over one flat array, with the gradient clipped by its norm. Plain loops: the compiler vectorises them. */
+/**
+ * AdamW over one flat array, with the gradient clipped by its norm. Plain loops: the compiler
+ * vectorises them.
+ */
 final class AdamW {
   private static final float BETA1 = 0.9f;
   private static final float BETA2 = 0.98f;

@@ -14,8 +14,9 @@ import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
 
 /**
- * Draws training batches on the fly, ahead of one worker, on a thread of its own. Every stage and every worker has its
- * own seed: with a shared one a later stage would draw the scenes of an earlier one again.
+ * Draws training batches on the fly, ahead of one worker, on a thread of its own. Every stage and
+ * every worker has its own seed: with a shared one a later stage would draw the scenes of an
+ * earlier one again.
  */
 final class BatchSource implements AutoCloseable {
   private final ModelConfig config;
@@ -82,7 +83,10 @@ final class BatchSource implements AutoCloseable {
     return Batch.of(config, samples);
   }
 
-  /** Small pictures, and tiles and overviews of large ones, mixed: batch normalization must see them together. */
+  /**
+   * Small pictures, and tiles and overviews of large ones, mixed: batch normalization must see them
+   * together.
+   */
   private Batch tower() {
     List<float[]> tiles = new ArrayList<>();
     List<float[]> labels = new ArrayList<>();
@@ -126,10 +130,8 @@ final class BatchSource implements AutoCloseable {
     List<Sample.Pair> pairs = new ArrayList<>();
     pairs.add(pair(questions.which(first, second, target)));
     for (int i = 0; i < 4; i++) {
-      List<io.epidote.scenes.PlacedShape> from =
-          (random.nextBoolean() ? first : second).shapes();
-      Pair other =
-          i == 3 ? generator.pair() : from.get(random.nextInt(from.size())).pair();
+      List<io.epidote.scenes.PlacedShape> from = (random.nextBoolean() ? first : second).shapes();
+      Pair other = i == 3 ? generator.pair() : from.get(random.nextInt(from.size())).pair();
       pairs.add(pair(questions.which(first, second, other)));
     }
     return Sample.of(List.of(first, second), pairs);

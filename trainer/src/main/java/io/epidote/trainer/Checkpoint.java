@@ -7,8 +7,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Renames parameters between the stacked form of {@link Parameters} and the tensors of the Hugging Face form. Batch
- * normalization is folded into the convolutions on the way out.
+ * Renames parameters between the stacked form of {@link Parameters} and the tensors of the Hugging
+ * Face form. Batch normalization is folded into the convolutions on the way out.
  */
 final class Checkpoint {
   private static final String VISION = "model.vision_model.";
@@ -109,7 +109,9 @@ final class Checkpoint {
             to + "qkv" + part,
             stack(
                 List.of(
-                    get(t, a + "q_proj" + part), get(t, a + "k_proj" + part), get(t, a + "v_proj" + part))));
+                    get(t, a + "q_proj" + part),
+                    get(t, a + "k_proj" + part),
+                    get(t, a + "v_proj" + part))));
       }
       copy(t, from + "self_attn.out_proj", out, to + "out");
       copy(t, from + "layer_norm2", out, to + "norm2");
@@ -128,14 +130,18 @@ final class Checkpoint {
           to + "qkv",
           stack(
               List.of(
-                  get(t, a + "q_proj.weight"), get(t, a + "k_proj.weight"), get(t, a + "v_proj.weight"))));
+                  get(t, a + "q_proj.weight"),
+                  get(t, a + "k_proj.weight"),
+                  get(t, a + "v_proj.weight"))));
       out.put(to + "out", get(t, a + "o_proj.weight"));
       out.put(to + "norm2", get(t, from + "post_attention_layernorm.weight"));
       out.put(to + "gate", get(t, from + "block_sparse_moe.gate.weight"));
       String expert = from + "block_sparse_moe.experts.";
       out.put(to + "w1", stack(experts(t, expert, ".w1.weight")));
       out.put(to + "w3", stack(experts(t, expert, ".w3.weight")));
-      out.put(to + "w2", stack(experts(t, expert, ".w2.weight").stream().map(Checkpoint::transposed).toList()));
+      out.put(
+          to + "w2",
+          stack(experts(t, expert, ".w2.weight").stream().map(Checkpoint::transposed).toList()));
     }
     out.put("text.norm", get(t, TEXT + "norm.weight"));
     return out;
@@ -147,7 +153,8 @@ final class Checkpoint {
         .toList();
   }
 
-  private static void copy(Map<String, Tensor> from, String name, Map<String, Tensor> to, String as) {
+  private static void copy(
+      Map<String, Tensor> from, String name, Map<String, Tensor> to, String as) {
     to.put(as + ".weight", get(from, name + ".weight"));
     to.put(as + ".bias", get(from, name + ".bias"));
   }
@@ -172,7 +179,8 @@ final class Checkpoint {
     int width = Math.toIntExact(tensor.data().length / tensor.shape()[0]);
     long[] shape = tensor.shape().clone();
     shape[0] = count;
-    return new Tensor(shape, Arrays.copyOfRange(tensor.data(), from * width, (from + count) * width));
+    return new Tensor(
+        shape, Arrays.copyOfRange(tensor.data(), from * width, (from + count) * width));
   }
 
   private static Tensor stack(List<Tensor> tensors) {

@@ -18,7 +18,8 @@ final class Evaluation {
    *
    * @param perKind tasks of each kind
    * @param seed of {@link SceneSet#heldOut(long)}
-   * @param shuffled whether each question is asked about the pictures of another task: the control that must fail
+   * @param shuffled whether each question is asked about the pictures of another task: the control
+   *     that must fail
    */
   Evaluation(
       ModelConfig config,
@@ -68,45 +69,43 @@ final class Evaluation {
 
   Map<TaskKind, Score> run(Worker worker, float[] flat) {
     Map<TaskKind, Score> scores = new LinkedHashMap<>();
-    batches.forEach(
-        (kind, list) -> {
-          int count = 0;
-          int exact = 0;
-          int withheldCount = 0;
-          int withheldExact = 0;
-          for (Batch batch : list) {
-            long[] predicted = worker.predict(flat, batch);
-            boolean[] wrong = new boolean[batch.pairs().size()];
-            for (int i = 0; i < predicted.length; i++) {
-              wrong[batch.pairOf()[i]] |= predicted[i] != batch.targets()[i];
-            }
-            for (int i = 0; i < wrong.length; i++) {
-              int right = wrong[i] ? 0 : 1;
-              count++;
-              exact += right;
-              if (batch.pairs().get(i).withheld()) {
-                withheldCount++;
-                withheldExact += right;
-              }
-            }
+    batches.forEach((kind, list) -> {
+      int count = 0;
+      int exact = 0;
+      int withheldCount = 0;
+      int withheldExact = 0;
+      for (Batch batch : list) {
+        long[] predicted = worker.predict(flat, batch);
+        boolean[] wrong = new boolean[batch.pairs().size()];
+        for (int i = 0; i < predicted.length; i++) {
+          wrong[batch.pairOf()[i]] |= predicted[i] != batch.targets()[i];
+        }
+        for (int i = 0; i < wrong.length; i++) {
+          int right = wrong[i] ? 0 : 1;
+          count++;
+          exact += right;
+          if (batch.pairs().get(i).withheld()) {
+            withheldCount++;
+            withheldExact += right;
           }
-          scores.put(kind, new Score(count, exact, withheldCount, withheldExact));
-        });
+        }
+      }
+      scores.put(kind, new Score(count, exact, withheldCount, withheldExact));
+    });
     return scores;
   }
 
   /** For instance "describe 97.5 (withheld 96.0) count 99.0 ...". */
   static String format(Map<TaskKind, Score> scores) {
     StringBuilder out = new StringBuilder();
-    scores.forEach(
-        (kind, score) ->
-            out.append(
-                String.format(
-                    Locale.ROOT,
-                    " %s %.1f (%.1f)",
-                    kind.word(),
-                    100 * score.accuracy(),
-                    100 * score.withheldAccuracy())));
+    scores.forEach((kind, score) ->
+        out.append(
+            String.format(
+                Locale.ROOT,
+                " %s %.1f (%.1f)",
+                kind.word(),
+                100 * score.accuracy(),
+                100 * score.withheldAccuracy())));
     return out.substring(1);
   }
 }

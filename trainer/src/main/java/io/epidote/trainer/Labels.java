@@ -8,8 +8,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * What stands at each position of a tile: the auxiliary task that teaches the tower to see. Without it the decoder learns
- * the language of the answers first and hardly looks.
+ * What stands at each position of a tile: the auxiliary task that teaches the tower to see. Without
+ * it the decoder learns the language of the answers first and hardly looks.
  */
 final class Labels {
   /** Nothing or one of the colors. */

@@ -26,7 +26,10 @@ final class ModelFolder {
 
   /** Writes all files; existing ones are replaced. */
   static void write(
-      Path folder, ModelConfig config, Vocabulary vocabulary, Map<String, Safetensors.Tensor> tensors)
+      Path folder,
+      ModelConfig config,
+      Vocabulary vocabulary,
+      Map<String, Safetensors.Tensor> tensors)
       throws IOException {
     Files.createDirectories(folder);
     write(folder, "config.json", config(config));
@@ -65,7 +68,10 @@ final class ModelFolder {
         .put("hidden_act", "gelu_pytorch_tanh");
     ArrayNode stem = vision.putArray("conv_stem");
     for (ModelConfig.Conv conv : c.stem()) {
-      stem.addObject().put("out_channels", conv.out()).put("kernel_size", 3).put("stride", conv.stride());
+      stem.addObject()
+          .put("out_channels", conv.out())
+          .put("kernel_size", 3)
+          .put("stride", conv.stride());
     }
     vision.put("conv_stem_act", "relu");
     root.putObject("text_config")
@@ -94,7 +100,7 @@ final class ModelFolder {
     root.put("version", "1.0").putNull("truncation").putNull("padding");
     ArrayNode added = root.putArray("added_tokens");
     for (String token : Vocabulary.specialTokens()) {
-      added(added, vocabulary.ids().get(token), token, true);
+      added(added, vocabulary.id(token), token, true);
     }
     added(added, Vocabulary.NEWLINE, "\n", false);
     root.putObject("normalizer").put("type", "Lowercase");

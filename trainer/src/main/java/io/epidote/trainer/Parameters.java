@@ -10,11 +10,12 @@ import java.util.Map;
 import java.util.Random;
 
 /**
- * Names, shapes and first values of all trained parameters, which lie in one flat array: a step then copies, clips and
- * updates one array, and one split gives the parameters back with their gradients connected.
+ * Names, shapes and first values of all trained parameters, which lie in one flat array: a step
+ * then copies, clips and updates one array, and one split gives the parameters back with their
+ * gradients connected.
  *
- * <p>Experts and the projections of attention are stacked here; {@link Checkpoint} takes them apart under the names of
- * the Hugging Face form.
+ * <p>Experts and the projections of attention are stacked here; {@link Checkpoint} takes them apart
+ * under the names of the Hugging Face form.
  */
 final class Parameters {
   /** How a parameter starts. */
@@ -39,7 +40,8 @@ final class Parameters {
     int h = config.hidden();
     for (int i = 0; i < config.stem().size(); i++) {
       ModelConfig.Conv conv = config.stem().get(i);
-      normal("stem." + i + ".weight", Math.sqrt(2.0 / (9 * conv.in())), conv.out(), conv.in(), 3, 3);
+      normal(
+          "stem." + i + ".weight", Math.sqrt(2.0 / (9 * conv.in())), conv.out(), conv.in(), 3, 3);
       fill("stem." + i + ".gamma", Init.ONE, conv.out());
       fill("stem." + i + ".beta", Init.ZERO, conv.out());
     }

@@ -15,7 +15,9 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
-/** Reads and writes F32 safetensors files: 8 bytes of header length, a JSON header, then the data. */
+/**
+ * Reads and writes F32 safetensors files: 8 bytes of header length, a JSON header, then the data.
+ */
 final class Safetensors {
   /**
    * A tensor on the heap.
@@ -71,7 +73,9 @@ final class Safetensors {
   static Map<String, Tensor> read(Path file) throws IOException {
     try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
       ByteBuffer in =
-          channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size()).order(ByteOrder.LITTLE_ENDIAN);
+          channel
+              .map(FileChannel.MapMode.READ_ONLY, 0, channel.size())
+              .order(ByteOrder.LITTLE_ENDIAN);
       byte[] head = new byte[Math.toIntExact(in.getLong())];
       in.get(head);
       int start = in.position();
@@ -84,7 +88,12 @@ final class Safetensors {
         }
         if (!node.path("dtype").asText().equals("F32")) {
           throw new IOException(
-              file + ": tensor " + entry.getKey() + " is " + node.path("dtype") + ", this reader takes F32");
+              file
+                  + ": tensor "
+                  + entry.getKey()
+                  + " is "
+                  + node.path("dtype")
+                  + ", this reader takes F32");
         }
         long[] shape = new long[node.path("shape").size()];
         for (int i = 0; i < shape.length; i++) {

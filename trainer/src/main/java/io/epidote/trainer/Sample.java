@@ -8,8 +8,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * The pictures of one row and the questions about them. Every question reads as if it were asked alone: it sees the
- * pictures and itself, and its positions follow the pictures'.
+ * The pictures of one row and the questions about them. Every question reads as if it were asked
+ * alone: it sees the pictures and itself, and its positions follow the pictures'.
  *
  * @param tilings one per picture
  * @param labels auxiliary labels per tile, over all pictures
@@ -50,7 +50,8 @@ record Sample(List<Tiling> tilings, List<float[]> labels, List<Pair> pairs, int[
       labels.addAll(Labels.of(scene, tiling));
       prefix.addAll(tiling.expansion());
     }
-    return new Sample(tilings, labels, pairs, prefix.stream().mapToInt(Integer::intValue).toArray());
+    return new Sample(
+        tilings, labels, pairs, prefix.stream().mapToInt(Integer::intValue).toArray());
   }
 
   static Sample of(Vocabulary vocabulary, Task task) {

@@ -3,7 +3,8 @@ package io.epidote.trainer;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDArrays;
 import ai.djl.ndarray.NDList;
-import ai.djl.ndarray.types.DataType;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.index.NDIndex;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.ndarray.types.SparseFormat;
 import ai.djl.nn.Activation;
@@ -16,8 +17,9 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The forward pass in PyTorch, as functions of the parameters: few large operations, because each one costs 5 to 20 µs
- * on top of its arithmetic. Every array belongs to the manager of its inputs; the caller closes that.
+ * The forward pass in PyTorch, as functions of the parameters: few large operations, because each
+ * one costs 5 to 20 µs on top of its arithmetic. Every array belongs to the manager of its inputs;
+ * the caller closes that.
  */
 final class SceneNet {
   private final ModelConfig config;
@@ -27,8 +29,8 @@ final class SceneNet {
    * A forward pass over these parameters.
    *
    * @param config sizes
-   * @param parameters by the names of {@link Parameters}; for the stem either {@code gamma} and {@code beta} (then give
-   *     statistics) or a folded {@code bias}
+   * @param parameters by the names of {@link Parameters}; for the stem either {@code gamma} and
+   *     {@code beta} (then give statistics) or a folded {@code bias}
    */
   SceneNet(ModelConfig config, Map<String, NDArray> parameters) {
     this.config = config;
@@ -83,14 +85,16 @@ final class SceneNet {
       String name = "vision." + l + ".";
       NDArray qkv =
           linear(layerNorm(x, name + "norm1"), name + "qkv")
-              .reshape(n, positions, 3, config.visionHeads(), config.hidden() / config.visionHeads())
+              .reshape(
+                  n, positions, 3, config.visionHeads(), config.hidden() / config.visionHeads())
               .transpose(2, 0, 3, 1, 4);
       NDArray q = qkv.get(0);
       NDArray k = qkv.get(1).transpose(0, 1, 3, 2);
       NDArray v = qkv.get(2);
       double scale = 1 / Math.sqrt(config.hidden() / (double) config.visionHeads());
-      NDArray weights = q.mul((float) scale).matMul(k).softmax(-1);
-      NDArray attended = weights.matMul(v).transpose(0, 2, 1, 3).reshape(n, positions, config.hidden());
+      NDArray weights = scaled(q, scale).matMul(k).softmax(-1);
+      NDArray attended =
+          weights.matMul(v).transpose(0, 2, 1, 3).reshape(n, positions, config.hidden());
       x = x.add(linear(attended, name + "out"));
       NDArray mlp = linear(gelu(linear(layerNorm(x, name + "norm2"), name + "fc1")), name + "fc2");
       x = x.add(mlp);
@@ -146,7 +150,7 @@ final class SceneNet {
     int group = config.heads() / kv;
     NDArray embed = p("text.embed");
     NDArray x = lookup(embed.concat(media, 0), ids).reshape(rows * length, h);
-    NDArray balance = null;
+    NDList shares = new NDList();
     for (int l = 0; l < config.textLayers(); l++) {
       String name = "text." + l + ".";
       NDList qkv =
@@ -158,12 +162,10 @@ final class SceneNet {
       NDArray a = halves.get(0);
       NDArray b = halves.get(1);
       NDList qk =
-          NDArrays.concat(
-                  new NDList(a.mul(cos).sub(b.mul(sin)), b.mul(cos).add(a.mul(sin))), 3)
+          NDArrays.concat(new NDList(a.mul(cos).sub(b.mul(sin)), b.mul(cos).add(a.mul(sin))), 3)
               .split(new long[] {config.heads()}, 2);
       NDArray q =
-          qk.get(0)
-              .mul((float) (1 / Math.sqrt(d)))
+          scaled(qk.get(0), 1 / Math.sqrt(d))
               .reshape(rows, length, kv, group, d)
               .transpose(0, 2, 3, 1, 4)
               .reshape(rows, kv, group * length, d);
@@ -181,34 +183,73 @@ final class SceneNet {
       x = x.add(attended.matMul(p(name + "out").transpose()));
 
       NDArray y = rmsNorm(x, name + "norm2");
-      NDArray routed = y.matMul(p(name + "gate").transpose()).softmax(1);
-      int k2 = config.expertsPerToken();
-      NDArray least =
-          routed.stopGradient().topK(k2, 1, true, true).get(0).split(new long[] {k2 - 1}, 1).get(1);
-      NDArray chosen = routed.stopGradient().gte(least).toType(DataType.FLOAT32, false);
-      NDArray gates = routed.mul(chosen);
-      gates = gates.div(gates.sum(new int[] {1}, true));
-      // All experts are computed and weighted by their gates, most of which are 0: at this size three large products
-      // are faster than gathering tokens per expert.
-      NDArray one = y.matMul(p(name + "w1").transpose());
-      NDArray three = y.matMul(p(name + "w3").transpose());
-      NDArray inner =
-          one.mul(Activation.sigmoid(one))
-              .mul(three)
-              .reshape(rows * length, config.experts(), config.expertIntermediate())
-              .mul(gates.expandDims(2))
-              .reshape(rows * length, (long) config.experts() * config.expertIntermediate());
-      x = x.add(inner.matMul(p(name + "w2")));
-      NDArray share =
-          chosen
-              .mean(new int[] {0})
-              .mul(routed.mean(new int[] {0}))
-              .sum()
-              .mul((float) config.experts() / (k2 * config.textLayers()));
-      balance = balance == null ? share : balance.add(share);
+      Mixture mixture = mixture(y, name);
+      x = x.add(mixture.output());
+      shares.add(mixture.balance());
     }
     NDArray wanted = rmsNorm(lookup(x, selected), "text.norm");
-    return new Decoded(wanted.matMul(embed.transpose()), balance);
+    return new Decoded(wanted.matMul(embed.transpose()), NDArrays.stack(shares).sum());
+  }
+
+  /** The experts' output [tokens, hidden] of one layer, and its load-balance term. */
+  private record Mixture(NDArray output, NDArray balance) {}
+
+  /**
+   * The mixture of experts: softmax over all, top-k, renormalised. Tokens are sorted by expert, so
+   * that every expert is three plain products over its own tokens: a quarter of the arithmetic of
+   * computing all experts for all tokens.
+   */
+  private Mixture mixture(NDArray y, String name) {
+    int tokens = Math.toIntExact(y.getShape().get(0));
+    int k = config.expertsPerToken();
+    int experts = config.experts();
+    NDArray routed = y.matMul(p(name + "gate").transpose()).softmax(1);
+    NDArray chosen = routed.stopGradient().topK(k, 1, true, true).get(1);
+    NDArray gates = routed.gather(chosen, 1);
+    gates = gates.div(gates.sum(new int[] {1}, true));
+
+    long[] expertOf = chosen.toLongArray();
+    int[] counts = new int[experts];
+    for (long expert : expertOf) {
+      counts[(int) expert]++;
+    }
+    int[] next = new int[experts];
+    for (int e = 1; e < experts; e++) {
+      next[e] = next[e - 1] + counts[e - 1];
+    }
+    long[] tokenAt = new long[tokens * k];
+    long[] slotOf = new long[tokens * k];
+    for (int i = 0; i < expertOf.length; i++) {
+      int slot = next[(int) expertOf[i]]++;
+      tokenAt[slot] = i / k;
+      slotOf[i] = slot;
+    }
+
+    NDManager manager = y.getManager();
+    NDArray sorted = lookup(y, manager.create(tokenAt));
+    NDList one = p(name + "w1").split(experts, 0);
+    NDList three = p(name + "w3").split(experts, 0);
+    NDList two = p(name + "w2").split(experts, 0);
+    NDList outputs = new NDList();
+    float[] load = new float[experts];
+    int at = 0;
+    for (int e = 0; e < experts; e++) {
+      load[e] = counts[e] * (float) experts / (tokens * k * config.textLayers());
+      if (counts[e] > 0) {
+        NDArray own = sorted.get(new NDIndex().addSliceDim(at, at + counts[e]));
+        NDArray gate = own.matMul(one.get(e).transpose());
+        NDArray up = own.matMul(three.get(e).transpose());
+        outputs.add(gate.mul(Activation.sigmoid(gate)).mul(up).matMul(two.get(e)));
+        at += counts[e];
+      }
+    }
+    NDArray output =
+        lookup(NDArrays.concat(outputs, 0), manager.create(slotOf))
+            .reshape(tokens, k, config.hidden())
+            .mul(gates.expandDims(2))
+            .sum(new int[] {1});
+    NDArray balance = routed.mean(new int[] {0}).mul(manager.create(load)).sum();
+    return new Mixture(output, balance);
   }
 
   private NDArray p(String name) {
@@ -244,7 +285,16 @@ final class SceneNet {
 
   /** GELU in its tanh form. */
   private static NDArray gelu(NDArray x) {
-    NDArray inner = x.mul(x).mul(0.044715f).add(1f).mul(x).mul((float) Math.sqrt(2 / Math.PI));
-    return Activation.tanh(inner).add(1f).mul(x).mul(0.5f);
+    NDArray inner = scaled(scaled(x.mul(x), 0.044715).add(1f).mul(x), Math.sqrt(2 / Math.PI));
+    return scaled(Activation.tanh(inner).add(1f).mul(x), 0.5);
+  }
+
+  /**
+   * The product with a constant that lives as long as the step. {@code NDArray.mul(Number)} frees
+   * its constant at once, but the backward pass still reads it: about one gradient in thirty was
+   * then garbage.
+   */
+  static NDArray scaled(NDArray x, double factor) {
+    return x.mul(x.getManager().create((float) factor));
   }
 }

@@ -7,12 +7,13 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * A picture as tiles by the Idefics3 rule: shrink to the longest edge, round both edges up to whole tiles, cut, and add
- * the whole picture as an overview when there is more than one tile.
+ * A picture as tiles by the Idefics3 rule: shrink to the longest edge, round both edges up to whole
+ * tiles, cut, and add the whole picture as an overview when there is more than one tile.
  *
  * @param rows rows of the grid
  * @param columns columns of the grid
- * @param tiles the tiles in reading order, then the overview when there is more than one; each [3, 64, 64], -1 to 1
+ * @param tiles the tiles in reading order, then the overview when there is more than one; each [3,
+ *     64, 64], -1 to 1
  */
 record Tiling(int rows, int columns, List<float[]> tiles) {
   /** Longest edge before cutting, pixels. */
@@ -91,7 +92,8 @@ record Tiling(int rows, int columns, List<float[]> tiles) {
     if (picture.getWidth() == width && picture.getHeight() == height) {
       return picture;
     }
-    BufferedImage source = new BufferedImage(picture.getWidth(), picture.getHeight(), BufferedImage.TYPE_INT_RGB);
+    BufferedImage source =
+        new BufferedImage(picture.getWidth(), picture.getHeight(), BufferedImage.TYPE_INT_RGB);
     Graphics2D graphics = source.createGraphics();
     graphics.drawImage(picture, 0, 0, null);
     graphics.dispose();

@@ -8,7 +8,10 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
-/** The command line of the trainer: {@code train}, {@code export}, {@code evaluate}; see docs/scenes.md. */
+/**
+ * The command line of the trainer: {@code train}, {@code export}, {@code evaluate}; see
+ * docs/scenes.md.
+ */
 public final class TrainerMain {
   private TrainerMain() {}
 
@@ -40,8 +43,7 @@ public final class TrainerMain {
                     stage,
                     number(options, "--steps", 1000),
                     rate,
-                    Double.parseDouble(
-                        options.getOrDefault("--final-rate", Double.toString(rate))),
+                    Double.parseDouble(options.getOrDefault("--final-rate", Double.toString(rate))),
                     number(options, "--warmup", 50),
                     number(options, "--workers", 2),
                     number(options, "--seed", 1 + stage.ordinal()),
@@ -68,15 +70,14 @@ public final class TrainerMain {
         try (Worker worker = new Worker(state.parameters, state.statistics)) {
           evaluation
               .run(worker, state.flat)
-              .forEach(
-                  (kind, s) ->
-                      System.out.printf(
-                          "%-9s %6.2f %% of %d, with withheld pairs %6.2f %% of %d%n",
-                          kind.word(),
-                          100 * s.accuracy(),
-                          s.count(),
-                          100 * s.withheldAccuracy(),
-                          s.withheldCount()));
+              .forEach((kind, s) ->
+                  System.out.printf(
+                      "%-9s %6.2f %% of %d, with withheld pairs %6.2f %% of %d%n",
+                      kind.word(),
+                      100 * s.accuracy(),
+                      s.count(),
+                      100 * s.withheldAccuracy(),
+                      s.withheldCount()));
         }
       }
       default -> throw new IllegalArgumentException("unknown command " + args[0]);

@@ -78,8 +78,9 @@ final class Training {
     }
     // While only the tower is trained nothing behind it may move, not even by weight decay.
     int to = plan.stage() == Stage.TOWER ? state.parameters.towerSize() : state.parameters.size();
-    log("stage %s: %d steps, rate %.1e to %.1e, seed %d".formatted(
-        plan.stage(), plan.steps(), plan.rate(), plan.finalRate(), plan.seed()));
+    log(
+        "stage %s: %d steps, rate %.1e to %.1e, seed %d"
+            .formatted(plan.stage(), plan.steps(), plan.rate(), plan.finalRate(), plan.seed()));
     double[] sums = new double[4];
     int averaged = 0;
     try {
@@ -140,8 +141,7 @@ final class Training {
             float[] right = workers.getFirst().towerAccuracy(state.flat, sources.getFirst().next());
             log("held positions color %.1f kind %.1f".formatted(100 * right[0], 100 * right[1]));
           } else {
-            Map<TaskKind, Evaluation.Score> scores =
-                evaluation.run(workers.getFirst(), state.flat);
+            Map<TaskKind, Evaluation.Score> scores = evaluation.run(workers.getFirst(), state.flat);
             log("exact total %d ".formatted(state.steps) + Evaluation.format(scores));
           }
         }
@@ -153,27 +153,20 @@ final class Training {
     }
   }
 
-  /**
-   * About one gradient in 200 comes back with a handful of values from uninitialised memory, and the same batch is fine
-   * when it is repeated. Clipping would turn such a step into noise.
-   */
-  private Worker.Result gradient(Worker worker, Batch batch) throws IOException {
-    for (int attempt = 0; attempt < 3; attempt++) {
-      Worker.Result result = worker.gradient(state.flat, batch);
-      int odd = -1;
-      int count = 0;
-      for (int i = 0; i < result.gradient().length; i++) {
-        if (!(Math.abs(result.gradient()[i]) < LARGEST_GRADIENT)) {
-          odd = i;
-          count++;
-        }
+  private Worker.Result gradient(Worker worker, Batch batch) {
+    Worker.Result result = worker.gradient(state.flat, batch);
+    for (float value : result.gradient()) {
+      if (!(Math.abs(value) < LARGEST_GRADIENT)) {
+        // Clipping would turn it into a step of noise: better to know.
+        throw new IllegalStateException(
+            "a gradient is "
+                + value
+                + ", expected below "
+                + LARGEST_GRADIENT
+                + ": a defect, or a far too high learning rate");
       }
-      if (odd < 0) {
-        return result;
-      }
-      log("gradient repeated: %d odd values, the last at %d is %g".formatted(count, odd, result.gradient()[odd]));
     }
-    throw new IllegalStateException("no sound gradient in three attempts: lower the learning rate");
+    return result;
   }
 
   private static void average(List<Worker> workers) {
@@ -199,15 +192,15 @@ final class Training {
       return plan.rate() * step / plan.warmup();
     }
     double part = (step - plan.warmup()) / (double) Math.max(1, plan.steps() - plan.warmup());
-    return plan.finalRate() + (plan.rate() - plan.finalRate()) * 0.5 * (1 + Math.cos(Math.PI * part));
+    return plan.finalRate()
+        + (plan.rate() - plan.finalRate()) * 0.5 * (1 + Math.cos(Math.PI * part));
   }
 
   private synchronized void log(String line) throws IOException {
     String stamped =
         String.format(Locale.ROOT, "%7.1f s  %s%n", (System.nanoTime() - started) / 1e9, line);
     System.out.print(stamped);
-    Files.writeString(
-        plan.log(), stamped, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
+    Files.writeString(plan.log(), stamped, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
   }
 
   private static <T> T get(Future<T> future) throws InterruptedException {

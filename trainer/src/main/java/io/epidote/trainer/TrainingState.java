@@ -44,8 +44,10 @@ final class TrainingState {
     for (int i = 0; i < state.statistics.size(); i++) {
       copy(tensors, "statistics." + i, state.statistics.get(i));
     }
-    state.optimizer.step = (long) tensors.get("steps").data()[0];
-    state.steps = (long) tensors.get("steps").data()[1];
+    float[] steps = new float[2];
+    copy(tensors, "steps", steps);
+    state.optimizer.step = (long) steps[0];
+    state.steps = (long) steps[1];
     return state;
   }
 
@@ -74,11 +76,16 @@ final class TrainingState {
     tensors.put(name, new Tensor(new long[] {data.length}, data));
   }
 
-  private static void copy(Map<String, Tensor> tensors, String name, float[] to) throws IOException {
+  private static void copy(Map<String, Tensor> tensors, String name, float[] to)
+      throws IOException {
     Tensor tensor = tensors.get(name);
     if (tensor == null || tensor.data().length != to.length) {
       throw new IOException(
-          "the training state has no " + name + " of " + to.length + " values: it is of another model");
+          "the training state has no "
+              + name
+              + " of "
+              + to.length
+              + " values: it is of another model");
     }
     System.arraycopy(tensor.data(), 0, to, 0, to.length);
   }

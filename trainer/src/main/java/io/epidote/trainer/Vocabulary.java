@@ -3,7 +3,6 @@ package io.epidote.trainer;
 import io.epidote.scenes.Questions;
 import java.util.ArrayList;
 import java.util.Collections;
-import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -11,8 +10,8 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * The word vocabulary. Its own {@link #encode} does what the exported tokenizer.json does, without a native call per
- * question; a test holds the two together.
+ * The word vocabulary. Its own {@link #encode} does what the exported tokenizer.json does, without
+ * a native call per question; a test holds the two together.
  */
 final class Vocabulary {
   /** Rows of the embedding: the words, rounded up, with room for the words of adapters. */
@@ -144,7 +143,8 @@ final class Vocabulary {
     return out.stream().mapToInt(Integer::intValue).toArray();
   }
 
-  private int id(String token) {
+  /** The id of one token, {@link #UNK} when there is none. */
+  int id(String token) {
     return ids.getOrDefault(token, UNK);
   }
 

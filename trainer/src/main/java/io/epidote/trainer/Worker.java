@@ -11,11 +11,10 @@ import ai.djl.pytorch.jni.JniUtils;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 
 /**
- * One thread's share of a step: its own leaf copy of the parameters, a forward and a backward pass. Everything of a step
- * lives in a manager of that step and is gone when it ends.
+ * One thread's share of a step: its own leaf copy of the parameters, a forward and a backward pass.
+ * Everything of a step lives in a manager of that step and is gone when it ends.
  */
 final class Worker implements AutoCloseable {
   /** Share of the auxiliary loss while the whole model is trained. */
@@ -51,7 +50,8 @@ final class Worker implements AutoCloseable {
 
   /** Gradient of the mean loss of a batch. */
   Result gradient(float[] flat, Batch batch) {
-    // GradientCollector allows one collecting thread in the whole process; grad mode is per thread underneath, so the
+    // GradientCollector allows one collecting thread in the whole process; grad mode is per thread
+    // underneath, so the
     // two calls that it would make are made here.
     JniUtils.setGradMode(true);
     try (NDManager step = manager.newSubManager()) {
@@ -72,7 +72,10 @@ final class Worker implements AutoCloseable {
         NDArray targets = step.create(batch.targets()).expandDims(1);
         answer = logs.gather(targets, 1).mean().neg();
         balance = decoded.balance();
-        loss = answer.add(auxiliary.mul(AUXILIARY)).add(balance.mul(BALANCE));
+        loss =
+            answer
+                .add(SceneNet.scaled(auxiliary, AUXILIARY))
+                .add(SceneNet.scaled(balance, BALANCE));
       }
       NDArray one = loss.onesLike();
       JniUtils.backward((PtNDArray) loss, (PtNDArray) one, false, false);
@@ -87,8 +90,9 @@ final class Worker implements AutoCloseable {
   }
 
   /**
-   * The most likely token at every selected position. An answer is exact when all of its positions are, and greedy
-   * decoding gives the right answer in exactly that case: up to its first mistake it has seen the same tokens.
+   * The most likely token at every selected position. An answer is exact when all of its positions
+   * are, and greedy decoding gives the right answer in exactly that case: up to its first mistake
+   * it has seen the same tokens.
    */
   long[] predict(float[] flat, Batch batch) {
     JniUtils.setGradMode(false);
