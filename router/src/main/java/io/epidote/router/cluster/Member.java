@@ -59,11 +59,11 @@ public final class Member {
 
   /** What stands before a new request: this router's own calls, and what the node has queued. */
   int load(Stage stage) {
-    return inFlight.get(stage.ordinal()) + status.getQueued();
+    return inFlight.get(stage.getNumber()) + status.getQueued();
   }
 
   Seat seat(Stage stage) {
-    inFlight.incrementAndGet(stage.ordinal());
+    inFlight.incrementAndGet(stage.getNumber());
     return new Seat(this, stage);
   }
 
@@ -94,7 +94,7 @@ public final class Member {
     /** Only the first call does anything. */
     public void release() {
       if (released.compareAndSet(false, true)) {
-        member.inFlight.decrementAndGet(stage.ordinal());
+        member.inFlight.decrementAndGet(stage.getNumber());
       }
     }
 

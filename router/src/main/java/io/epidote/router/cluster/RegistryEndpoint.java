@@ -203,11 +203,12 @@ public final class RegistryEndpoint extends RegistryServiceGrpc.RegistryServiceI
         earlier.close(
             Status.ABORTED.withDescription("The node registered again.").asRuntimeException());
       }
+      // A node that is welcomed is in the cluster already.
+      enter(joined);
       send(
           RegisterResponse.newBuilder()
               .setWelcome(Welcome.newBuilder().setReportIntervalMs(REPORT_INTERVAL_MS))
               .build());
-      enter(joined);
       log.info("Node {} joined from {} with {}", joined.id(), joined.address(), names(joined));
     }
 
