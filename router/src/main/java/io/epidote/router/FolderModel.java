@@ -1,0 +1,170 @@
+package io.epidote.router;
+
+import com.google.protobuf.ByteString;
+import io.epidote.engine.checkpoint.Checkpoint;
+import io.epidote.engine.checkpoint.ModelConfig;
+import io.epidote.engine.error.EpidoteException;
+import io.epidote.engine.image.ImageInfo;
+import io.epidote.engine.image.ImageLimits;
+import io.epidote.engine.image.ImageProcessor;
+import io.epidote.engine.image.TilePlan;
+import io.epidote.engine.text.ChatTemplate;
+import io.epidote.engine.text.ChatTurn;
+import io.epidote.engine.text.Detokenizer;
+import io.epidote.engine.text.Part;
+import io.epidote.engine.text.PromptBuilder;
+import io.epidote.engine.text.Tokenizer;
+import io.epidote.proto.stage.v1.MediaSpan;
+import io.epidote.router.request.PromptInput;
+import io.epidote.router.request.ServedModel;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * A model folder without its weights: config, tokenizer, chat template and preprocessor. The
+ * weights are hashed once for the fingerprint and let go.
+ */
+final class FolderModel implements ServedModel, AutoCloseable {
+  private final String name;
+  private final String fingerprint;
+  private final ModelConfig config;
+  private final Tokenizer tokenizer;
+  private final ChatTemplate template;
+  private final PromptBuilder prompts;
+  private final Optional<ImageProcessor> images;
+
+  private FolderModel(Path folder, String name, String fingerprint, ModelConfig config) {
+    this.name = name;
+    this.fingerprint = fingerprint;
+    this.config = config;
+    this.template = ChatTemplate.open(folder);
+    this.images =
+        config.vision().map(vision -> ImageProcessor.open(folder, config, ImageLimits.defaults()));
+    this.tokenizer = Tokenizer.open(folder);
+    this.prompts = PromptBuilder.open(folder, config, tokenizer);
+  }
+
+  /**
+   * Reads the folder.
+   *
+   * @throws EpidoteException.BadCheckpoint naming the file that is missing or wrong
+   */
+  static FolderModel open(Path folder) {
+    try (Checkpoint checkpoint = Checkpoint.open(folder)) {
+      return new FolderModel(
+          checkpoint.folder(), checkpoint.name(), checkpoint.fingerprint(), checkpoint.config());
+    }
+  }
+
+  @Override
+  public String name() {
+    return name;
+  }
+
+  @Override
+  public String fingerprint() {
+    return fingerprint;
+  }
+
+  @Override
+  public int contextTokens() {
+    return config.text().contextTokens();
+  }
+
+  @Override
+  public int mediaTokensPerTile() {
+    return config.tileTokens();
+  }
+
+  @Override
+  public int vocabulary() {
+    return config.text().vocabulary();
+  }
+
+  /** A picture's tiles. */
+  private record Picture(TilePlan plan) implements Media {
+    @Override
+    public int tiles() {
+      return plan.tiles();
+    }
+  }
+
+  @Override
+  public Media plan(ByteString data) {
+    ImageProcessor processor =
+        images.orElseThrow(
+            () ->
+                new EpidoteException.InvalidRequest(
+                    "the model %s takes text only; leave the pictures out or choose a model with a vision tower"
+                        .formatted(name)));
+    ImageInfo info = processor.probe(data.asReadOnlyByteBuffer());
+    return new Picture(processor.plan(info.width(), info.height()));
+  }
+
+  @Override
+  public Prompt prompt(PromptInput input, List<Media> media) {
+    List<TilePlan> pictures = media.stream().map(item -> ((Picture) item).plan()).toList();
+    io.epidote.engine.text.Prompt prompt = prompts.build(text(input), pictures);
+    return new Prompt(
+        prompt.tokenIds(),
+        prompt.spans().stream()
+            .map(
+                span ->
+                    MediaSpan.newBuilder()
+                        .setItem(span.item())
+                        .setTile(span.tile())
+                        .setPosition(span.position())
+                        .setTokens(span.tokens())
+                        .build())
+            .toList(),
+        prompt.mediaTokens());
+  }
+
+  private String text(PromptInput input) {
+    return switch (input) {
+      case PromptInput.Plain plain -> plain.text();
+      case PromptInput.Chat chat ->
+          template.render(chat.turns().stream().map(FolderModel::turn).toList(), true);
+    };
+  }
+
+  private static ChatTurn turn(PromptInput.Turn turn) {
+    return new ChatTurn(
+        turn.role(),
+        turn.content().stream()
+            .map(
+                content ->
+                    switch (content) {
+                      case PromptInput.Text text -> (Part) new Part.Text(text.text());
+                      case PromptInput.Media media -> new Part.Image();
+                    })
+            .toList());
+  }
+
+  @Override
+  public TokenText newText() {
+    Detokenizer detokenizer = tokenizer.newDetokenizer();
+    return new TokenText() {
+      @Override
+      public String append(int tokenId) {
+        return detokenizer.append(tokenId);
+      }
+
+      @Override
+      public String flush() {
+        return detokenizer.flush();
+      }
+    };
+  }
+
+  @Override
+  public String tokenText(int tokenId) {
+    return tokenizer.tokenText(tokenId);
+  }
+
+  @Override
+  public void close() {
+    tokenizer.close();
+  }
+}

@@ -1,0 +1,177 @@
+package io.epidote.router;
+
+import io.epidote.engine.error.EpidoteException;
+import io.epidote.node.grpc.GrpcTransport;
+import io.epidote.router.cluster.Cluster;
+import io.epidote.router.cluster.RegistryEndpoint;
+import io.epidote.router.openai.HttpServer;
+import io.epidote.router.openai.OpenAiApi;
+import io.epidote.router.request.Admission;
+import io.epidote.router.request.ByteBudget;
+import io.epidote.router.request.RequestFlow;
+import io.epidote.router.request.ServedModel;
+import io.epidote.router.rpc.InferenceEndpoint;
+import io.grpc.Server;
+import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
+import io.grpc.protobuf.services.HealthStatusManager;
+import io.grpc.protobuf.services.ProtoReflectionServiceV1;
+import io.micrometer.prometheusmetrics.PrometheusConfig;
+import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The front door of a cluster. Nodes register at its gRPC port; clients use that port or the HTTP
+ * port. It loads no weights.
+ */
+public final class Router implements AutoCloseable {
+  private static final Logger log = LoggerFactory.getLogger(Router.class);
+
+  private final RouterConfig config;
+  private final ServedModel model;
+  private final ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor();
+  private final PrometheusMeterRegistry meters =
+      new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
+  private final Cluster cluster = new Cluster();
+  private final HealthStatusManager health = new HealthStatusManager();
+  private final RequestFlow flow;
+  private final RegistryEndpoint registry;
+  private final Server grpc;
+  private final HttpServer http;
+
+  private Router(RouterConfig config, ServedModel model) {
+    this.config = config;
+    this.model = model;
+    RouterConfig.Limits limits = config.limits();
+    ByteBudget budget = new ByteBudget(limits.maxHeldBytes());
+    flow =
+        new RequestFlow(
+            model,
+            cluster,
+            new Admission(limits.maxInFlight(), limits.maxQueued()),
+            limits.maxMediaItems(),
+            limits.requestTimeout(),
+            meters,
+            threads);
+    registry =
+        new RegistryEndpoint(
+            cluster, model.name(), model.fingerprint(), config.version(), threads);
+    cluster.onReadiness(this::showHealth);
+    grpc = startGrpc(new InferenceEndpoint(flow, registry, budget));
+    try {
+      http =
+          HttpServer.start(
+              config.host(),
+              config.httpPort(),
+              limits.maxBodyBytes(),
+              budget,
+              new OpenAiApi(flow, cluster, meters, limits.maxBodyBytes(), threads));
+    } catch (EpidoteException e) {
+      grpc.shutdownNow();
+      flow.close();
+      throw e;
+    }
+  }
+
+  /**
+   * Reads the model folder (tokenizer, template, preprocessor, config) and listens.
+   *
+   * @throws EpidoteException.BadCheckpoint when the folder is not a model
+   * @throws EpidoteException.Unavailable when a port is in use; names the port and the flag
+   */
+  public static Router start(RouterConfig config) {
+    return start(config, FolderModel.open(config.model()));
+  }
+
+  static Router start(RouterConfig config, ServedModel model) {
+    Router router = new Router(config, model);
+    log.info(
+        "Router of {} listens: HTTP on port {}, gRPC on port {}",
+        model.name(),
+        router.httpPort(),
+        router.grpcPort());
+    return router;
+  }
+
+  public int httpPort() {
+    return http.port();
+  }
+
+  public int grpcPort() {
+    return grpc.getPort();
+  }
+
+  /** Whether every stage has a node. */
+  public boolean ready() {
+    return cluster.ready();
+  }
+
+  /** Admits nothing more, lets what runs finish for a while, cancels the rest, and stops. */
+  @Override
+  public void close() {
+    health.enterTerminalState();
+    try {
+      flow.drain(config.limits().drain());
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+    flow.close();
+    registry.close();
+    http.close();
+    grpc.shutdown();
+    try {
+      if (!grpc.awaitTermination(1, TimeUnit.SECONDS)) {
+        grpc.shutdownNow().awaitTermination(1, TimeUnit.SECONDS);
+      }
+    } catch (InterruptedException e) {
+      grpc.shutdownNow();
+      Thread.currentThread().interrupt();
+    }
+    threads.shutdownNow();
+    if (model instanceof AutoCloseable closeable) {
+      close(closeable);
+    }
+  }
+
+  private static void close(AutoCloseable model) {
+    try {
+      model.close();
+    } catch (Exception e) {
+      log.warn("The model did not close", e);
+    }
+  }
+
+  private void showHealth(boolean ready) {
+    ServingStatus status = ready ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
+    health.setStatus(HealthStatusManager.SERVICE_NAME_ALL_SERVICES, status);
+    health.setStatus("epidote.v1.Inference", status);
+  }
+
+  private Server startGrpc(InferenceEndpoint inference) {
+    try {
+      return GrpcTransport.server(new InetSocketAddress(config.host(), config.grpcPort()))
+          .executor(threads)
+          .addService(inference)
+          .addService(registry)
+          .addService(health.getHealthService())
+          .addService(ProtoReflectionServiceV1.newInstance())
+          .build()
+          .start();
+    } catch (IOException e) {
+      Throwable root = e;
+      while (root.getCause() != null) {
+        root = root.getCause();
+      }
+      flow.close();
+      throw new EpidoteException.Unavailable(
+          "Cannot listen for gRPC on %s port %d: %s. Stop the process that has the port, or choose another with --grpc-port (0 picks a free one)."
+              .formatted(config.host(), config.grpcPort(), root.getMessage()),
+          e);
+    }
+  }
+}

@@ -1,0 +1,53 @@
+package io.epidote.router;
+
+import static java.util.Objects.requireNonNull;
+
+import java.nio.file.Path;
+import java.time.Duration;
+
+/**
+ * What a router is started with.
+ *
+ * @param model folder of the model that the cluster serves
+ * @param host to listen on
+ * @param httpPort 0 for any
+ * @param grpcPort 0 for any
+ * @param version of Epidote; nodes of another one are refused
+ */
+public record RouterConfig(
+    Path model, String host, int httpPort, int grpcPort, String version, Limits limits) {
+  public RouterConfig {
+    requireNonNull(model, "model is null");
+    requireNonNull(host, "host is null");
+    requireNonNull(version, "version is null");
+    requireNonNull(limits, "limits is null");
+  }
+
+  public RouterConfig(Path model, String host, int httpPort, int grpcPort, String version) {
+    this(model, host, httpPort, grpcPort, version, Limits.DEFAULT);
+  }
+
+  /**
+   * What a router takes at most.
+   *
+   * @param maxInFlight requests at work
+   * @param maxQueued requests that wait to be admitted
+   * @param maxBodyBytes of one request
+   * @param maxHeldBytes of all requests' bodies together
+   * @param maxMediaItems in one request
+   * @param requestTimeout from admission to the last token
+   * @param drain how long {@link Router#close} lets requests finish
+   */
+  public record Limits(
+      int maxInFlight,
+      int maxQueued,
+      int maxBodyBytes,
+      long maxHeldBytes,
+      int maxMediaItems,
+      Duration requestTimeout,
+      Duration drain) {
+    public static final Limits DEFAULT =
+        new Limits(
+            256, 1024, 64 << 20, 1L << 30, 64, Duration.ofMinutes(10), Duration.ofSeconds(5));
+  }
+}

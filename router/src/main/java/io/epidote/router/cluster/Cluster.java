@@ -1,0 +1,111 @@
+package io.epidote.router.cluster;
+
+import io.epidote.engine.error.EpidoteException;
+import io.epidote.proto.v1.Stage;
+import java.util.Comparator;
+import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+
+/**
+ * The nodes that are registered now. Readers take an immutable snapshot that is swapped as a whole;
+ * only {@link RegistryEndpoint} changes it. Thread-safe.
+ */
+public final class Cluster {
+  private final List<Consumer<Boolean>> readyListeners = new CopyOnWriteArrayList<>();
+  private final AtomicInteger rotation = new AtomicInteger();
+  private volatile List<Member> members = List.of();
+
+  /** The nodes by id. */
+  public List<Member> members() {
+    return members;
+  }
+
+  /** Stages that no node has; nothing can be served while there is one. */
+  public List<Stage> missingStages() {
+    return missing(members, StageNames.ALL);
+  }
+
+  private static List<Stage> missing(List<Member> now, List<Stage> needed) {
+    return needed.stream()
+        .filter(stage -> now.stream().noneMatch(member -> member.stages().contains(stage)))
+        .toList();
+  }
+
+  public boolean ready() {
+    return missingStages().isEmpty();
+  }
+
+  /** Tells {@code listener} now and after every change whether the cluster can serve. */
+  public synchronized void onReadiness(Consumer<Boolean> listener) {
+    readyListeners.add(listener);
+    listener.accept(ready());
+  }
+
+  /**
+   * Chooses the least loaded node for each stage.
+   *
+   * @param encodes whether there are media to encode
+   * @throws EpidoteException.Unavailable naming the missing stages and what to start
+   */
+  public Placement place(boolean encodes) {
+    List<Member> now = members;
+    List<Stage> needed =
+        encodes ? StageNames.ALL : List.of(Stage.STAGE_PREFILL, Stage.STAGE_DECODE);
+    List<Stage> missing = missing(now, needed);
+    if (!missing.isEmpty()) {
+      throw new EpidoteException.Unavailable(missingMessage(missing));
+    }
+    return new Placement(
+        encodes ? leastLoaded(now, Stage.STAGE_ENCODE).seat(Stage.STAGE_ENCODE) : null,
+        leastLoaded(now, Stage.STAGE_PREFILL).seat(Stage.STAGE_PREFILL),
+        leastLoaded(now, Stage.STAGE_DECODE).seat(Stage.STAGE_DECODE));
+  }
+
+  /** What to tell whoever needs stages that no node has. */
+  public static String missingMessage(List<Stage> missing) {
+    String names = missing.stream().map(StageNames::of).collect(Collectors.joining(", "));
+    return "No node serves the %s %s; start one with `epidote node --stages %s` and point it at this router."
+        .formatted(names, missing.size() == 1 ? "stage" : "stages", names.replace(" ", ""));
+  }
+
+  /**
+   * A node with fewer stages wins among equals: one that holds all of them is better kept for
+   * requests that find no other. What is still equal takes turns.
+   */
+  private Member leastLoaded(List<Member> now, Stage stage) {
+    // Loads move while they are compared, so each is read once.
+    record Rated(Member member, int load, int stages) {}
+    Comparator<Rated> order = Comparator.comparingInt(Rated::load).thenComparingInt(Rated::stages);
+    List<Rated> rated =
+        now.stream()
+            .filter(member -> member.stages().contains(stage))
+            .map(member -> new Rated(member, member.load(stage), member.stages().size()))
+            .sorted(order)
+            .toList();
+    List<Rated> equals =
+        rated.stream().filter(other -> order.compare(other, rated.getFirst()) == 0).toList();
+    int turn = Math.floorMod(rotation.getAndIncrement(), equals.size());
+    return equals.get(turn).member();
+  }
+
+  synchronized void add(Member joined) {
+    swap(
+        Stream.concat(members.stream(), Stream.of(joined))
+            .sorted(Comparator.comparing(Member::id))
+            .toList());
+  }
+
+  synchronized void remove(Member left) {
+    swap(members.stream().filter(member -> member != left).toList());
+  }
+
+  private void swap(List<Member> next) {
+    members = next;
+    boolean ready = ready();
+    readyListeners.forEach(listener -> listener.accept(ready));
+  }
+}

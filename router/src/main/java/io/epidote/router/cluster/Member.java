@@ -1,0 +1,107 @@
+package io.epidote.router.cluster;
+
+import io.epidote.proto.stage.v1.NodeHello;
+import io.epidote.proto.v1.NodeStatus;
+import io.epidote.proto.v1.Stage;
+import io.grpc.ManagedChannel;
+import java.util.Collections;
+import java.util.EnumSet;
+import java.util.Set;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicIntegerArray;
+
+/**
+ * A node that is registered. What it is does not change; what it does is told by its latest load
+ * report and counted here. Thread-safe.
+ */
+public final class Member {
+  private final NodeHello hello;
+  private final Set<Stage> stages;
+  private final ManagedChannel channel;
+  private final AtomicIntegerArray inFlight = new AtomicIntegerArray(Stage.values().length);
+  private volatile NodeStatus status;
+
+  Member(NodeHello hello, ManagedChannel channel) {
+    this.hello = hello;
+    this.channel = channel;
+    this.status = hello.getStatus();
+    EnumSet<Stage> set = EnumSet.noneOf(Stage.class);
+    set.addAll(hello.getStatus().getStagesList());
+    this.stages = Collections.unmodifiableSet(set);
+  }
+
+  public String id() {
+    return hello.getStatus().getNodeId();
+  }
+
+  /** {@code host:port} of its stage services. */
+  public String address() {
+    return hello.getStatus().getAddress();
+  }
+
+  public Set<Stage> stages() {
+    return stages;
+  }
+
+  /** For calls to its stages. The cluster owns it. */
+  public ManagedChannel channel() {
+    return channel;
+  }
+
+  /** The latest load that it reported. */
+  public NodeStatus status() {
+    return status;
+  }
+
+  void report(NodeStatus latest) {
+    status = latest;
+  }
+
+  /** What stands before a new request: this router's own calls, and what the node has queued. */
+  int load(Stage stage) {
+    return inFlight.get(stage.getNumber()) + status.getQueued();
+  }
+
+  Seat seat(Stage stage) {
+    inFlight.incrementAndGet(stage.getNumber());
+    return new Seat(this, stage);
+  }
+
+  /** Ends the channel once the calls on it have ended; a node that is gone has ended them. */
+  void leave() {
+    channel.shutdown();
+  }
+
+  /** A request's place at one stage of a node, counted until it is released. */
+  public static final class Seat {
+    private final Member member;
+    private final Stage stage;
+    private final AtomicBoolean released = new AtomicBoolean();
+
+    private Seat(Member member, Stage stage) {
+      this.member = member;
+      this.stage = stage;
+    }
+
+    public Member member() {
+      return member;
+    }
+
+    public Stage stage() {
+      return stage;
+    }
+
+    /** Only the first call does anything. */
+    public void release() {
+      if (released.compareAndSet(false, true)) {
+        member.inFlight.decrementAndGet(stage.getNumber());
+      }
+    }
+
+    /** For messages, for example {@code the decode node d1 (10.0.0.7:7003)}. */
+    @Override
+    public String toString() {
+      return "the %s node %s (%s)".formatted(StageNames.of(stage), member.id(), member.address());
+    }
+  }
+}

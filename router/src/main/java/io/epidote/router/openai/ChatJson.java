@@ -1,0 +1,184 @@
+package io.epidote.router.openai;
+
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.epidote.proto.stage.v1.CandidateToken;
+import io.epidote.proto.stage.v1.SampledToken;
+import io.epidote.proto.v1.FinishReason;
+import io.epidote.proto.v1.StageTiming;
+import io.epidote.proto.v1.Timeline;
+import io.epidote.proto.v1.Usage;
+import io.epidote.router.cluster.StageNames;
+import io.epidote.router.request.AnswerListener;
+import io.epidote.router.request.ServedModel;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+
+/** The JSON objects of one chat completion, streamed or not. */
+final class ChatJson {
+  private static final JsonNodeFactory JSON = JsonNodeFactory.instance;
+
+  private final ChatCall call;
+  private final ServedModel model;
+  private final long createdSeconds;
+
+  ChatJson(ChatCall call, ServedModel model, long createdSeconds) {
+    this.call = call;
+    this.model = model;
+    this.createdSeconds = createdSeconds;
+  }
+
+  /** A chunk with new text. */
+  ObjectNode delta(AnswerListener.Chunk chunk, boolean first) {
+    ObjectNode root = chunk();
+    ObjectNode choice = root.withArrayProperty("choices").addObject().put("index", chunk.choice());
+    ObjectNode delta = choice.putObject("delta");
+    if (first) {
+      delta.put("role", "assistant");
+    }
+    delta.put("content", chunk.text());
+    if (call.logprobs()) {
+      choice.putObject("logprobs").set("content", logprobs(chunk.tokens()));
+    } else {
+      choice.putNull("logprobs");
+    }
+    choice.putNull("finish_reason");
+    return root;
+  }
+
+  /** The chunk that says why an answer ended. */
+  ObjectNode finish(AnswerListener.Finish finish) {
+    ObjectNode root = chunk();
+    ObjectNode choice = root.withArrayProperty("choices").addObject().put("index", finish.choice());
+    choice.putObject("delta");
+    choice.putNull("logprobs");
+    choice.put("finish_reason", name(finish.reason()));
+    if (call.timeline()) {
+      root.set("timeline", timeline(finish.timeline()));
+    }
+    return root;
+  }
+
+  /** The last chunk, of a client that asked for it. */
+  ObjectNode usageChunk(List<AnswerListener.Finish> finishes) {
+    ObjectNode root = head("chat.completion.chunk");
+    root.putArray("choices");
+    root.set("usage", usage(finishes));
+    return root;
+  }
+
+  /** The whole completion at once; {@code answers} holds text and tokens of each choice. */
+  ObjectNode completion(
+      List<AnswerListener.Chunk> answers, List<AnswerListener.Finish> finishes) {
+    ObjectNode root = head("chat.completion");
+    ArrayNode choices = root.putArray("choices");
+    for (AnswerListener.Finish finish : finishes) {
+      AnswerListener.Chunk answer = answers.get(finish.choice());
+      ObjectNode choice = choices.addObject().put("index", finish.choice());
+      choice
+          .putObject("message")
+          .put("role", "assistant")
+          .put("content", answer.text())
+          .putNull("refusal");
+      if (call.logprobs()) {
+        choice.putObject("logprobs").set("content", logprobs(answer.tokens()));
+      } else {
+        choice.putNull("logprobs");
+      }
+      choice.put("finish_reason", name(finish.reason()));
+      if (call.timeline()) {
+        choice.set("timeline", timeline(finish.timeline()));
+      }
+    }
+    root.set("usage", usage(finishes));
+    if (call.timeline() && !finishes.isEmpty()) {
+      root.set("timeline", timeline(finishes.getFirst().timeline()));
+    }
+    return root;
+  }
+
+  private ObjectNode chunk() {
+    ObjectNode root = head("chat.completion.chunk");
+    if (call.includeUsage()) {
+      // OpenAI's clients expect the field in every chunk once it is asked for.
+      root.putNull("usage");
+    }
+    return root;
+  }
+
+  private ObjectNode head(String object) {
+    return JSON.objectNode()
+        .put("id", "chatcmpl-" + call.request().id())
+        .put("object", object)
+        .put("created", createdSeconds)
+        .put("model", model.name());
+  }
+
+  private static String name(FinishReason reason) {
+    return switch (reason) {
+      case FINISH_REASON_STOP -> "stop";
+      case FINISH_REASON_LENGTH -> "length";
+      case FINISH_REASON_ABORT -> "abort";
+      case FINISH_REASON_UNSPECIFIED, UNRECOGNIZED -> "unknown";
+    };
+  }
+
+  private static ObjectNode usage(List<AnswerListener.Finish> finishes) {
+    Usage first = finishes.isEmpty() ? Usage.getDefaultInstance() : finishes.getFirst().usage();
+    int completion = finishes.stream().mapToInt(f -> f.usage().getCompletionTokens()).sum();
+    ObjectNode usage =
+        JSON.objectNode()
+            .put("prompt_tokens", first.getPromptTokens())
+            .put("completion_tokens", completion)
+            .put("total_tokens", first.getPromptTokens() + completion);
+    usage.putObject("prompt_tokens_details").put("media_tokens", first.getMediaTokens());
+    return usage;
+  }
+
+  private ArrayNode logprobs(List<SampledToken> tokens) {
+    ArrayNode content = JSON.arrayNode();
+    for (SampledToken token : tokens) {
+      ObjectNode entry = logprob(token.getTokenId(), token.getLogprob());
+      ArrayNode top = entry.putArray("top_logprobs");
+      for (CandidateToken candidate : token.getCandidatesList()) {
+        top.add(logprob(candidate.getTokenId(), candidate.getLogprob()));
+      }
+      content.add(entry);
+    }
+    return content;
+  }
+
+  private ObjectNode logprob(int token, float logprob) {
+    String text = model.tokenText(token);
+    ObjectNode entry = JSON.objectNode().put("token", text);
+    // JSON has no infinity; OpenAI writes this for a token that cannot be.
+    entry.put("logprob", Float.isFinite(logprob) ? logprob : -9999f);
+    ArrayNode bytes = entry.putArray("bytes");
+    for (byte b : text.getBytes(StandardCharsets.UTF_8)) {
+      bytes.add(Byte.toUnsignedInt(b));
+    }
+    return entry;
+  }
+
+  private static ObjectNode timeline(Timeline timeline) {
+    ObjectNode root =
+        JSON.objectNode()
+            .put("router_ms", timeline.getRouterMs())
+            .put("ttft_ms", timeline.getTtftMs())
+            .put("total_ms", timeline.getTotalMs());
+    ArrayNode stages = root.putArray("stages");
+    for (StageTiming stage : timeline.getStagesList()) {
+      stages
+          .addObject()
+          .put("stage", StageNames.of(stage.getStage()))
+          .put("node", stage.getNodeId())
+          .put("queue_ms", stage.getQueueMs())
+          .put("compute_ms", stage.getComputeMs())
+          .put("transfer_ms", stage.getTransferMs())
+          .put("bytes_moved", stage.getBytesMoved())
+          .put("units", stage.getUnits());
+    }
+    return root;
+  }
+}

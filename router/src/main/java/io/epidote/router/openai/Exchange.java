@@ -1,0 +1,224 @@
+package io.epidote.router.openai;
+
+import io.epidote.router.request.Outbox;
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.ByteBufInputStream;
+import io.netty.buffer.Unpooled;
+import io.netty.channel.Channel;
+import io.netty.handler.codec.http.DefaultFullHttpResponse;
+import io.netty.handler.codec.http.DefaultHttpContent;
+import io.netty.handler.codec.http.DefaultHttpResponse;
+import io.netty.handler.codec.http.DefaultLastHttpContent;
+import io.netty.handler.codec.http.HttpHeaderNames;
+import io.netty.handler.codec.http.HttpHeaderValues;
+import io.netty.handler.codec.http.HttpHeaders;
+import io.netty.handler.codec.http.HttpMethod;
+import io.netty.handler.codec.http.HttpObject;
+import io.netty.handler.codec.http.HttpRequest;
+import io.netty.handler.codec.http.HttpResponse;
+import io.netty.handler.codec.http.HttpResponseStatus;
+import io.netty.handler.codec.http.HttpUtil;
+import io.netty.handler.codec.http.HttpVersion;
+import io.netty.handler.codec.http.LastHttpContent;
+import java.io.InputStream;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One request on a connection and its response. Answers may be given by any thread; they are
+ * written by the connection's event loop, in order and no faster than the client reads.
+ */
+final class Exchange {
+  private static final Pattern REQUEST_ID = Pattern.compile("[A-Za-z0-9._:-]{1,128}");
+  private static final Runnable GONE = () -> {};
+
+  private final Channel channel;
+  private final HttpRequest head;
+  private final String requestId;
+  private final Runnable onComplete;
+  private final Outbox<HttpObject> outbox;
+  private final long arrivalNanos = System.nanoTime();
+  private final AtomicReference<@Nullable ByteBuf> body;
+  private final AtomicReference<@Nullable Runnable> onDisconnect = new AtomicReference<>();
+  private boolean keepAlive;
+
+  /**
+   * @param body owned by the exchange
+   * @param newId for a request that names no valid {@code x-request-id}
+   * @param onComplete called by the event loop when the whole response was written
+   */
+  Exchange(Channel channel, HttpRequest head, ByteBuf body, String newId, Runnable onComplete) {
+    this.channel = channel;
+    this.head = head;
+    this.body = new AtomicReference<>(body);
+    String wanted = head.headers().get("x-request-id");
+    boolean known = wanted != null && REQUEST_ID.matcher(wanted).matches();
+    this.requestId = known && wanted != null ? wanted : newId;
+    this.onComplete = onComplete;
+    this.keepAlive = head.decoderResult().isSuccess() && HttpUtil.isKeepAlive(head);
+    this.outbox =
+        new Outbox<>(
+            channel.eventLoop(),
+            new Outbox.Sink<>() {
+              @Override
+              public boolean ready() {
+                return channel.isWritable();
+              }
+
+              @Override
+              public void write(HttpObject part) {
+                writePart(part);
+              }
+            });
+  }
+
+  /** The client's {@code x-request-id} when it is valid, else a new one. */
+  String requestId() {
+    return requestId;
+  }
+
+  HttpMethod method() {
+    return head.method();
+  }
+
+  String uri() {
+    return head.uri();
+  }
+
+  long arrivalNanos() {
+    return arrivalNanos;
+  }
+
+  /** The body, once; whoever takes it closes the stream, which frees the body. */
+  InputStream takeBody() {
+    ByteBuf taken = body.getAndSet(null);
+    return new ByteBufInputStream(taken == null ? Unpooled.EMPTY_BUFFER : taken, true);
+  }
+
+  /** Runs {@code action} when the client goes away before the response is complete, or has. */
+  void onDisconnect(Runnable action) {
+    if (!onDisconnect.compareAndSet(null, action) && onDisconnect.get() == GONE) {
+      action.run();
+    }
+  }
+
+  /** Called by the connection, in its event loop. */
+  void disconnected() {
+    Runnable action = onDisconnect.getAndSet(GONE);
+    if (action != null) {
+      action.run();
+    }
+    releaseBody();
+  }
+
+  /** Called by the connection when the client reads again. */
+  void writable() {
+    outbox.drain();
+  }
+
+  /** The connection ends after this response. */
+  void closeAfter() {
+    keepAlive = false;
+  }
+
+  boolean keepAlive() {
+    return keepAlive;
+  }
+
+  void respond(HttpResponseStatus status, CharSequence type, byte[] content) {
+    respond(status, type, content, HttpHeaderNames.ALLOW, null);
+  }
+
+  void respond(HttpError error) {
+    respond(error, null);
+  }
+
+  /**
+   * @param allow methods for the Allow header, or null
+   */
+  void respond(HttpError error, @Nullable String allow) {
+    if (error.mayRetry()) {
+      respond(
+          error.status(),
+          HttpHeaderValues.APPLICATION_JSON,
+          error.bytes(),
+          HttpHeaderNames.RETRY_AFTER,
+          HttpError.RETRY_AFTER);
+    } else {
+      respond(
+          error.status(),
+          HttpHeaderValues.APPLICATION_JSON,
+          error.bytes(),
+          HttpHeaderNames.ALLOW,
+          allow);
+    }
+  }
+
+  private void respond(
+      HttpResponseStatus status,
+      CharSequence type,
+      byte[] content,
+      CharSequence header,
+      @Nullable String value) {
+    DefaultFullHttpResponse response =
+        new DefaultFullHttpResponse(
+            HttpVersion.HTTP_1_1, status, Unpooled.wrappedBuffer(content));
+    fillHeaders(response.headers(), type);
+    if (value != null) {
+      response.headers().set(header, value);
+    }
+    HttpUtil.setContentLength(response, content.length);
+    outbox.put(response, content.length);
+  }
+
+  /** Starts a response whose parts come later. */
+  void startStream(CharSequence type) {
+    HttpResponse response = new DefaultHttpResponse(HttpVersion.HTTP_1_1, HttpResponseStatus.OK);
+    if (head.protocolVersion().isKeepAliveDefault()) {
+      HttpUtil.setTransferEncodingChunked(response, true);
+    } else {
+      // HTTP/1.0 knows no chunks: the end of the connection is the end of the response.
+      keepAlive = false;
+    }
+    fillHeaders(response.headers(), type);
+    response.headers().set(HttpHeaderNames.CACHE_CONTROL, HttpHeaderValues.NO_CACHE);
+    outbox.put(response, 0);
+  }
+
+  /** Returns false when so much waits for a slow client that the part was not taken. */
+  boolean streamPart(byte[] part) {
+    return outbox.offer(new DefaultHttpContent(Unpooled.wrappedBuffer(part)), part.length);
+  }
+
+  /** Ends a stream with a part that is taken however much waits. */
+  void endStream(byte[] last) {
+    outbox.put(new DefaultLastHttpContent(Unpooled.wrappedBuffer(last)), last.length);
+  }
+
+  private void fillHeaders(HttpHeaders headers, CharSequence type) {
+    headers.set(HttpHeaderNames.CONTENT_TYPE, type);
+    headers.set("x-request-id", requestId);
+    if (!keepAlive) {
+      headers.set(HttpHeaderNames.CONNECTION, HttpHeaderValues.CLOSE);
+    } else if (!head.protocolVersion().isKeepAliveDefault()) {
+      headers.set(HttpHeaderNames.CONNECTION, HttpHeaderValues.KEEP_ALIVE);
+    }
+  }
+
+  private void writePart(HttpObject part) {
+    channel.writeAndFlush(part, channel.voidPromise());
+    if (part instanceof LastHttpContent) {
+      onDisconnect.set(GONE);
+      releaseBody();
+      onComplete.run();
+    }
+  }
+
+  private void releaseBody() {
+    ByteBuf left = body.getAndSet(null);
+    if (left != null) {
+      left.release();
+    }
+  }
+}

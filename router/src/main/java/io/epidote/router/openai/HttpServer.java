@@ -1,0 +1,123 @@
+package io.epidote.router.openai;
+
+import io.epidote.engine.error.EpidoteException;
+import io.epidote.router.request.ByteBudget;
+import io.netty.bootstrap.ServerBootstrap;
+import io.netty.channel.Channel;
+import io.netty.channel.ChannelInitializer;
+import io.netty.channel.ChannelOption;
+import io.netty.channel.EventLoopGroup;
+import io.netty.channel.MultiThreadIoEventLoopGroup;
+import io.netty.channel.ServerChannel;
+import io.netty.channel.epoll.Epoll;
+import io.netty.channel.epoll.EpollIoHandler;
+import io.netty.channel.epoll.EpollServerSocketChannel;
+import io.netty.channel.group.ChannelGroup;
+import io.netty.channel.group.DefaultChannelGroup;
+import io.netty.channel.nio.NioIoHandler;
+import io.netty.channel.socket.nio.NioServerSocketChannel;
+import io.netty.handler.codec.http.HttpDecoderConfig;
+import io.netty.handler.codec.http.HttpServerCodec;
+import io.netty.handler.timeout.IdleStateHandler;
+import io.netty.util.concurrent.DefaultThreadFactory;
+import io.netty.util.concurrent.GlobalEventExecutor;
+import java.net.InetSocketAddress;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+
+/** The HTTP listener: accepts connections and gives each its {@link HttpConnection}. */
+public final class HttpServer implements AutoCloseable {
+  private static final int IDLE_SECONDS = 120;
+
+  private final EventLoopGroup loops;
+  private final ChannelGroup connections;
+  private final Channel listener;
+
+  private HttpServer(EventLoopGroup loops, ChannelGroup connections, Channel listener) {
+    this.loops = loops;
+    this.connections = connections;
+    this.listener = listener;
+  }
+
+  /**
+   * Listens.
+   *
+   * @param port 0 picks a free one
+   * @param maxBody largest body of a request in bytes
+   * @throws EpidoteException.Unavailable when it cannot listen there
+   */
+  public static HttpServer start(
+      String host, int port, long maxBody, ByteBudget budget, OpenAiApi api) {
+    boolean epoll = Epoll.isAvailable();
+    EventLoopGroup loops =
+        new MultiThreadIoEventLoopGroup(
+            Math.min(4, Runtime.getRuntime().availableProcessors()),
+            new DefaultThreadFactory("http", true),
+            epoll ? EpollIoHandler.newFactory() : NioIoHandler.newFactory());
+    ChannelGroup connections = new DefaultChannelGroup(GlobalEventExecutor.INSTANCE, true);
+    Class<? extends ServerChannel> type =
+        epoll ? EpollServerSocketChannel.class : NioServerSocketChannel.class;
+    ServerBootstrap bootstrap =
+        new ServerBootstrap()
+            .group(loops)
+            .channel(type)
+            .option(ChannelOption.SO_BACKLOG, 1024)
+            .option(ChannelOption.SO_REUSEADDR, true)
+            .childOption(ChannelOption.TCP_NODELAY, true)
+            .childHandler(new Pipeline(connections, maxBody, budget, api::handle));
+    try {
+      Channel listener = bootstrap.bind(host, port).syncUninterruptibly().channel();
+      return new HttpServer(loops, connections, listener);
+    } catch (Exception e) {
+      // Netty throws the bind's checked exception without declaring it.
+      loops.shutdownGracefully(0, 1, TimeUnit.SECONDS);
+      throw new EpidoteException.Unavailable(
+          "Cannot listen for HTTP on %s port %d: %s. Stop the process that has the port, or choose another with --http-port (0 picks a free one)."
+              .formatted(host, port, e.getMessage()),
+          e);
+    }
+  }
+
+  public int port() {
+    return ((InetSocketAddress) listener.localAddress()).getPort();
+  }
+
+  /** Takes no more connections; those that are open go on. */
+  public void stopListening() {
+    listener.close().awaitUninterruptibly(1, TimeUnit.SECONDS);
+  }
+
+  @Override
+  public void close() {
+    stopListening();
+    connections.close().awaitUninterruptibly(1, TimeUnit.SECONDS);
+    loops.shutdownGracefully(0, 1, TimeUnit.SECONDS).awaitUninterruptibly(2, TimeUnit.SECONDS);
+  }
+
+  private static final class Pipeline extends ChannelInitializer<Channel> {
+    private final ChannelGroup connections;
+    private final long maxBody;
+    private final ByteBudget budget;
+    private final Consumer<Exchange> dispatch;
+
+    Pipeline(
+        ChannelGroup connections, long maxBody, ByteBudget budget, Consumer<Exchange> dispatch) {
+      this.connections = connections;
+      this.maxBody = maxBody;
+      this.budget = budget;
+      this.dispatch = dispatch;
+    }
+
+    @Override
+    protected void initChannel(Channel channel) {
+      connections.add(channel);
+      channel
+          .pipeline()
+          .addLast(new IdleStateHandler(IDLE_SECONDS, 0, 0))
+          .addLast(
+              new HttpServerCodec(
+                  new HttpDecoderConfig().setMaxHeaderSize(32 << 10).setMaxChunkSize(256 << 10)))
+          .addLast(new HttpConnection(maxBody, budget, dispatch));
+    }
+  }
+}

@@ -1,0 +1,185 @@
+package io.epidote.router.openai;
+
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.epidote.engine.error.EpidoteException;
+import io.epidote.proto.v1.Stage;
+import io.epidote.router.cluster.Cluster;
+import io.epidote.router.cluster.StageNames;
+import io.epidote.router.request.AnswerListener;
+import io.epidote.router.request.InvalidField;
+import io.epidote.router.request.RequestFlow;
+import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
+import io.netty.handler.codec.http.HttpHeaderValues;
+import io.netty.handler.codec.http.HttpMethod;
+import io.netty.handler.codec.http.HttpResponseStatus;
+import java.net.URLDecoder;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.concurrent.Executor;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** The paths of the HTTP front door. Thread-safe. */
+public final class OpenAiApi {
+  private static final Logger log = LoggerFactory.getLogger(OpenAiApi.class);
+  private static final String CHAT = "/v1/chat/completions";
+  private static final String MODELS = "/v1/models";
+
+  private final RequestFlow flow;
+  private final Cluster cluster;
+  private final PrometheusMeterRegistry meters;
+  private final Executor threads;
+  private final ChatRequestReader reader;
+  private final long startedSeconds = System.currentTimeMillis() / 1000;
+
+  /**
+   * @param maxBody largest body in bytes
+   * @param threads for work that blocks or takes long: virtual threads
+   */
+  public OpenAiApi(
+      RequestFlow flow,
+      Cluster cluster,
+      PrometheusMeterRegistry meters,
+      long maxBody,
+      Executor threads) {
+    this.flow = flow;
+    this.cluster = cluster;
+    this.meters = meters;
+    this.threads = threads;
+    this.reader = new ChatRequestReader(maxBody);
+  }
+
+  /** Answers an exchange; returns at once, so that the event loop goes on. */
+  void handle(Exchange exchange) {
+    threads.execute(
+        () -> {
+          try {
+            route(exchange);
+          } catch (InvalidField e) {
+            exchange.respond(HttpError.field(e));
+          } catch (EpidoteException e) {
+            exchange.respond(HttpError.of(e));
+          } catch (RuntimeException | StackOverflowError | OutOfMemoryError e) {
+            log.error("Request {} met a defect", exchange.requestId(), e);
+            exchange.respond(
+                HttpError.internal(
+                    "Internal error (%s); the router's log has the details."
+                        .formatted(e.getClass().getSimpleName())));
+          }
+        });
+  }
+
+  private void route(Exchange exchange) {
+    String path = exchange.uri();
+    int query = path.indexOf('?');
+    path = query < 0 ? path : path.substring(0, query);
+    if (path.equals(CHAT)) {
+      if (allowed(exchange, path, HttpMethod.POST)) {
+        chat(exchange);
+      }
+    } else if (path.equals(MODELS)) {
+      if (allowed(exchange, path, HttpMethod.GET)) {
+        models(exchange);
+      }
+    } else if (path.startsWith(MODELS + "/")) {
+      if (allowed(exchange, path, HttpMethod.GET)) {
+        model(exchange, decode(path.substring(MODELS.length() + 1)));
+      }
+    } else if (path.equals("/healthz")) {
+      if (allowed(exchange, path, HttpMethod.GET)) {
+        json(exchange, JsonNodeFactory.instance.objectNode().put("status", "ok"));
+      }
+    } else if (path.equals("/readyz")) {
+      if (allowed(exchange, path, HttpMethod.GET)) {
+        ready(exchange);
+      }
+    } else if (path.equals("/metrics")) {
+      if (allowed(exchange, path, HttpMethod.GET)) {
+        exchange.respond(
+            HttpResponseStatus.OK,
+            "text/plain; version=0.0.4; charset=utf-8",
+            meters.scrape().getBytes(StandardCharsets.UTF_8));
+      }
+    } else {
+      exchange.respond(HttpError.noSuchPath(path));
+    }
+  }
+
+  private static boolean allowed(Exchange exchange, String path, HttpMethod method) {
+    if (exchange.method().equals(method)) {
+      return true;
+    }
+    exchange.respond(
+        HttpError.wrongMethod(exchange.method().name(), path, method.name()), method.name());
+    return false;
+  }
+
+  private void chat(Exchange exchange) {
+    ChatCall call = reader.read(exchange.takeBody(), flow.freeId(exchange.requestId()));
+    ChatJson json = new ChatJson(call, flow.model(), System.currentTimeMillis() / 1000);
+    AnswerListener answer =
+        call.stream()
+            ? new StreamedAnswer(exchange, call, json)
+            : new WholeAnswer(exchange, call, json);
+    exchange.onDisconnect(flow.start(call.request(), exchange.arrivalNanos(), answer)::cancel);
+  }
+
+  private void models(Exchange exchange) {
+    ObjectNode root = JsonNodeFactory.instance.objectNode().put("object", "list");
+    root.putArray("data").add(describe());
+    json(exchange, root);
+  }
+
+  private void model(Exchange exchange, String id) {
+    if (!id.equals(flow.model().name())) {
+      throw new EpidoteException.NotFound(
+          "The model \"%s\" is not served here; this router serves \"%s\"."
+              .formatted(id.length() > 100 ? id.substring(0, 100) + "…" : id, flow.model().name()));
+    }
+    json(exchange, describe());
+  }
+
+  private ObjectNode describe() {
+    return JsonNodeFactory.instance
+        .objectNode()
+        .put("id", flow.model().name())
+        .put("object", "model")
+        .put("created", startedSeconds)
+        .put("owned_by", "epidote")
+        .put("max_model_len", flow.model().contextTokens());
+  }
+
+  private void ready(Exchange exchange) {
+    List<Stage> missing = cluster.missingStages();
+    ObjectNode root =
+        JsonNodeFactory.instance
+            .objectNode()
+            .put("status", missing.isEmpty() ? "ready" : "not ready");
+    ArrayNode names = root.putArray("missing_stages");
+    missing.forEach(stage -> names.add(StageNames.of(stage)));
+    if (!missing.isEmpty()) {
+      root.put("message", Cluster.missingMessage(missing));
+    }
+    exchange.respond(
+        missing.isEmpty() ? HttpResponseStatus.OK : HttpResponseStatus.SERVICE_UNAVAILABLE,
+        HttpHeaderValues.APPLICATION_JSON,
+        root.toString().getBytes(StandardCharsets.UTF_8));
+  }
+
+  private static void json(Exchange exchange, ObjectNode body) {
+    exchange.respond(
+        HttpResponseStatus.OK,
+        HttpHeaderValues.APPLICATION_JSON,
+        body.toString().getBytes(StandardCharsets.UTF_8));
+  }
+
+  private static String decode(String path) {
+    try {
+      return URLDecoder.decode(path.replace("+", "%2B"), StandardCharsets.UTF_8);
+    } catch (IllegalArgumentException e) {
+      return path;
+    }
+  }
+}

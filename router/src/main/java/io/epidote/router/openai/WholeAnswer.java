@@ -1,0 +1,69 @@
+package io.epidote.router.openai;
+
+import io.epidote.engine.error.EpidoteException;
+import io.epidote.proto.stage.v1.SampledToken;
+import io.epidote.router.request.AnswerListener;
+import io.netty.handler.codec.http.HttpHeaderValues;
+import io.netty.handler.codec.http.HttpResponseStatus;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.stream.IntStream;
+
+/** A chat completion as one response. What it collects is bounded by the context. */
+final class WholeAnswer implements AnswerListener {
+  private record Collected(StringBuilder text, List<SampledToken> tokens) {}
+
+  private final Exchange exchange;
+  private final ChatCall call;
+  private final ChatJson json;
+  private final List<Collected> answers;
+  private final List<Finish> finishes = new ArrayList<>();
+
+  WholeAnswer(Exchange exchange, ChatCall call, ChatJson json) {
+    this.exchange = exchange;
+    this.call = call;
+    this.json = json;
+    this.answers =
+        IntStream.range(0, call.request().choices())
+            .mapToObj(choice -> new Collected(new StringBuilder(), new ArrayList<>()))
+            .toList();
+  }
+
+  @Override
+  public void started(String requestId, int promptTokens, int mediaTokens) {}
+
+  @Override
+  public boolean chunk(Chunk chunk) {
+    Collected answer = answers.get(chunk.choice());
+    answer.text().append(chunk.text());
+    if (call.logprobs()) {
+      answer.tokens().addAll(chunk.tokens());
+    }
+    return true;
+  }
+
+  @Override
+  public void finished(Finish finish) {
+    finishes.add(finish);
+  }
+
+  @Override
+  public void ended() {
+    finishes.sort(Comparator.comparingInt(Finish::choice));
+    List<Chunk> whole =
+        IntStream.range(0, answers.size())
+            .mapToObj(i -> new Chunk(i, answers.get(i).text().toString(), answers.get(i).tokens()))
+            .toList();
+    exchange.respond(
+        HttpResponseStatus.OK,
+        HttpHeaderValues.APPLICATION_JSON,
+        json.completion(whole, finishes).toString().getBytes(StandardCharsets.UTF_8));
+  }
+
+  @Override
+  public void failed(EpidoteException error) {
+    exchange.respond(HttpError.of(error));
+  }
+}

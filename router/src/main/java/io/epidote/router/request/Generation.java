@@ -1,0 +1,454 @@
+package io.epidote.router.request;
+
+import io.epidote.engine.error.EpidoteException;
+import io.epidote.proto.stage.v1.DecodeDone;
+import io.epidote.proto.stage.v1.DecodeRequest;
+import io.epidote.proto.stage.v1.DecodeResponse;
+import io.epidote.proto.stage.v1.DecodeServiceGrpc;
+import io.epidote.proto.stage.v1.DecodeStart;
+import io.epidote.proto.stage.v1.EncodeRequest;
+import io.epidote.proto.stage.v1.EncodeResponse;
+import io.epidote.proto.stage.v1.EncodeServiceGrpc;
+import io.epidote.proto.stage.v1.FirstToken;
+import io.epidote.proto.stage.v1.KvReady;
+import io.epidote.proto.stage.v1.MediaReady;
+import io.epidote.proto.stage.v1.PrefillRequest;
+import io.epidote.proto.stage.v1.PrefillResponse;
+import io.epidote.proto.stage.v1.PrefillServiceGrpc;
+import io.epidote.proto.stage.v1.PrefillStart;
+import io.epidote.proto.stage.v1.SampledToken;
+import io.epidote.proto.stage.v1.TileReady;
+import io.epidote.proto.v1.FinishReason;
+import io.epidote.proto.v1.SamplingParams;
+import io.epidote.proto.v1.Stage;
+import io.epidote.proto.v1.StageTiming;
+import io.epidote.router.cluster.Member.Seat;
+import io.epidote.router.cluster.Placement;
+import io.grpc.SynchronizationContext;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One answer, told by its calls to the stages:
+ *
+ * <ol>
+ *   <li>prefill is opened at once with the prompt, encode with the media;
+ *   <li>each tile that encode announces is passed on to prefill, which pulls its tokens;
+ *   <li>prefill's first token goes to the client, and with the KV handles to decode;
+ *   <li>once decode has the KV blocks, prefill is told that nothing follows;
+ *   <li>decode's tokens go to the client until it says why it stopped.
+ * </ol>
+ *
+ * <p>Everything happens in the request's turn: nothing here is called by two threads at once. When
+ * the answer ends for whatever reason, every call has ended or is cancelled, and every seat is
+ * given back.
+ */
+final class Generation {
+  /** What the request hears of its answers. */
+  interface Events {
+    /** Returns false when the client reads too slowly. */
+    boolean chunk(AnswerListener.Chunk chunk);
+
+    /** The answer is complete and nothing is held for it anywhere. */
+    void complete(Generation generation, FinishReason reason);
+
+    void failed(EpidoteException error);
+
+    /** Runs {@link #settleNow} within the turn after a moment. */
+    void settleLater(Generation generation);
+  }
+
+  private final PreparedRequest prepared;
+  private final int choice;
+  private final String stageRequestId;
+  private final Placement placement;
+  private final SynchronizationContext turn;
+  private final Events events;
+  private final AnswerText text;
+  private final Map<Long, Integer> spanOfTile;
+  private final List<StageTiming> timings = new ArrayList<>();
+
+  private @Nullable StageCall<EncodeRequest, EncodeResponse> encode;
+  private @Nullable StageCall<PrefillRequest, PrefillResponse> prefill;
+  private @Nullable StageCall<DecodeRequest, DecodeResponse> decode;
+  private @Nullable FirstToken firstToken;
+  private boolean firstTokenSent;
+  private boolean kvReceived;
+  private int kvTokens;
+  private int tokens;
+
+  /** Set when the answer has its last token; what remains is to let the calls end. */
+  private @Nullable FinishReason reason;
+
+  /** Set when nothing more may happen. */
+  private boolean over;
+
+  Generation(
+      PreparedRequest prepared,
+      int choice,
+      Placement placement,
+      AnswerText text,
+      SynchronizationContext turn,
+      Events events) {
+    this.prepared = prepared;
+    this.choice = choice;
+    this.stageRequestId =
+        prepared.request().choices() == 1
+            ? prepared.request().id()
+            : prepared.request().id() + "." + choice;
+    this.placement = placement;
+    this.text = text;
+    this.turn = turn;
+    this.events = events;
+    this.spanOfTile = prepared.spanOfTile();
+  }
+
+  void start() {
+    openPrefill();
+    Seat encodeSeat = placement.encode();
+    if (encodeSeat != null) {
+      openEncode(encodeSeat);
+    }
+  }
+
+  int choice() {
+    return choice;
+  }
+
+  int tokens() {
+    return tokens;
+  }
+
+  /** What the stages accounted for, in the order of a request. */
+  List<StageTiming> timings() {
+    return timings.stream().sorted(Comparator.comparing(StageTiming::getStageValue)).toList();
+  }
+
+  // Prefill, part one: it gets the prompt before any tile is encoded.
+
+  private void openPrefill() {
+    prefill =
+        StageCall.open(
+            PrefillServiceGrpc.getPrefillMethod(),
+            placement.prefill(),
+            turn,
+            StageCall.events(this::onPrefill, this::prefillEnded, this::prefillFailed));
+    PrefillStart.Builder start =
+        PrefillStart.newBuilder()
+            .setRequestId(stageRequestId)
+            .addAllSpans(prepared.prompt().spans())
+            .setSampling(sampling());
+    for (int token : prepared.prompt().tokenIds()) {
+      start.addTokenIds(token);
+    }
+    prefill.send(PrefillRequest.newBuilder().setStart(start).build());
+  }
+
+  // Encode: announces tiles, each of which prefill waits for.
+
+  private void openEncode(Seat seat) {
+    encode =
+        StageCall.open(
+            EncodeServiceGrpc.getEncodeMethod(),
+            seat,
+            EncodeRequest.newBuilder()
+                .setRequestId(stageRequestId)
+                .addAllItems(prepared.items())
+                .build(),
+            turn,
+            StageCall.events(this::onEncode, this::encodeEnded, this::encodeFailed));
+  }
+
+  private void onEncode(EncodeResponse response) {
+    switch (response.getEventCase()) {
+      case READY -> passOn(response.getReady());
+      case DONE -> timings.add(response.getDone().getTiming());
+      case EVENT_NOT_SET -> {}
+    }
+  }
+
+  private void passOn(TileReady tile) {
+    Integer span = spanOfTile.remove(PreparedRequest.tile(tile.getItem(), tile.getTile()));
+    if (span == null || prefill == null) {
+      defect("The encode node announced tile %d of media item %d, which nothing waits for."
+              .formatted(tile.getTile(), tile.getItem()));
+      return;
+    }
+    prefill.send(
+        PrefillRequest.newBuilder()
+            .setMedia(MediaReady.newBuilder().setSpan(span).setHandle(tile.getHandle()))
+            .build());
+  }
+
+  private void encodeEnded() {
+    if (!spanOfTile.isEmpty()) {
+      defect("The encode node ended its work with %d tiles not announced.".formatted(spanOfTile.size()));
+    }
+    settle();
+  }
+
+  private void encodeFailed(EpidoteException error) {
+    // Once prefill has sampled, it has had every tile: encode's end changes nothing.
+    if (firstToken == null) {
+      fail(error);
+    }
+    settle();
+  }
+
+  // Prefill, part two: the first token, and the KV blocks for decode.
+
+  private void onPrefill(PrefillResponse response) {
+    switch (response.getEventCase()) {
+      case FIRST_TOKEN -> onFirstToken(response.getFirstToken());
+      case KV -> onKv(response.getKv());
+      case DONE -> timings.add(response.getDone().getTiming());
+      case MEDIA_RECEIVED, EVENT_NOT_SET -> {}
+    }
+  }
+
+  private void onFirstToken(FirstToken first) {
+    firstToken = first;
+    show(List.of(first.getToken()));
+    if (over) {
+      return;
+    }
+    if (reason != null) {
+      cancelCalls("a stop string ended the answer");
+    } else if (first.getFinishReason() != FinishReason.FINISH_REASON_UNSPECIFIED) {
+      end(first.getFinishReason());
+      cancelDecode("the answer ended with its first token");
+      halfClosePrefill();
+    } else {
+      openDecode();
+      completeDecodeStart();
+    }
+    settle();
+  }
+
+  private void onKv(KvReady kv) {
+    if (reason != null) {
+      return;
+    }
+    openDecode().send(DecodeRequest.newBuilder().setKv(kv).build());
+    kvTokens += kv.getTokens();
+    completeDecodeStart();
+  }
+
+  private void prefillEnded() {
+    if (reason == null && (firstToken == null || kvTokens < prepared.promptTokens())) {
+      defect("The prefill node ended its work without %s."
+              .formatted(firstToken == null ? "a token" : "the KV blocks"));
+    }
+    settle();
+  }
+
+  private void prefillFailed(EpidoteException error) {
+    // Nothing of prefill's is needed once decode has the KV blocks.
+    if (!kvReceived && reason == null) {
+      fail(error);
+    }
+    settle();
+  }
+
+  private void halfClosePrefill() {
+    if (prefill != null) {
+      prefill.halfClose();
+    }
+  }
+
+  // Decode: start, the KV handles as they come, then the first token.
+
+  private StageCall<DecodeRequest, DecodeResponse> openDecode() {
+    if (decode == null) {
+      decode =
+          StageCall.open(
+              DecodeServiceGrpc.getDecodeMethod(),
+              placement.decode(),
+              turn,
+              StageCall.events(this::onDecode, this::decodeEnded, this::decodeFailed));
+      decode.send(
+          DecodeRequest.newBuilder()
+              .setStart(
+                  DecodeStart.newBuilder()
+                      .setRequestId(stageRequestId)
+                      .setPromptTokens(prepared.promptTokens())
+                      .setSampling(sampling()))
+              .build());
+    }
+    return decode;
+  }
+
+  private void completeDecodeStart() {
+    if (decode != null
+        && firstToken != null
+        && kvTokens >= prepared.promptTokens()
+        && !firstTokenSent) {
+      firstTokenSent = true;
+      decode.send(DecodeRequest.newBuilder().setFirstToken(firstToken).build());
+    }
+  }
+
+  private void onDecode(DecodeResponse response) {
+    switch (response.getEventCase()) {
+      case KV_RECEIVED -> {
+        kvReceived = true;
+        halfClosePrefill();
+      }
+      case TOKENS -> {
+        show(response.getTokens().getTokensList());
+        if (!over && reason != null) {
+          cancelCalls("a stop string ended the answer");
+          settle();
+        }
+      }
+      case DONE -> onDecodeDone(response.getDone());
+      case EVENT_NOT_SET -> {}
+    }
+  }
+
+  private void onDecodeDone(DecodeDone done) {
+    timings.add(done.getTiming());
+    if (decode != null) {
+      decode.halfClose();
+    }
+    switch (done.getFinishReason()) {
+      case FINISH_REASON_STOP, FINISH_REASON_LENGTH -> end(done.getFinishReason());
+      case FINISH_REASON_ABORT, FINISH_REASON_UNSPECIFIED, UNRECOGNIZED ->
+          defect("The decode node ended the answer with %s.".formatted(done.getFinishReason()));
+    }
+    settle();
+  }
+
+  private void decodeEnded() {
+    if (reason == null) {
+      defect("The decode node ended its work without saying why.");
+    }
+    settle();
+  }
+
+  private void decodeFailed(EpidoteException error) {
+    if (reason == null) {
+      fail(error);
+    }
+    settle();
+  }
+
+  private void cancelDecode(String why) {
+    if (decode != null) {
+      decode.cancel(why);
+    }
+  }
+
+  // What the client sees.
+
+  private void show(List<SampledToken> sampled) {
+    StringBuilder shown = new StringBuilder();
+    List<SampledToken> counted = new ArrayList<>();
+    for (SampledToken token : sampled) {
+      if (reason != null) {
+        break;
+      }
+      counted.add(token);
+      shown.append(text.append(token.getTokenId()));
+      if (text.stopped()) {
+        reason = FinishReason.FINISH_REASON_STOP;
+      }
+    }
+    tokens += counted.size();
+    if (!counted.isEmpty()) {
+      emit(new AnswerListener.Chunk(choice, shown.toString(), counted));
+    }
+  }
+
+  private void emit(AnswerListener.Chunk chunk) {
+    if (!events.chunk(chunk)) {
+      fail(
+          new EpidoteException.Exhausted(
+              "The client reads too slowly: more of the answer waits than the router keeps. Read faster, or ask without streaming."));
+    }
+  }
+
+  private void end(FinishReason why) {
+    if (reason != null || over) {
+      return;
+    }
+    reason = why;
+    String rest = text.flush();
+    if (!rest.isEmpty()) {
+      emit(new AnswerListener.Chunk(choice, rest, List.of()));
+    }
+  }
+
+  // The end, in order or not.
+
+  /** The answer is complete when its calls have ended, so that nothing is held for it anywhere. */
+  private void settle() {
+    if (over || reason == null) {
+      return;
+    }
+    if (calls().allMatch(StageCall::ended)) {
+      settleNow();
+    } else {
+      events.settleLater(this);
+    }
+  }
+
+  /** Ends what has not ended by itself and completes the answer, if it has its last token. */
+  void settleNow() {
+    FinishReason why = reason;
+    if (!over && why != null) {
+      stop("the answer is complete");
+      events.complete(this, why);
+    }
+  }
+
+  /** Ends the answer early, with what was generated. */
+  void abort() {
+    if (!over) {
+      end(FinishReason.FINISH_REASON_ABORT);
+      settleNow();
+    }
+  }
+
+  /** Ends everything at once; nothing is told. */
+  void stop(String why) {
+    over = true;
+    cancelCalls(why);
+    placement.release();
+  }
+
+  private void fail(EpidoteException error) {
+    if (!over) {
+      stop("the request failed");
+      events.failed(error);
+    }
+  }
+
+  private void defect(String message) {
+    fail(new EpidoteException.Internal(message, new IllegalStateException(stageRequestId)));
+  }
+
+  private void cancelCalls(String why) {
+    calls().forEach(call -> call.cancel(why));
+  }
+
+  private Stream<StageCall<?, ?>> calls() {
+    return Stream.<@Nullable StageCall<?, ?>>of(encode, prefill, decode)
+        .filter(call -> call != null)
+        .map(call -> (StageCall<?, ?>) call);
+  }
+
+  private SamplingParams sampling() {
+    return prepared.request().sampling().toProto(prepared.maxTokens(), choice);
+  }
+
+  /** For logs. */
+  @Override
+  public String toString() {
+    return stageRequestId;
+  }
+}

@@ -1,0 +1,100 @@
+package io.epidote.router.request;
+
+import com.google.protobuf.ByteString;
+import com.google.protobuf.UnsafeByteOperations;
+import io.epidote.engine.error.EpidoteException;
+import io.epidote.proto.stage.v1.MediaItem;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * From a validated request to what the stages are told: media are hashed and their tiles planned,
+ * the chat is rendered and tokenised, and the length is checked. Thread-safe; not for event loops.
+ */
+final class Preparation {
+  private final ServedModel model;
+  private final int maxMediaItems;
+
+  Preparation(ServedModel model, int maxMediaItems) {
+    this.model = model;
+    this.maxMediaItems = maxMediaItems;
+  }
+
+  /** Fails at once for what can be told without reading the media. */
+  void check(GenerationRequest request) {
+    if (!request.model().isEmpty() && !request.model().equals(model.name())) {
+      throw new EpidoteException.NotFound(
+          "The model \"%s\" is not served here; this router serves \"%s\"."
+              .formatted(shorten(request.model()), model.name()));
+    }
+    int count = request.prompt().media().size();
+    if (count > maxMediaItems) {
+      throw new EpidoteException.InvalidRequest(
+          "The request has %d media items; expected at most %d. Send fewer, or raise the router's limit."
+              .formatted(count, maxMediaItems));
+    }
+  }
+
+  PreparedRequest prepare(GenerationRequest request) {
+    List<ByteString> media = request.prompt().media();
+    List<ServedModel.Media> plans = new ArrayList<>();
+    List<MediaItem> items = new ArrayList<>();
+    for (int i = 0; i < media.size(); i++) {
+      ServedModel.Media plan = plan(media.get(i), i, media.size());
+      plans.add(plan);
+      items.add(
+          MediaItem.newBuilder()
+              .setIndex(i)
+              .setSha256(sha256(media.get(i)))
+              .setTiles(plan.tiles())
+              .setData(media.get(i))
+              .build());
+    }
+    ServedModel.Prompt prompt = model.prompt(request.prompt(), plans);
+    return new PreparedRequest(request, prompt, items, maxTokens(request, prompt));
+  }
+
+  private ServedModel.Media plan(ByteString data, int index, int count) {
+    try {
+      return model.plan(data);
+    } catch (EpidoteException.InvalidRequest e) {
+      throw new EpidoteException.InvalidRequest(named(index, count, e), e);
+    } catch (EpidoteException.TooLarge e) {
+      throw new EpidoteException.TooLarge(named(index, count, e));
+    }
+  }
+
+  private static String named(int index, int count, EpidoteException error) {
+    return "Media item %d of %d: %s".formatted(index + 1, count, error.getMessage());
+  }
+
+  private int maxTokens(GenerationRequest request, ServedModel.Prompt prompt) {
+    int left = model.contextTokens() - prompt.tokenIds().length;
+    if (left < 1) {
+      throw new EpidoteException.InvalidRequest(
+          "The prompt has %d tokens, %d of them for media; the context of %s holds %d, and the answer needs at least one. Shorten the text or send fewer or smaller pictures."
+              .formatted(
+                  prompt.tokenIds().length,
+                  prompt.mediaTokens(),
+                  model.name(),
+                  model.contextTokens()));
+    }
+    return Math.min(left, request.sampling().maxTokens());
+  }
+
+  private static ByteString sha256(ByteString data) {
+    try {
+      MessageDigest digest = MessageDigest.getInstance("SHA-256");
+      data.asReadOnlyByteBufferList().forEach(digest::update);
+      return UnsafeByteOperations.unsafeWrap(digest.digest());
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every JDK has SHA-256", e);
+    }
+  }
+
+  private static String shorten(String text) {
+    return text.length() <= 100 ? text : text.substring(0, 100) + "…";
+  }
+}

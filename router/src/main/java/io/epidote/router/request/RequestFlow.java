@@ -1,0 +1,114 @@
+package io.epidote.router.request;
+
+import io.epidote.engine.error.EpidoteException;
+import io.epidote.router.cluster.Cluster;
+import io.micrometer.core.instrument.MeterRegistry;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.Executor;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
+import java.util.concurrent.ThreadLocalRandom;
+
+/** All requests of this router: starts them, finds them for Abort, ends them. Thread-safe. */
+public final class RequestFlow implements AutoCloseable {
+  private final Map<String, RunningRequest> running = new ConcurrentHashMap<>();
+  private final Admission admission;
+  private final RunningRequest.Surroundings around;
+  private final ScheduledThreadPoolExecutor timer;
+  private final Executor threads;
+
+  /**
+   * @param threads for work that blocks: virtual threads
+   * @param timeout of a request from its admission to its end
+   */
+  public RequestFlow(
+      ServedModel model,
+      Cluster cluster,
+      Admission admission,
+      int maxMediaItems,
+      Duration timeout,
+      MeterRegistry meters,
+      Executor threads) {
+    this.admission = admission;
+    this.threads = threads;
+    this.timer =
+        new ScheduledThreadPoolExecutor(
+            1, Thread.ofPlatform().daemon().name("request-timer").factory());
+    timer.setRemoveOnCancelPolicy(true);
+    this.around =
+        new RunningRequest.Surroundings(
+            model,
+            cluster,
+            new Preparation(model, maxMediaItems),
+            timer,
+            new RequestMetrics(meters, model.name(), admission),
+            timeout.toMillis());
+  }
+
+  public ServedModel model() {
+    return around.model();
+  }
+
+  /**
+   * Admits a request and starts it; returns at once.
+   *
+   * @param arrivalNanos {@link System#nanoTime} when the request arrived
+   * @throws EpidoteException when it is not even queued; then the listener hears nothing
+   */
+  public RunningRequest start(
+      GenerationRequest request, long arrivalNanos, AnswerListener listener) {
+    around.preparation().check(request);
+    Admission.Ticket ticket = admission.enter();
+    RunningRequest started =
+        new RunningRequest(
+            request, listener, ticket, around, arrivalNanos, () -> running.remove(request.id()));
+    if (running.putIfAbsent(request.id(), started) != null) {
+      ticket.close();
+      throw new EpidoteException.InvalidRequest(
+          "A request with the id \"%s\" is at work already; send another id, or none."
+              .formatted(request.id()));
+    }
+    threads.execute(started::run);
+    return started;
+  }
+
+  /** An id that no running request has, {@code wanted} itself when that is free. */
+  public String freeId(String wanted) {
+    return running.containsKey(wanted) ? wanted + "-" + newId() : wanted;
+  }
+
+  public static String newId() {
+    return "%016x".formatted(ThreadLocalRandom.current().nextLong());
+  }
+
+  /** Ends a running request; false when there is none of that id. */
+  public boolean abort(String id) {
+    RunningRequest found = running.get(id);
+    if (found != null) {
+      found.abort();
+    }
+    return found != null;
+  }
+
+  public int inFlight() {
+    return admission.running();
+  }
+
+  /** Admits nothing more, waits for what runs, and cancels what has not ended by then. */
+  public void drain(Duration atMost) throws InterruptedException {
+    admission.close();
+    long deadline = System.nanoTime() + atMost.toNanos();
+    while (!running.isEmpty() && System.nanoTime() < deadline) {
+      Thread.sleep(20);
+    }
+    List.copyOf(running.values()).forEach(RunningRequest::abort);
+  }
+
+  @Override
+  public void close() {
+    List.copyOf(running.values()).forEach(RunningRequest::cancel);
+    timer.shutdownNow();
+  }
+}

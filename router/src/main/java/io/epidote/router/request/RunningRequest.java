@@ -1,0 +1,242 @@
+package io.epidote.router.request;
+
+import io.epidote.engine.error.EpidoteException;
+import io.epidote.proto.v1.FinishReason;
+import io.epidote.proto.v1.StageTiming;
+import io.epidote.proto.v1.Timeline;
+import io.epidote.proto.v1.Usage;
+import io.epidote.router.cluster.Cluster;
+import io.epidote.router.cluster.Placement;
+import io.grpc.SynchronizationContext;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CancellationException;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * A request from its admission to its end. {@link #run} reads as its story; everything after the
+ * preparation happens in the request's turn, one thing at a time. It ends exactly once: complete,
+ * failed, or cancelled.
+ */
+public final class RunningRequest {
+  private static final Logger log = LoggerFactory.getLogger(RunningRequest.class);
+
+  /** How long a complete answer waits for the nodes to report and let go by themselves. */
+  private static final long SETTLE_MS = 1000;
+
+  /** What a request needs of its surroundings. */
+  record Surroundings(
+      ServedModel model,
+      Cluster cluster,
+      Preparation preparation,
+      ScheduledExecutorService timer,
+      RequestMetrics metrics,
+      long timeoutMs) {}
+
+  private final GenerationRequest request;
+  private final AnswerListener listener;
+  private final Admission.Ticket ticket;
+  private final Surroundings around;
+  private final Runnable onEnd;
+  private final RequestMetrics.Recording recording;
+  private final SynchronizationContext turn =
+      new SynchronizationContext((thread, error) -> unexpected(error));
+
+  // Only within the turn:
+  private final List<Generation> generations = new ArrayList<>();
+  private int incomplete;
+  private @Nullable PreparedRequest prepared;
+  private @Nullable ScheduledFuture<?> timeout;
+  private boolean over;
+
+  RunningRequest(
+      GenerationRequest request,
+      AnswerListener listener,
+      Admission.Ticket ticket,
+      Surroundings around,
+      long arrivalNanos,
+      Runnable onEnd) {
+    this.request = request;
+    this.listener = listener;
+    this.ticket = ticket;
+    this.around = around;
+    this.onEnd = onEnd;
+    this.recording = around.metrics().arrived(arrivalNanos);
+  }
+
+  public String id() {
+    return request.id();
+  }
+
+  /** Waits for a place, prepares the prompt and starts the answers. Blocks: for a virtual thread. */
+  void run() {
+    try {
+      ticket.await();
+      PreparedRequest ready = around.preparation().prepare(request);
+      turn.execute(() -> start(ready));
+    } catch (CancellationException e) {
+      turn.execute(() -> end(FinishReason.FINISH_REASON_ABORT));
+    } catch (EpidoteException e) {
+      turn.execute(() -> fail(e));
+    } catch (InvalidField e) {
+      turn.execute(() -> fail(e.toException()));
+    } catch (RuntimeException | StackOverflowError e) {
+      unexpected(e);
+    }
+  }
+
+  private void start(PreparedRequest ready) {
+    if (over) {
+      return;
+    }
+    prepared = ready;
+    for (int choice = 0; choice < request.choices(); choice++) {
+      Placement placement;
+      try {
+        placement = around.cluster().place(!ready.items().isEmpty());
+      } catch (EpidoteException e) {
+        fail(e);
+        return;
+      }
+      AnswerText text = new AnswerText(around.model().newText(), request.sampling().stop());
+      generations.add(new Generation(ready, choice, placement, text, turn, new Answers()));
+    }
+    incomplete = generations.size();
+    timeout = later(this::timedOut, around.timeoutMs());
+    recording.admitted();
+    listener.started(request.id(), ready.promptTokens(), ready.prompt().mediaTokens());
+    // A generation that fails at once ends the request while this list is walked.
+    for (Generation generation : generations) {
+      if (!over) {
+        generation.start();
+      }
+    }
+  }
+
+  /** The client is gone: everything ends at once and nobody is told. */
+  public void cancel() {
+    ticket.close();
+    turn.execute(() -> end(FinishReason.FINISH_REASON_ABORT));
+  }
+
+  /** The answers end early, with what they have so far. */
+  public void abort() {
+    ticket.close();
+    turn.execute(
+        () -> {
+          if (over) {
+            return;
+          }
+          if (generations.isEmpty()) {
+            for (int choice = 0; choice < request.choices(); choice++) {
+              listener.finished(finish(choice, FinishReason.FINISH_REASON_ABORT, 0, List.of()));
+            }
+            end(FinishReason.FINISH_REASON_ABORT);
+            listener.ended();
+          } else {
+            List.copyOf(generations).forEach(Generation::abort);
+          }
+        });
+  }
+
+  private void timedOut() {
+    fail(
+        new EpidoteException.Unavailable(
+            "The request took longer than %d s, the most that this router allows; ask for fewer tokens, or raise the limit."
+                .formatted(TimeUnit.MILLISECONDS.toSeconds(around.timeoutMs()))));
+  }
+
+  private void fail(EpidoteException error) {
+    if (!over) {
+      end(null);
+      listener.failed(error);
+    }
+  }
+
+  /** Frees everything; only the first call does anything. A null reason is a failure. */
+  private void end(@Nullable FinishReason reason) {
+    if (over) {
+      return;
+    }
+    over = true;
+    generations.forEach(generation -> generation.stop("the request ended"));
+    if (timeout != null) {
+      timeout.cancel(false);
+    }
+    ticket.close();
+    int promptTokens = prepared == null ? 0 : prepared.promptTokens();
+    recording.ended(reason, promptTokens);
+    onEnd.run();
+  }
+
+  private void unexpected(Throwable error) {
+    log.error("Request {} met a defect", request.id(), error);
+    turn.execute(
+        () ->
+            fail(
+                new EpidoteException.Internal(
+                    "Internal error (%s); the router's log has the details."
+                        .formatted(error.getClass().getSimpleName()),
+                    error)));
+  }
+
+  private ScheduledFuture<?> later(Runnable action, long ms) {
+    return around.timer().schedule(() -> turn.execute(action), ms, TimeUnit.MILLISECONDS);
+  }
+
+  private AnswerListener.Finish finish(
+      int choice,
+      FinishReason reason,
+      int tokens,
+      List<StageTiming> timings) {
+    Usage.Builder usage = Usage.newBuilder().setCompletionTokens(tokens);
+    if (prepared != null) {
+      usage
+          .setPromptTokens(prepared.promptTokens())
+          .setMediaTokens(prepared.prompt().mediaTokens());
+    }
+    Timeline.Builder timeline = recording.timeline().addAllStages(timings);
+    return new AnswerListener.Finish(choice, reason, usage.build(), timeline.build());
+  }
+
+  /** What the answers tell; always within the turn. */
+  private final class Answers implements Generation.Events {
+    private boolean settling;
+
+    @Override
+    public boolean chunk(AnswerListener.Chunk chunk) {
+      recording.tokens(chunk.tokens().size());
+      return listener.chunk(chunk);
+    }
+
+    @Override
+    public void complete(Generation generation, FinishReason reason) {
+      List<StageTiming> timings = generation.timings();
+      timings.forEach(recording::stage);
+      listener.finished(finish(generation.choice(), reason, generation.tokens(), timings));
+      incomplete--;
+      if (incomplete == 0) {
+        end(reason);
+        listener.ended();
+      }
+    }
+
+    @Override
+    public void failed(EpidoteException error) {
+      fail(error);
+    }
+
+    @Override
+    public void settleLater(Generation generation) {
+      if (!settling) {
+        settling = true;
+        later(generation::settleNow, SETTLE_MS);
+      }
+    }
+  }
+}

@@ -1,0 +1,140 @@
+package io.epidote.router.request;
+
+import io.epidote.proto.v1.SamplingParams;
+import java.util.List;
+import java.util.concurrent.ThreadLocalRandom;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Sampling parameters, their ranges checked and their defaults filled in.
+ *
+ * @param maxTokens most tokens to generate; more than the context leaves is cut to that
+ * @param seed always explicit, so that any node can continue the stream
+ * @param logprobs alternatives to report per token, or -1 for no log-probabilities
+ */
+public record Sampling(
+    int maxTokens,
+    float temperature,
+    float topP,
+    int topK,
+    long seed,
+    List<String> stop,
+    boolean ignoreEos,
+    int logprobs) {
+
+  static final int MAX_STOPS = 16;
+  static final int MAX_STOP_CHARS = 256;
+  static final int MAX_ALTERNATIVES = 20;
+
+  public Sampling {
+    stop = List.copyOf(stop);
+  }
+
+  /**
+   * Parameters as a client sent them; null where it did not.
+   *
+   * @param prefix of the fields' names in messages, empty or with a dot at its end
+   */
+  public record Input(
+      String prefix,
+      @Nullable Long maxTokens,
+      @Nullable Double temperature,
+      @Nullable Double topP,
+      @Nullable Long topK,
+      @Nullable Long seed,
+      List<String> stop,
+      boolean ignoreEos,
+      boolean logprobs,
+      @Nullable Long topLogprobs) {}
+
+  /**
+   * Checks every range.
+   *
+   * @throws InvalidField naming the field, its value and the range
+   */
+  public static Sampling of(Input input) {
+    String prefix = input.prefix();
+    return new Sampling(
+        (int) whole(prefix + "max_tokens", input.maxTokens(), 1, Integer.MAX_VALUE, Integer.MAX_VALUE),
+        (float) real(prefix + "temperature", input.temperature(), 0, 2, true, 1),
+        (float) real(prefix + "top_p", input.topP(), 0, 1, false, 1),
+        (int) whole(prefix + "top_k", input.topK(), 0, Integer.MAX_VALUE, 0),
+        input.seed() != null ? input.seed() : ThreadLocalRandom.current().nextLong(),
+        stops(prefix + "stop", input.stop()),
+        input.ignoreEos(),
+        alternatives(input));
+  }
+
+  /** As the stages are told; stop strings are the router's business. */
+  SamplingParams toProto(int maxTokens, int choice) {
+    SamplingParams.Builder params =
+        SamplingParams.newBuilder()
+            .setMaxTokens(maxTokens)
+            .setTemperature(temperature)
+            .setTopP(topP)
+            .setTopK(topK)
+            .setSeed(seed + choice)
+            .setIgnoreEos(ignoreEos)
+            .setLogprobs(logprobs >= 0);
+    return params.setTopLogprobs(Math.max(0, logprobs)).build();
+  }
+
+  private static int alternatives(Input input) {
+    String field = input.prefix() + "top_logprobs";
+    long count = whole(field, input.topLogprobs(), 0, MAX_ALTERNATIVES, 0);
+    if (count > 0 && !input.logprobs()) {
+      throw new InvalidField(
+          field, "is %d, but logprobs is not true; set logprobs, too".formatted(count));
+    }
+    return input.logprobs() ? (int) count : -1;
+  }
+
+  private static List<String> stops(String field, List<String> stops) {
+    if (stops.size() > MAX_STOPS) {
+      throw new InvalidField(
+          field, "has %d texts; expected at most %d".formatted(stops.size(), MAX_STOPS));
+    }
+    for (int i = 0; i < stops.size(); i++) {
+      int length = stops.get(i).length();
+      if (length == 0 || length > MAX_STOP_CHARS) {
+        throw new InvalidField(
+            "%s[%d]".formatted(field, i),
+            "has %d characters; expected 1 to %d".formatted(length, MAX_STOP_CHARS));
+      }
+    }
+    return stops;
+  }
+
+  private static long whole(
+      String field, @Nullable Long value, long least, long most, long otherwise) {
+    if (value == null) {
+      return otherwise;
+    }
+    if (value < least || value > most) {
+      throw new InvalidField(
+          field, "is %d; expected a whole number from %d to %d".formatted(value, least, most));
+    }
+    return value;
+  }
+
+  private static double real(
+      String field,
+      @Nullable Double value,
+      double least,
+      double most,
+      boolean withLeast,
+      double otherwise) {
+    if (value == null) {
+      return otherwise;
+    }
+    boolean inside = (withLeast ? value >= least : value > least) && value <= most;
+    // A tiny positive double may still be zero as the float that the stages get.
+    if (!inside || (!withLeast && value.floatValue() == 0f)) {
+      throw new InvalidField(
+          field,
+          "is %s; expected a number %s %s to %s"
+              .formatted(value, withLeast ? "from" : "over", (int) least, (int) most));
+    }
+    return value;
+  }
+}

@@ -1,0 +1,103 @@
+package io.epidote.router.rpc;
+
+import com.google.protobuf.ByteString;
+import io.epidote.proto.v1.Chat;
+import io.epidote.proto.v1.ChatMessage;
+import io.epidote.proto.v1.ContentPart;
+import io.epidote.proto.v1.GenerateRequest;
+import io.epidote.proto.v1.Media;
+import io.epidote.proto.v1.SamplingParams;
+import io.epidote.router.request.GenerationRequest;
+import io.epidote.router.request.InvalidField;
+import io.epidote.router.request.PromptInput;
+import io.epidote.router.request.RequestFlow;
+import io.epidote.router.request.Sampling;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.regex.Pattern;
+
+/** From the public message to the validated request. */
+final class GenerateRequestReader {
+  private static final Pattern ID = Pattern.compile("[A-Za-z0-9._:-]{0,128}");
+
+  private GenerateRequestReader() {}
+
+  /**
+   * @throws InvalidField naming the field that must change
+   */
+  static GenerationRequest read(GenerateRequest request) {
+    String id = request.getRequestId();
+    if (!ID.matcher(id).matches()) {
+      throw new InvalidField(
+          "request_id", "expected at most 128 letters, digits, dots, colons, dashes or underscores");
+    }
+    PromptInput prompt =
+        switch (request.getPromptCase()) {
+          case CHAT -> chat(request.getChat());
+          case TEXT ->
+              new PromptInput.Plain(
+                  request.getText().getText(),
+                  request.getText().getMediaList().stream().map(Media::getData).toList());
+          case PROMPT_NOT_SET ->
+              throw new InvalidField("prompt", "is missing; expected chat or text");
+        };
+    return new GenerationRequest(
+        id.isEmpty() ? RequestFlow.newId() : id,
+        request.getModel(),
+        prompt,
+        sampling(request.getSampling()),
+        1);
+  }
+
+  private static PromptInput chat(Chat chat) {
+    if (chat.getMessagesCount() == 0) {
+      throw new InvalidField("chat.messages", "is empty; expected at least one message");
+    }
+    List<PromptInput.Turn> turns = new ArrayList<>();
+    for (ChatMessage message : chat.getMessagesList()) {
+      String path = "chat.messages[%d]".formatted(turns.size());
+      if (!List.of("user", "assistant", "system").contains(message.getRole())) {
+        throw new InvalidField(
+            path + ".role",
+            "is \"%s\"; expected user, assistant or system".formatted(message.getRole()));
+      }
+      turns.add(new PromptInput.Turn(message.getRole(), content(message, path)));
+    }
+    return new PromptInput.Chat(turns);
+  }
+
+  private static List<PromptInput.Content> content(ChatMessage message, String path) {
+    List<PromptInput.Content> content = new ArrayList<>();
+    for (ContentPart part : message.getContentList()) {
+      content.add(
+          switch (part.getPartCase()) {
+            case TEXT -> new PromptInput.Text(part.getText());
+            case MEDIA -> media(part.getMedia().getData());
+            case PART_NOT_SET ->
+                throw new InvalidField(
+                    "%s.content[%d]".formatted(path, content.size()),
+                    "is empty; expected text or media");
+          });
+    }
+    return content;
+  }
+
+  private static PromptInput.Content media(ByteString data) {
+    return new PromptInput.Media(data);
+  }
+
+  private static Sampling sampling(SamplingParams params) {
+    return Sampling.of(
+        new Sampling.Input(
+            "sampling.",
+            params.hasMaxTokens() ? Integer.toUnsignedLong(params.getMaxTokens()) : null,
+            params.hasTemperature() ? (double) params.getTemperature() : null,
+            params.hasTopP() ? (double) params.getTopP() : null,
+            params.hasTopK() ? Integer.toUnsignedLong(params.getTopK()) : null,
+            params.hasSeed() ? params.getSeed() : null,
+            params.getStopList(),
+            params.getIgnoreEos(),
+            params.getLogprobs(),
+            Integer.toUnsignedLong(params.getTopLogprobs())));
+  }
+}

@@ -1,0 +1,153 @@
+package io.epidote.router.rpc;
+
+import io.epidote.engine.error.EpidoteException;
+import io.epidote.proto.stage.v1.CandidateToken;
+import io.epidote.proto.stage.v1.SampledToken;
+import io.epidote.proto.v1.Chunk;
+import io.epidote.proto.v1.Finished;
+import io.epidote.proto.v1.GenerateResponse;
+import io.epidote.proto.v1.OutputToken;
+import io.epidote.proto.v1.Started;
+import io.epidote.proto.v1.TokenLogprob;
+import io.epidote.router.request.AnswerListener;
+import io.epidote.router.request.Outbox;
+import io.epidote.router.request.ServedModel;
+import io.grpc.SynchronizationContext;
+import io.grpc.stub.ServerCallStreamObserver;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** A Generate call's responses, written no faster than the client reads. */
+final class GeneratedAnswer implements AnswerListener {
+  private static final Logger log = LoggerFactory.getLogger(GeneratedAnswer.class);
+  private static final Runnable GONE = () -> {};
+
+  private final ServerCallStreamObserver<GenerateResponse> client;
+  private final ServedModel model;
+  private final Outbox<Consumer<ServerCallStreamObserver<GenerateResponse>>> outbox;
+  private final AtomicBoolean over = new AtomicBoolean();
+  private final Runnable onEnd;
+  private final AtomicReference<@Nullable Runnable> onCancel = new AtomicReference<>();
+
+  /**
+   * @param onEnd runs once when nothing more is written
+   */
+  GeneratedAnswer(
+      ServerCallStreamObserver<GenerateResponse> client, ServedModel model, Runnable onEnd) {
+    this.client = client;
+    this.model = model;
+    this.onEnd = onEnd;
+    // Stream observers are for one thread at a time.
+    SynchronizationContext writer =
+        new SynchronizationContext(
+            (thread, error) -> log.debug("Could not write to a gRPC client", error));
+    this.outbox =
+        new Outbox<>(
+            writer,
+            new Outbox.Sink<>() {
+              @Override
+              public boolean ready() {
+                return client.isReady() && !client.isCancelled();
+              }
+
+              @Override
+              public void write(Consumer<ServerCallStreamObserver<GenerateResponse>> event) {
+                event.accept(client);
+              }
+            });
+  }
+
+  void writable() {
+    outbox.drain();
+  }
+
+  /** The client has gone, or its deadline has passed. */
+  void cancelled() {
+    end();
+    Runnable action = onCancel.getAndSet(GONE);
+    if (action != null) {
+      action.run();
+    }
+  }
+
+  /** Runs {@code action} when the client goes, or has gone. */
+  void onCancel(Runnable action) {
+    if (!onCancel.compareAndSet(null, action)) {
+      action.run();
+    }
+  }
+
+  @Override
+  public void started(String requestId, int promptTokens, int mediaTokens) {
+    GenerateResponse response =
+        GenerateResponse.newBuilder()
+            .setStarted(
+                Started.newBuilder()
+                    .setRequestId(requestId)
+                    .setModel(model.name())
+                    .setPromptTokens(promptTokens)
+                    .setMediaTokens(mediaTokens))
+            .build();
+    outbox.put(stream -> stream.onNext(response), response.getSerializedSize());
+  }
+
+  @Override
+  public boolean chunk(AnswerListener.Chunk chunk) {
+    Chunk.Builder message = Chunk.newBuilder().setText(chunk.text());
+    for (SampledToken token : chunk.tokens()) {
+      message.addTokens(output(token));
+    }
+    GenerateResponse response = GenerateResponse.newBuilder().setChunk(message).build();
+    return outbox.offer(stream -> stream.onNext(response), response.getSerializedSize());
+  }
+
+  private OutputToken output(SampledToken token) {
+    OutputToken.Builder output = OutputToken.newBuilder().setTokenId(token.getTokenId());
+    if (token.hasLogprob()) {
+      output.setLogprob(token.getLogprob());
+    }
+    for (CandidateToken candidate : token.getCandidatesList()) {
+      output.addTopLogprobs(
+          TokenLogprob.newBuilder()
+              .setTokenId(candidate.getTokenId())
+              .setText(model.tokenText(candidate.getTokenId()))
+              .setLogprob(candidate.getLogprob()));
+    }
+    return output.build();
+  }
+
+  @Override
+  public void finished(Finish finish) {
+    GenerateResponse response =
+        GenerateResponse.newBuilder()
+            .setFinished(
+                Finished.newBuilder()
+                    .setReason(finish.reason())
+                    .setUsage(finish.usage())
+                    .setTimeline(finish.timeline()))
+            .build();
+    outbox.put(stream -> stream.onNext(response), response.getSerializedSize());
+  }
+
+  @Override
+  public void ended() {
+    end();
+    outbox.put(ServerCallStreamObserver::onCompleted, 0);
+  }
+
+  @Override
+  public void failed(EpidoteException error) {
+    end();
+    outbox.put(stream -> stream.onError(InferenceEndpoint.toStatus(error)), 0);
+  }
+
+  private void end() {
+    if (over.compareAndSet(false, true)) {
+      onEnd.run();
+    }
+  }
+}
