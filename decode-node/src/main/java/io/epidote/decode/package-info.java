@@ -1,4 +1,7 @@
-/** The decode stage: KV blocks in, tokens out, continuously batched. */
+/**
+ * The decode stage: continues answers from KV blocks that a prefill stage made, batching
+ * continuously.
+ */
 @NullMarked
 package io.epidote.decode;
 

@@ -1,4 +1,7 @@
-/** The encode stage: media items in, handles on media tokens out. */
+/**
+ * The encode stage: media items in, leased media tokens out. Images are decoded on virtual threads,
+ * tiles are encoded in batches on the engine thread.
+ */
 @NullMarked
 package io.epidote.encode;
 

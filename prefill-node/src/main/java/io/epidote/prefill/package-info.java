@@ -1,4 +1,7 @@
-/** The prefill stage: prompts in, the first token and a handle on KV blocks out. */
+/**
+ * The prefill stage: prompts and handles on media tokens in, the first token and a handle on KV
+ * blocks out.
+ */
 @NullMarked
 package io.epidote.prefill;
 

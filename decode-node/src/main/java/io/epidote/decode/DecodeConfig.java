@@ -1,0 +1,20 @@
+package io.epidote.decode;
+
+import java.util.Set;
+
+/**
+ * @param eosIds tokens that end an answer, from the model's configuration
+ * @param maxBatch sequences in one step
+ */
+public record DecodeConfig(Set<Integer> eosIds, int maxBatch) {
+  public DecodeConfig {
+    eosIds = Set.copyOf(eosIds);
+    if (maxBatch < 1) {
+      throw new IllegalArgumentException("maxBatch must be at least 1");
+    }
+  }
+
+  public static DecodeConfig of(Set<Integer> eosIds) {
+    return new DecodeConfig(eosIds, 64);
+  }
+}

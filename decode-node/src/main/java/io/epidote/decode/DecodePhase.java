@@ -1,0 +1,26 @@
+package io.epidote.decode;
+
+/** Where a decode request is. */
+enum DecodePhase {
+  /** Start, first token or some KV handles are missing. */
+  AWAITING_INPUT,
+  /** Waits in line for a place in the batch and for blocks for the whole sequence. */
+  RESERVING,
+  /** KV blocks are on their way. */
+  PULLING,
+  /** Gets a token in every step. */
+  RUNNING,
+  /** Over; holds nothing but blocks that a pull is still writing. */
+  ENDED;
+
+  boolean mayBecome(DecodePhase next) {
+    return switch (next) {
+      case AWAITING_INPUT -> false;
+      case RESERVING -> this == AWAITING_INPUT;
+      case PULLING -> this == RESERVING;
+      // Straight from RESERVING when the blocks are of this process.
+      case RUNNING -> this == RESERVING || this == PULLING;
+      case ENDED -> this != ENDED;
+    };
+  }
+}

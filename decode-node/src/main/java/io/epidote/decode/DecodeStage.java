@@ -1,0 +1,185 @@
+package io.epidote.decode;
+
+import static java.util.Objects.requireNonNull;
+
+import io.epidote.engine.error.EpidoteException;
+import io.epidote.engine.model.Decoder;
+import io.epidote.engine.model.Logits;
+import io.epidote.engine.sampling.SampledToken;
+import io.epidote.engine.sampling.Sampler;
+import io.epidote.node.NodeContext;
+import io.epidote.node.Stage;
+import io.epidote.node.StageLoad;
+import io.epidote.node.engine.BlockQueue;
+import io.epidote.node.wire.SamplingMessages;
+import io.epidote.proto.stage.v1.DecodeDone;
+import io.epidote.proto.stage.v1.DecodeResponse;
+import io.epidote.proto.stage.v1.TokensSampled;
+import io.epidote.proto.v1.FinishReason;
+import io.epidote.proto.v1.StageTiming;
+import io.grpc.BindableService;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Gives every running answer one token per step. How an answer gets its KV blocks is in {@link
+ * DecodeIntake}; this class takes over when they are here.
+ *
+ * <p>A request takes the blocks of its whole sequence before it starts, so a running answer never
+ * waits for memory and nobody is preempted.
+ */
+public final class DecodeStage implements Stage {
+  private final NodeContext node;
+  private final Decoder decoder;
+  private final BlockQueue kv;
+  private final DecodeConfig config;
+  private final DecodeIntake intake;
+  private final Sampler sampler = new Sampler();
+  private final Set<DecodeCall> calls = new LinkedHashSet<>();
+
+  /**
+   * @param decoder used by the engine thread alone; closed by the node
+   * @param kv blocks of {@link io.epidote.engine.model.DecoderShape#kvBlockBytes()}; shared with
+   *     the prefill stage of this node, if there is one
+   */
+  public DecodeStage(NodeContext node, Decoder decoder, BlockQueue kv, DecodeConfig config) {
+    this.node = requireNonNull(node, "node is null");
+    this.decoder = requireNonNull(decoder, "decoder is null");
+    this.kv = requireNonNull(kv, "kv is null");
+    this.config = requireNonNull(config, "config is null");
+    this.intake = new DecodeIntake(node, this, decoder.shape(), kv, config, calls);
+    if (kv.pool().blockBytes() != decoder.shape().kvBlockBytes()) {
+      throw new IllegalArgumentException(
+          "kv blocks have %d bytes, but the decoder's have %d"
+              .formatted(kv.pool().blockBytes(), decoder.shape().kvBlockBytes()));
+    }
+  }
+
+  @Override
+  public io.epidote.proto.v1.Stage kind() {
+    return io.epidote.proto.v1.Stage.STAGE_DECODE;
+  }
+
+  @Override
+  public List<BindableService> services() {
+    return List.of(intake);
+  }
+
+  @Override
+  public boolean runStep() {
+    boolean reserved = intake.reserve();
+    List<DecodeCall> batch = schedule();
+    if (batch.isEmpty()) {
+      return reserved;
+    }
+    long start = System.nanoTime();
+    Logits logits = run(batch);
+    if (logits != null) {
+      postprocess(batch, logits, System.nanoTime() - start);
+    }
+    return true;
+  }
+
+  private List<DecodeCall> schedule() {
+    List<DecodeCall> batch = new ArrayList<>();
+    for (DecodeCall call : calls) {
+      // Never more than the batch holds: the intake lets no more in.
+      if (call.phase() == DecodePhase.RUNNING) {
+        call.account.stopWaiting();
+        batch.add(call);
+      }
+    }
+    return batch;
+  }
+
+  private @Nullable Logits run(List<DecodeCall> batch) {
+    try {
+      return decoder.step(kv.pool(), batch.stream().map(DecodeCall::chunk).toList());
+    } catch (RuntimeException | Error e) {
+      EpidoteException told =
+          e instanceof EpidoteException known
+              ? known
+              : new EpidoteException.Internal("The decoder failed on this request's answer.", e);
+      batch.forEach(call -> fail(call, told));
+      if (e instanceof Error error) {
+        throw error;
+      }
+      return null;
+    }
+  }
+
+  private void postprocess(List<DecodeCall> batch, Logits logits, long nanos) {
+    node.meters().step(kind(), nanos, batch.size());
+    for (int row = 0; row < batch.size(); row++) {
+      DecodeCall call = batch.get(row);
+      SampledToken token =
+          sampler.sample(logits.row(row), call.options, call.promptTokens + call.generated);
+      call.generated++;
+      call.lastToken = token.tokenId();
+      call.account.computed(nanos, 1);
+      call.reply.send(
+          DecodeResponse.newBuilder()
+              .setTokens(TokensSampled.newBuilder().addTokens(SamplingMessages.token(token)))
+              .build());
+      FinishReason finish =
+          SamplingMessages.finish(token.tokenId(), call.generated, call.options, config.eosIds());
+      if (finish != FinishReason.FINISH_REASON_UNSPECIFIED) {
+        finish(call, finish);
+      }
+    }
+  }
+
+  /** The answer is complete. */
+  void finish(DecodeCall call, FinishReason reason) {
+    StageTiming timing = call.account.timing();
+    node.meters().requestDone(timing);
+    end(call);
+    call.reply.send(
+        DecodeResponse.newBuilder()
+            .setDone(DecodeDone.newBuilder().setFinishReason(reason).setTiming(timing))
+            .build());
+    call.reply.complete();
+  }
+
+  void cancelled(DecodeCall call) {
+    if (calls.contains(call)) {
+      node.meters().requestLost(kind(), "cancelled");
+      end(call);
+    }
+  }
+
+  void fail(DecodeCall call, EpidoteException error) {
+    if (calls.contains(call)) {
+      node.meters().requestLost(kind(), "failed");
+      end(call);
+      call.reply.fail(error);
+    }
+  }
+
+  /** Frees what the request holds; what a pull is writing follows when the pull has ended. */
+  private void end(DecodeCall call) {
+    call.become(DecodePhase.ENDED);
+    calls.remove(call);
+    intake.ended(call);
+  }
+
+  @Override
+  public void abortAll(EpidoteException reason) {
+    List.copyOf(calls).forEach(call -> fail(call, reason));
+  }
+
+  @Override
+  public StageLoad load() {
+    int running = (int) calls.stream().filter(call -> call.phase() == DecodePhase.RUNNING).count();
+    return new StageLoad(
+        running,
+        calls.size() - running,
+        intake.ending(),
+        List.of(kv.pool()),
+        List.of(),
+        new StageLoad.Weights("decoder", decoder.weightBytes()));
+  }
+}

@@ -1,0 +1,65 @@
+package io.epidote.node;
+
+import static java.util.Objects.requireNonNull;
+
+import java.time.Duration;
+import java.util.List;
+
+/**
+ * How a node is started.
+ *
+ * @param nodeId unique in the cluster
+ * @param bindHost address to listen on
+ * @param advertisedHost host under which other nodes and routers reach this one
+ * @param port to listen on, 0 for a free one
+ * @param routers {@code host:port} of every router
+ * @param model name of the served checkpoint
+ * @param fingerprint content hash of the checkpoint
+ * @param version Epidote's version
+ * @param limits bounds on waits and queues
+ */
+public record NodeConfig(
+    String nodeId,
+    String bindHost,
+    String advertisedHost,
+    int port,
+    List<String> routers,
+    String model,
+    String fingerprint,
+    String version,
+    Limits limits) {
+  public NodeConfig {
+    requireNonNull(nodeId, "nodeId is null");
+    routers = List.copyOf(routers);
+    requireNonNull(limits, "limits is null");
+  }
+
+  /**
+   * @param lease how long a handle lives without being renewed
+   * @param stall how long a pull may go without a byte
+   * @param maxWait how long a request may wait for blocks
+   * @param drain how long closing waits for running requests
+   * @param admissions new requests that may wait for the engine thread
+   * @param requests requests that one stage holds at a time
+   * @param replies messages that may wait for a slow caller
+   */
+  public record Limits(
+      Duration lease,
+      Duration stall,
+      Duration maxWait,
+      Duration drain,
+      int admissions,
+      int requests,
+      int replies) {
+    public static Limits defaults() {
+      return new Limits(
+          Duration.ofSeconds(30),
+          Duration.ofSeconds(10),
+          Duration.ofMinutes(2),
+          Duration.ofSeconds(5),
+          1024,
+          1024,
+          4096);
+    }
+  }
+}

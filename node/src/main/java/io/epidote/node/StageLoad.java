@@ -1,0 +1,32 @@
+package io.epidote.node;
+
+import io.epidote.engine.memory.BlockPool;
+import java.util.List;
+
+/**
+ * What a stage is doing.
+ *
+ * @param running requests that have what they need to compute, or whose result is waited for
+ * @param queued requests that wait for input or blocks
+ * @param ending requests that are over for their caller but whose pulls have not ended yet
+ * @param kvPools pools of KV blocks in use here; stages of a node may share one
+ * @param mediaPools pools of media tokens in use here
+ * @param weights what is loaded; stages of a node that share a model name the same group
+ */
+public record StageLoad(
+    int running,
+    int queued,
+    int ending,
+    List<BlockPool> kvPools,
+    List<BlockPool> mediaPools,
+    Weights weights) {
+  /**
+   * @param name vision or decoder
+   */
+  public record Weights(String name, long bytes) {}
+
+  /** Whether no request holds anything. */
+  boolean isIdle() {
+    return running + queued + ending == 0;
+  }
+}

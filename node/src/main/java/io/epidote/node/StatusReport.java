@@ -1,0 +1,124 @@
+package io.epidote.node;
+
+import io.epidote.engine.error.EpidoteException;
+import io.epidote.engine.memory.BlockPool;
+import io.epidote.node.lease.LeaseTable;
+import io.epidote.proto.v1.NodeStatus;
+import io.epidote.proto.v1.WeightGroup;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.function.BooleanSupplier;
+import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
+
+/** The node's numbers over all its stages. Belongs to the engine thread. */
+final class StatusReport {
+  private final String nodeId;
+  private final String address;
+  private final List<Stage> stages;
+  private final LeaseTable leases;
+
+  StatusReport(String nodeId, String address, List<Stage> stages, LeaseTable leases) {
+    this.nodeId = nodeId;
+    this.address = address;
+    this.stages = List.copyOf(stages);
+    this.leases = leases;
+  }
+
+  NodeStatus take() {
+    NodeStatus.Builder status = NodeStatus.newBuilder().setNodeId(nodeId).setAddress(address);
+    Map<String, Long> weights = new TreeMap<>();
+    int running = 0;
+    int queued = 0;
+    for (Stage stage : stages) {
+      StageLoad load = stage.load();
+      status.addStages(stage.kind());
+      running += load.running();
+      queued += load.queued();
+      weights.put(load.weights().name(), load.weights().bytes());
+    }
+    weights.forEach(
+        (name, bytes) -> status.addWeights(WeightGroup.newBuilder().setName(name).setBytes(bytes)));
+    Set<BlockPool> kv = pools(StageLoad::kvPools);
+    Set<BlockPool> media = pools(StageLoad::mediaPools);
+    return status
+        .setRunning(running)
+        .setQueued(queued)
+        .setHandles(leases.outstanding())
+        .setResidentBytes(residentBytes())
+        .setKvBlocksUsed(kv.stream().mapToInt(BlockPool::used).sum())
+        .setKvBlocksTotal(kv.stream().mapToInt(BlockPool::total).sum())
+        .setKvBlockBytes(kv.stream().mapToInt(BlockPool::blockBytes).max().orElse(0))
+        .setMediaBlocksUsed(media.stream().mapToInt(BlockPool::used).sum())
+        .setMediaBlocksTotal(media.stream().mapToInt(BlockPool::total).sum())
+        .setMediaBlockBytes(media.stream().mapToInt(BlockPool::blockBytes).max().orElse(0))
+        .build();
+  }
+
+  void abortAll(EpidoteException reason) {
+    stages.forEach(stage -> stage.abortAll(reason));
+  }
+
+  /** Whether no request and no lease holds anything. */
+  boolean isIdle() {
+    return leases.outstanding() == 0 && stages.stream().allMatch(stage -> stage.load().isIdle());
+  }
+
+  /**
+   * What is wrong with the accounts, or null: a pool in disorder, or blocks in use although nobody
+   * can be using them.
+   *
+   * @param drained whether no command waits; asked last, because a lease that is gone from the
+   *     table may have its blocks still to be freed by a command
+   */
+  @Nullable String discrepancy(BooleanSupplier drained) {
+    boolean idle = isIdle() && drained.getAsBoolean();
+    for (Function<StageLoad, List<BlockPool>> kind :
+        List.<Function<StageLoad, List<BlockPool>>>of(StageLoad::kvPools, StageLoad::mediaPools)) {
+      for (BlockPool pool : pools(kind)) {
+        try {
+          pool.checkIntegrity();
+        } catch (IllegalStateException e) {
+          return e.getMessage();
+        }
+        if (idle && pool.used() > 0) {
+          return "%d of %d %s blocks are in use, but no request or lease holds them"
+              .formatted(pool.used(), pool.total(), pool.name());
+        }
+      }
+    }
+    return null;
+  }
+
+  private Set<BlockPool> pools(Function<StageLoad, List<BlockPool>> kind) {
+    Set<BlockPool> pools = Collections.newSetFromMap(new IdentityHashMap<>());
+    stages.stream().map(Stage::load).map(kind).flatMap(Collection::stream).forEach(pools::add);
+    return pools;
+  }
+
+  /** VmRSS where there is a /proc, else 0. */
+  private static long residentBytes() {
+    Path status = Path.of("/proc/self/status");
+    if (!Files.isReadable(status)) {
+      return 0;
+    }
+    try {
+      for (String line : Files.readAllLines(status)) {
+        if (line.startsWith("VmRSS:")) {
+          return Long.parseLong(line.replaceAll("\\D", "")) * 1024;
+        }
+      }
+    } catch (IOException e) {
+      return 0;
+    }
+    return 0;
+  }
+}

@@ -1,0 +1,15 @@
+package io.epidote.node.transfer;
+
+import io.epidote.engine.error.EpidoteException;
+
+/** How a pull ended. From then on nothing is written into its destinations. */
+public sealed interface PullEnd {
+  /** All bytes arrived and were verified. */
+  record Pulled(long bytes, long nanos) implements PullEnd {}
+
+  /** The destinations hold nothing of use. */
+  record Failed(EpidoteException error) implements PullEnd {}
+
+  /** The consumer gave up. */
+  record Cancelled() implements PullEnd {}
+}

@@ -1,0 +1,170 @@
+package io.epidote.prefill;
+
+import static java.util.Objects.requireNonNull;
+
+import io.epidote.engine.error.EpidoteException;
+import io.epidote.engine.model.DecoderShape;
+import io.epidote.engine.model.SequenceChunk;
+import io.epidote.engine.sampling.SamplingOptions;
+import io.epidote.node.engine.BlockQueue;
+import io.epidote.node.grpc.ReplyStream;
+import io.epidote.node.transfer.LeaseKeeper;
+import io.epidote.node.transfer.PullGroup;
+import io.epidote.node.wire.SamplingMessages;
+import io.epidote.node.wire.StageAccount;
+import io.epidote.proto.stage.v1.Handle;
+import io.epidote.proto.stage.v1.MediaSpan;
+import io.epidote.proto.stage.v1.PrefillResponse;
+import io.epidote.proto.stage.v1.PrefillStart;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/** One prompt: its phase and what it holds. Belongs to the engine thread. */
+final class PrefillCall {
+  final ReplyStream<PrefillResponse> reply;
+  final StageAccount account;
+  final int[] tokens;
+  final List<MediaSpan> spans;
+  final SamplingOptions options;
+  final MediaInput[] media;
+  private final int hiddenSize;
+
+  BlockQueue.@Nullable Ticket ticket;
+  @Nullable LeaseKeeper keeper;
+  @Nullable PullGroup pulls;
+  @Nullable Handle kvHandle;
+  int[] blocks = {};
+  int done;
+  private PrefillPhase phase = PrefillPhase.AWAITING_MEDIA;
+
+  /**
+   * @throws EpidoteException.InvalidRequest when the prompt, its spans or its sampling parameters
+   *     cannot be
+   */
+  PrefillCall(
+      PrefillStart start,
+      DecoderShape shape,
+      ReplyStream<PrefillResponse> reply,
+      StageAccount account) {
+    this.reply = reply;
+    this.account = account;
+    this.hiddenSize = shape.hiddenSize();
+    this.tokens = start.getTokenIdsList().stream().mapToInt(Integer::intValue).toArray();
+    this.spans = start.getSpansList();
+    this.options = SamplingMessages.options(start.getSampling(), tokens.length, shape);
+    this.media = new MediaInput[spans.size()];
+    Arrays.fill(media, new MediaInput.Awaited());
+    for (int token : tokens) {
+      if (token < 0 || token >= shape.vocabulary()) {
+        throw new EpidoteException.InvalidRequest(
+            "Token %d is not in the vocabulary of %d; router and node must serve the same checkpoint."
+                .formatted(Integer.toUnsignedLong(token), shape.vocabulary()));
+      }
+    }
+    long free = 0;
+    for (MediaSpan span : spans) {
+      long position = Integer.toUnsignedLong(span.getPosition());
+      long end = position + Integer.toUnsignedLong(span.getTokens());
+      if (position < free || end > tokens.length || end == position) {
+        throw new EpidoteException.InvalidRequest(
+            "Media span %d to %d does not fit a prompt of %d tokens, after a span that ends at %d; expected spans in order, without overlap."
+                .formatted(position, end, tokens.length, free));
+      }
+      free = end;
+    }
+  }
+
+  PrefillPhase phase() {
+    return phase;
+  }
+
+  void become(PrefillPhase next) {
+    if (!phase.mayBecome(next)) {
+      throw new IllegalStateException(
+          "a prefill request cannot go from %s to %s".formatted(phase, next));
+    }
+    phase = next;
+  }
+
+  long spanBytes(int span) {
+    return (long) spans.get(span).getTokens() * hiddenSize * Float.BYTES;
+  }
+
+  /** Spans whose media tokens are still at another node. */
+  List<Integer> remoteSpans() {
+    List<Integer> remote = new ArrayList<>();
+    for (int span = 0; span < media.length; span++) {
+      if (media[span] instanceof MediaInput.Remote) {
+        remote.add(span);
+      }
+    }
+    return remote;
+  }
+
+  boolean allMediaAnnounced() {
+    return Arrays.stream(media).noneMatch(MediaInput.Awaited.class::isInstance);
+  }
+
+  /** Drops the references to media tokens that are here. */
+  void releaseMedia() {
+    for (int span = 0; span < media.length; span++) {
+      if (media[span] instanceof MediaInput.Present present) {
+        present.release();
+        media[span] = new MediaInput.Awaited();
+      }
+    }
+  }
+
+  /** The next {@code count} tokens of the prompt as work for the decoder. */
+  SequenceChunk chunk(int count) {
+    int end = done + count;
+    List<SequenceChunk.MediaRows> rows = new ArrayList<>();
+    for (int span = 0; span < media.length; span++) {
+      int first = Math.max(done, spans.get(span).getPosition());
+      int last = Math.min(end, spans.get(span).getPosition() + spans.get(span).getTokens());
+      if (first < last && media[span] instanceof MediaInput.Present present) {
+        int rowBytes = hiddenSize * Float.BYTES;
+        ByteBuffer bytes =
+            present
+                .rows()
+                .slice(
+                    (first - spans.get(span).getPosition()) * rowBytes, (last - first) * rowBytes)
+                .order(ByteOrder.nativeOrder());
+        rows.add(new SequenceChunk.MediaRows(first - done, last - first, bytes));
+      }
+    }
+    return new SequenceChunk(
+        Arrays.copyOfRange(tokens, done, end),
+        done,
+        Arrays.copyOf(blocks, DecoderShape.blocksFor(end)),
+        rows,
+        end == tokens.length);
+  }
+
+  /** The blocks of the prompt. */
+  int[] promptBlocks() {
+    return Arrays.copyOf(blocks, DecoderShape.blocksFor(tokens.length));
+  }
+
+  /** The blocks taken for the answer. */
+  int[] spareBlocks() {
+    return Arrays.copyOfRange(blocks, DecoderShape.blocksFor(tokens.length), blocks.length);
+  }
+
+  void leaveLine() {
+    if (ticket != null) {
+      ticket.leave();
+    }
+  }
+
+  void stopKeeping() {
+    if (keeper != null) {
+      requireNonNull(keeper).close();
+      keeper = null;
+    }
+  }
+}
