@@ -30,7 +30,7 @@ final class ChatJson {
   }
 
   /** A chunk with new text. */
-  ObjectNode delta(AnswerListener.Chunk chunk, boolean first) {
+  ObjectNode delta(AnswerListener.Piece chunk, boolean first) {
     ObjectNode root = chunk();
     ObjectNode choice = root.withArrayProperty("choices").addObject().put("index", chunk.choice());
     ObjectNode delta = choice.putObject("delta");
@@ -70,11 +70,11 @@ final class ChatJson {
 
   /** The whole completion at once; {@code answers} holds text and tokens of each choice. */
   ObjectNode completion(
-      List<AnswerListener.Chunk> answers, List<AnswerListener.Finish> finishes) {
+      List<AnswerListener.Piece> answers, List<AnswerListener.Finish> finishes) {
     ObjectNode root = head("chat.completion");
     ArrayNode choices = root.putArray("choices");
     for (AnswerListener.Finish finish : finishes) {
-      AnswerListener.Chunk answer = answers.get(finish.choice());
+      AnswerListener.Piece answer = answers.get(finish.choice());
       ObjectNode choice = choices.addObject().put("index", finish.choice());
       choice
           .putObject("message")

@@ -191,6 +191,11 @@ final class Exchange {
     return outbox.offer(new DefaultHttpContent(Unpooled.wrappedBuffer(part)), part.length);
   }
 
+  /** Sends a part that is taken however much waits: for the few that end an answer. */
+  void streamFinal(byte[] part) {
+    outbox.put(new DefaultHttpContent(Unpooled.wrappedBuffer(part)), part.length);
+  }
+
   /** Ends a stream with a part that is taken however much waits. */
   void endStream(byte[] last) {
     outbox.put(new DefaultLastHttpContent(Unpooled.wrappedBuffer(last)), last.length);

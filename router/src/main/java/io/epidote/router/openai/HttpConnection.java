@@ -154,13 +154,13 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
             ctx.channel(), request, received, RequestFlow.newId(), () -> answered(ctx));
     waiting.add(new Waiting(exchange, refusal, bytes));
     if (waiting.size() == 1) {
-      answerNext(ctx);
+      answerNext();
     } else if (waiting.size() >= MAX_PIPELINED) {
       ctx.channel().config().setAutoRead(false);
     }
   }
 
-  private void answerNext(ChannelHandlerContext ctx) {
+  private void answerNext() {
     Waiting next = waiting.peek();
     if (next == null) {
       return;
@@ -190,7 +190,7 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
         ctx.channel().config().setAutoRead(true);
       }
       // Not from within the write of this answer: a long pipeline would nest as deep.
-      ctx.executor().execute(() -> answerNext(ctx));
+      ctx.executor().execute(this::answerNext);
     }
   }
 

@@ -32,7 +32,7 @@ final class StreamedAnswer implements AnswerListener {
   public void started(String requestId, int promptTokens, int mediaTokens) {}
 
   @Override
-  public boolean chunk(Chunk chunk) {
+  public boolean chunk(Piece chunk) {
     boolean first = !begun.get(chunk.choice());
     // Text that a stop string holds back is not worth an event of its own, a first token is.
     if (!first && chunk.text().isEmpty() && !call.logprobs()) {
@@ -45,8 +45,8 @@ final class StreamedAnswer implements AnswerListener {
   @Override
   public void finished(Finish finish) {
     finishes.add(finish);
-    // One more event per answer cannot pile up; a client that is too slow for it fails later.
-    var unused = send(json.finish(finish));
+    start();
+    exchange.streamFinal(event(json.finish(finish)));
   }
 
   @Override

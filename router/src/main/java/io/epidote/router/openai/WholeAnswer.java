@@ -35,7 +35,7 @@ final class WholeAnswer implements AnswerListener {
   public void started(String requestId, int promptTokens, int mediaTokens) {}
 
   @Override
-  public boolean chunk(Chunk chunk) {
+  public boolean chunk(Piece chunk) {
     Collected answer = answers.get(chunk.choice());
     answer.text().append(chunk.text());
     if (call.logprobs()) {
@@ -52,9 +52,9 @@ final class WholeAnswer implements AnswerListener {
   @Override
   public void ended() {
     finishes.sort(Comparator.comparingInt(Finish::choice));
-    List<Chunk> whole =
+    List<Piece> whole =
         IntStream.range(0, answers.size())
-            .mapToObj(i -> new Chunk(i, answers.get(i).text().toString(), answers.get(i).tokens()))
+            .mapToObj(i -> new Piece(i, answers.get(i).text().toString(), answers.get(i).tokens()))
             .toList();
     exchange.respond(
         HttpResponseStatus.OK,

@@ -23,7 +23,7 @@ public interface AnswerListener {
   /**
    * @return false when the client reads too slowly for more to be kept; the request then fails
    */
-  boolean chunk(Chunk chunk);
+  boolean chunk(Piece piece);
 
   /** One of the answers is complete. */
   void finished(Finish finish);
@@ -39,7 +39,7 @@ public interface AnswerListener {
    *
    * @param text may be empty while a stop string could still match
    */
-  record Chunk(int choice, String text, List<SampledToken> tokens) {}
+  record Piece(int choice, String text, List<SampledToken> tokens) {}
 
   record Finish(int choice, FinishReason reason, Usage usage, Timeline timeline) {}
 }

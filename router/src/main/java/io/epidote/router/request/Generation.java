@@ -51,7 +51,7 @@ final class Generation {
   /** What the request hears of its answers. */
   interface Events {
     /** Returns false when the client reads too slowly. */
-    boolean chunk(AnswerListener.Chunk chunk);
+    boolean chunk(AnswerListener.Piece chunk);
 
     /** The answer is complete and nothing is held for it anywhere. */
     void complete(Generation generation, FinishReason reason);
@@ -360,11 +360,11 @@ final class Generation {
     }
     tokens += counted.size();
     if (!counted.isEmpty()) {
-      emit(new AnswerListener.Chunk(choice, shown.toString(), counted));
+      emit(new AnswerListener.Piece(choice, shown.toString(), counted));
     }
   }
 
-  private void emit(AnswerListener.Chunk chunk) {
+  private void emit(AnswerListener.Piece chunk) {
     if (!events.chunk(chunk)) {
       fail(
           new EpidoteException.Exhausted(
@@ -379,7 +379,7 @@ final class Generation {
     reason = why;
     String rest = text.flush();
     if (!rest.isEmpty()) {
-      emit(new AnswerListener.Chunk(choice, rest, List.of()));
+      emit(new AnswerListener.Piece(choice, rest, List.of()));
     }
   }
 

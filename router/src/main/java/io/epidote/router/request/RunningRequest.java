@@ -209,7 +209,7 @@ public final class RunningRequest {
     private boolean settling;
 
     @Override
-    public boolean chunk(AnswerListener.Chunk chunk) {
+    public boolean chunk(AnswerListener.Piece chunk) {
       recording.tokens(chunk.tokens().size());
       return listener.chunk(chunk);
     }

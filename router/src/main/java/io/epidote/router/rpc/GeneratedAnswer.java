@@ -26,7 +26,6 @@ final class GeneratedAnswer implements AnswerListener {
   private static final Logger log = LoggerFactory.getLogger(GeneratedAnswer.class);
   private static final Runnable GONE = () -> {};
 
-  private final ServerCallStreamObserver<GenerateResponse> client;
   private final ServedModel model;
   private final Outbox<Consumer<ServerCallStreamObserver<GenerateResponse>>> outbox;
   private final AtomicBoolean over = new AtomicBoolean();
@@ -38,7 +37,6 @@ final class GeneratedAnswer implements AnswerListener {
    */
   GeneratedAnswer(
       ServerCallStreamObserver<GenerateResponse> client, ServedModel model, Runnable onEnd) {
-    this.client = client;
     this.model = model;
     this.onEnd = onEnd;
     // Stream observers are for one thread at a time.
@@ -96,7 +94,7 @@ final class GeneratedAnswer implements AnswerListener {
   }
 
   @Override
-  public boolean chunk(AnswerListener.Chunk chunk) {
+  public boolean chunk(AnswerListener.Piece chunk) {
     Chunk.Builder message = Chunk.newBuilder().setText(chunk.text());
     for (SampledToken token : chunk.tokens()) {
       message.addTokens(output(token));
