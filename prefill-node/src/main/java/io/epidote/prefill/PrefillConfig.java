@@ -4,7 +4,7 @@ import java.util.Set;
 
 /**
  * @param eosIds tokens that end an answer, from the model's configuration
- * @param tokenBudget prompt tokens in one step, over all its sequences; longer prompts are cut
+ * @param tokenBudget prompt tokens in one step, over all its sequences; a longer prompt is cut
  * @param maxSequences sequences in one step
  * @param decodesHere whether this node also decodes from the same pool. Then a prompt's blocks are
  *     taken together with those of its answer: prompts that fill the pool and wait for room for

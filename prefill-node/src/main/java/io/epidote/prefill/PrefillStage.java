@@ -132,20 +132,25 @@ public final class PrefillStage implements Stage {
     return any;
   }
 
-  /** Prompts in the order in which they became ready, each up to what is left of the budget. */
+  /**
+   * Prompts in the order in which they came, as many as fit the budget. Where a long prompt is cut
+   * depends on the prompt alone, never on what shares its step, and so does the rounding of its
+   * numbers.
+   */
   private List<Work> schedule() {
     List<Work> batch = new ArrayList<>();
     int budget = config.tokenBudget();
     for (PrefillCall call : calls) {
-      if (budget == 0 || batch.size() == config.maxSequences()) {
+      if (call.phase() != PrefillPhase.RUNNING) {
+        continue;
+      }
+      int count = Math.min(config.tokenBudget(), call.tokens.length - call.done);
+      if (count > budget || batch.size() == config.maxSequences()) {
         break;
       }
-      if (call.phase() == PrefillPhase.RUNNING) {
-        int count = Math.min(budget, call.tokens.length - call.done);
-        call.account.stopWaiting();
-        batch.add(new Work(call, call.chunk(count)));
-        budget -= count;
-      }
+      call.account.stopWaiting();
+      batch.add(new Work(call, call.chunk(count)));
+      budget -= count;
     }
     return batch;
   }

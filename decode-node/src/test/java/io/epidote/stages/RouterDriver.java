@@ -1,0 +1,238 @@
+package io.epidote.stages;
+
+import io.epidote.node.grpc.ChannelKind;
+import io.epidote.node.grpc.ChannelPool;
+import io.epidote.proto.stage.v1.DecodeRequest;
+import io.epidote.proto.stage.v1.DecodeResponse;
+import io.epidote.proto.stage.v1.DecodeServiceGrpc;
+import io.epidote.proto.stage.v1.DecodeStart;
+import io.epidote.proto.stage.v1.EncodeRequest;
+import io.epidote.proto.stage.v1.EncodeResponse;
+import io.epidote.proto.stage.v1.EncodeServiceGrpc;
+import io.epidote.proto.stage.v1.KvReady;
+import io.epidote.proto.stage.v1.MediaReady;
+import io.epidote.proto.stage.v1.PrefillRequest;
+import io.epidote.proto.stage.v1.PrefillResponse;
+import io.epidote.proto.stage.v1.PrefillServiceGrpc;
+import io.epidote.proto.stage.v1.SampledToken;
+import io.epidote.proto.stage.v1.TileReady;
+import io.epidote.proto.v1.FinishReason;
+import io.epidote.proto.v1.StageTiming;
+import io.grpc.Context;
+import io.grpc.stub.StreamObserver;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.function.BiConsumer;
+import java.util.function.UnaryOperator;
+
+/** Plays the router's part for one request after the other or many at a time. */
+final class RouterDriver implements AutoCloseable {
+  /** Moments at which a test may interfere. */
+  enum Moment {
+    TILE,
+    ENCODED,
+    MEDIA_RECEIVED,
+    FIRST_TOKEN,
+    KV_READY,
+    KV_RECEIVED,
+    TOKEN
+  }
+
+  record Answer(List<Integer> tokens, FinishReason reason, List<StageTiming> timings) {}
+
+  private final ChannelPool channels = new ChannelPool();
+  private final String encode;
+  private final String prefill;
+  private final String decode;
+
+  RouterDriver(TestNode encode, TestNode prefill, TestNode decode) {
+    this.encode = encode.runtime.address();
+    this.prefill = prefill.runtime.address();
+    this.decode = decode.runtime.address();
+  }
+
+  Run start(ToyRequest request) {
+    return start(request, (moment, run) -> {});
+  }
+
+  Run start(ToyRequest request, BiConsumer<Moment, Run> hook) {
+    return start(request, hook, UnaryOperator.identity());
+  }
+
+  /**
+   * @param hook told of each moment; may call {@link Run#cancel}
+   * @param swapKv may change what decode is told about the KV blocks
+   */
+  Run start(ToyRequest request, BiConsumer<Moment, Run> hook, UnaryOperator<KvReady> swapKv) {
+    Run run = new Run(request, hook, swapKv);
+    run.start();
+    return run;
+  }
+
+  @Override
+  public void close() {
+    channels.close();
+  }
+
+  final class Run {
+    final CompletableFuture<Answer> answer = new CompletableFuture<>();
+    private final ToyRequest request;
+    private final BiConsumer<Moment, Run> hook;
+    private final UnaryOperator<KvReady> swapKv;
+    private final Context.CancellableContext context = Context.ROOT.withCancellation();
+    private final List<Integer> tokens = new ArrayList<>();
+    private final List<StageTiming> timings = new ArrayList<>();
+    private final List<CompletableFuture<Void>> streams = new ArrayList<>();
+    private FinishReason reason = FinishReason.FINISH_REASON_UNSPECIFIED;
+    // Set by open, before any stream can answer.
+    @SuppressWarnings("NullAway.Init")
+    private StreamObserver<PrefillRequest> toPrefill;
+
+    @SuppressWarnings("NullAway.Init")
+    private StreamObserver<DecodeRequest> toDecode;
+
+    private Run(ToyRequest request, BiConsumer<Moment, Run> hook, UnaryOperator<KvReady> swapKv) {
+      this.request = request;
+      this.hook = hook;
+      this.swapKv = swapKv;
+    }
+
+    void cancel() {
+      context.cancel(null);
+    }
+
+    private void start() {
+      context.run(this::open);
+      CompletableFuture.allOf(streams.toArray(CompletableFuture[]::new))
+          .whenComplete((done, error) -> {
+            synchronized (this) {
+              if (error != null) {
+                answer.completeExceptionally(error);
+              } else {
+                answer.complete(new Answer(List.copyOf(tokens), reason, List.copyOf(timings)));
+              }
+            }
+          });
+    }
+
+    private synchronized void open() {
+      toDecode =
+          DecodeServiceGrpc.newStub(channels.channel(decode, ChannelKind.CONTROL))
+              .decode(new Stream<>(this::decoded));
+      toDecode.onNext(
+          DecodeRequest.newBuilder()
+              .setStart(
+                  DecodeStart.newBuilder()
+                      .setRequestId(request.id())
+                      .setPromptTokens(request.promptTokens())
+                      .setSampling(request.sampling()))
+              .build());
+      toPrefill =
+          PrefillServiceGrpc.newStub(channels.channel(prefill, ChannelKind.CONTROL))
+              .prefill(new Stream<>(this::prefilled));
+      toPrefill.onNext(PrefillRequest.newBuilder().setStart(request.prefillStart()).build());
+      if (request.pictures().isEmpty()) {
+        toPrefill.onCompleted();
+      } else {
+        EncodeServiceGrpc.newStub(channels.channel(encode, ChannelKind.CONTROL))
+            .encode(
+                EncodeRequest.newBuilder()
+                    .setRequestId(request.id())
+                    .addAllItems(request.mediaItems())
+                    .build(),
+                new Stream<>(this::encoded));
+      }
+    }
+
+    private void encoded(EncodeResponse response) {
+      if (response.hasReady()) {
+        TileReady ready = response.getReady();
+        toPrefill.onNext(
+            PrefillRequest.newBuilder()
+                .setMedia(
+                    MediaReady.newBuilder()
+                        .setSpan(request.span(ready.getItem(), ready.getTile()))
+                        .setHandle(ready.getHandle()))
+                .build());
+        hook.accept(Moment.TILE, this);
+      } else {
+        timings.add(response.getDone().getTiming());
+        toPrefill.onCompleted();
+        hook.accept(Moment.ENCODED, this);
+      }
+    }
+
+    private void prefilled(PrefillResponse response) {
+      switch (response.getEventCase()) {
+        case MEDIA_RECEIVED -> hook.accept(Moment.MEDIA_RECEIVED, this);
+        case FIRST_TOKEN -> {
+          tokens.add(response.getFirstToken().getToken().getTokenId());
+          reason = response.getFirstToken().getFinishReason();
+          hook.accept(Moment.FIRST_TOKEN, this);
+          if (reason == FinishReason.FINISH_REASON_UNSPECIFIED) {
+            toDecode.onNext(
+                DecodeRequest.newBuilder().setFirstToken(response.getFirstToken()).build());
+          } else {
+            // Nothing is left to decode; the decode node is told by a cancel.
+            streams.get(0).complete(null);
+            toDecode.onError(io.grpc.Status.CANCELLED.asRuntimeException());
+          }
+        }
+        case KV -> {
+          hook.accept(Moment.KV_READY, this);
+          toDecode.onNext(DecodeRequest.newBuilder().setKv(swapKv.apply(response.getKv())).build());
+          toDecode.onCompleted();
+        }
+        case DONE -> timings.add(response.getDone().getTiming());
+        case EVENT_NOT_SET -> throw new IllegalStateException("empty response");
+      }
+    }
+
+    private void decoded(DecodeResponse response) {
+      switch (response.getEventCase()) {
+        case KV_RECEIVED -> hook.accept(Moment.KV_RECEIVED, this);
+        case TOKENS -> {
+          for (SampledToken token : response.getTokens().getTokensList()) {
+            tokens.add(token.getTokenId());
+          }
+          hook.accept(Moment.TOKEN, this);
+        }
+        case DONE -> {
+          reason = response.getDone().getFinishReason();
+          timings.add(response.getDone().getTiming());
+        }
+        case EVENT_NOT_SET -> throw new IllegalStateException("empty response");
+      }
+    }
+
+    private final class Stream<T> implements StreamObserver<T> {
+      private final java.util.function.Consumer<T> onMessage;
+      private final CompletableFuture<Void> end = new CompletableFuture<>();
+
+      Stream(java.util.function.Consumer<T> onMessage) {
+        this.onMessage = onMessage;
+        streams.add(end);
+      }
+
+      @Override
+      public void onNext(T message) {
+        synchronized (Run.this) {
+          onMessage.accept(message);
+        }
+      }
+
+      @Override
+      public void onError(Throwable error) {
+        end.completeExceptionally(error);
+        // As a router does: one stage's failure ends the others.
+        context.cancel(null);
+      }
+
+      @Override
+      public void onCompleted() {
+        end.complete(null);
+      }
+    }
+  }
+}

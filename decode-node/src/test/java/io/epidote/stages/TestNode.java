@@ -1,0 +1,137 @@
+package io.epidote.stages;
+
+import static java.util.Objects.requireNonNull;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import io.epidote.decode.DecodeConfig;
+import io.epidote.decode.DecodeStage;
+import io.epidote.encode.EncodeStage;
+import io.epidote.engine.memory.BlockPool;
+import io.epidote.node.NodeConfig;
+import io.epidote.node.NodeRuntime;
+import io.epidote.node.Stage;
+import io.epidote.node.engine.BlockQueue;
+import io.epidote.prefill.PrefillConfig;
+import io.epidote.prefill.PrefillStage;
+import io.epidote.proto.v1.NodeStatus;
+import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.TimeUnit;
+
+/** A real node with toy models. {@code stages} is a combination of the letters E, P and D. */
+final class TestNode implements AutoCloseable {
+  static final NodeConfig.Limits LIMITS =
+      new NodeConfig.Limits(
+          Duration.ofSeconds(30),
+          Duration.ofSeconds(10),
+          Duration.ofMinutes(2),
+          Duration.ofMillis(200),
+          1024,
+          1024,
+          4096);
+
+  /** Small, so that prompts are cut. */
+  private static final int TOKEN_BUDGET = 48;
+
+  /** What a test may want different. */
+  record Options(NodeConfig.Limits limits, int kvBlocks, int mediaBlocks, int maxBatch) {
+    static Options defaults() {
+      return new Options(LIMITS, 256, 64, 64);
+    }
+
+    Options withKvBlocks(int blocks) {
+      return new Options(limits, blocks, mediaBlocks, maxBatch);
+    }
+
+    Options withMediaBlocks(int blocks) {
+      return new Options(limits, kvBlocks, blocks, maxBatch);
+    }
+
+    Options withLimits(NodeConfig.Limits changed) {
+      return new Options(changed, kvBlocks, mediaBlocks, maxBatch);
+    }
+  }
+
+  final NodeRuntime runtime;
+  final ToyDecoder decoder = new ToyDecoder();
+  final ToyEncoder encoder = new ToyEncoder();
+  final List<BlockPool> pools = new ArrayList<>();
+  final SimpleMeterRegistry meters = new SimpleMeterRegistry();
+
+  TestNode(String stages, Set<Integer> eosIds, Options options) {
+    runtime =
+        new NodeRuntime(
+            new NodeConfig(
+                "node-" + stages,
+                "127.0.0.1",
+                "127.0.0.1",
+                0,
+                List.of(),
+                "toy",
+                "0",
+                "test",
+                options.limits()),
+            meters);
+    boolean decodes = stages.contains("D");
+    List<Stage> made = new ArrayList<>();
+    BlockQueue kv = queue("kv", decoder.shape().kvBlockBytes(), options.kvBlocks());
+    if (decodes) {
+      made.add(
+          new DecodeStage(
+              runtime.context(), decoder, kv, new DecodeConfig(eosIds, options.maxBatch())));
+    }
+    if (stages.contains("P")) {
+      made.add(
+          new PrefillStage(
+              runtime.context(),
+              decoder,
+              kv,
+              queue("media-in", encoder.tileBytes(), options.mediaBlocks()),
+              new PrefillConfig(eosIds, TOKEN_BUDGET, 64, decodes)));
+    }
+    if (stages.contains("E")) {
+      made.add(
+          new EncodeStage(
+              runtime.context(),
+              encoder,
+              encoder,
+              queue("media", encoder.tileBytes(), options.mediaBlocks())));
+    }
+    runtime.start(made, List.of(decoder, encoder));
+  }
+
+  private BlockQueue queue(String name, int blockBytes, int blocks) {
+    BlockPool pool = new BlockPool(name, blockBytes, blocks);
+    pools.add(pool);
+    return new BlockQueue(pool);
+  }
+
+  NodeStatus status() {
+    return requireNonNull(runtime.status().orTimeout(10, TimeUnit.SECONDS).join());
+  }
+
+  /** Waits until nothing is in use, as it must be after every test. */
+  void assertEmpty() {
+    await()
+        .atMost(Duration.ofSeconds(10))
+        .untilAsserted(() -> {
+          NodeStatus status = status();
+          assertThat(status.getHandles()).as("handles").isZero();
+          assertThat(status.getRunning() + status.getQueued()).as("requests").isZero();
+          // Read after a command of the engine thread: what it wrote before is visible.
+          for (BlockPool pool : pools) {
+            assertThat(pool.used()).as("%s blocks in use", pool.name()).isZero();
+          }
+        });
+    assertThat(runtime.fault()).isNull();
+  }
+
+  @Override
+  public void close() {
+    runtime.close();
+  }
+}
