@@ -1,5 +1,6 @@
 package io.epidote.trainer;
 
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
@@ -150,7 +151,7 @@ class WorkerTest {
         .tensors(state.flat)
         .forEach((name, tensor) -> {
           if (!name.startsWith("stem.") && !name.startsWith("aux.")) {
-            assertThat(loaded.get(name).data()).as(name).isEqualTo(tensor.data());
+            assertThat(requireNonNull(loaded.get(name)).data()).as(name).isEqualTo(tensor.data());
           }
         });
     assertThat(Files.size(file) % 4).isZero();
