@@ -40,10 +40,10 @@ public final class SceneSet {
       return task(List.of(first, second), questions.which(first, second, pair));
     }
     while (true) {
-      // Two in three fit one tile; of the others most are square.
-      int form = generator.random().nextInt(15);
-      int width = form < 10 || form == 14 ? SceneGenerator.SMALL : SceneGenerator.LARGE;
-      int height = form < 10 || form == 13 ? SceneGenerator.SMALL : SceneGenerator.LARGE;
+      // 13 in 20 fit one tile, six are large squares, one is wide or tall.
+      int form = generator.random().nextInt(40);
+      int width = form < 26 || form == 38 ? SceneGenerator.SMALL : SceneGenerator.LARGE;
+      int height = form < 26 || form == 39 ? SceneGenerator.SMALL : SceneGenerator.LARGE;
       Scene scene = generator.next(width, height);
       Optional<Question> question = questions.ask(kind, scene);
       if (question.isPresent()) {

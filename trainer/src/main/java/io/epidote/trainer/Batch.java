@@ -120,7 +120,7 @@ record Batch(
     Arrays.fill(mask, row + from, row + to, 0);
   }
 
-  private static void rotate(float[] cos, float[] sin, int at, int half, int position) {
+  static void rotate(float[] cos, float[] sin, int at, int half, int position) {
     for (int i = 0; i < half; i++) {
       double angle = position * Math.pow(ModelConfig.ROPE_THETA, -(double) i / half);
       cos[at + i] = (float) Math.cos(angle);

@@ -66,17 +66,18 @@ final class BatchSource implements AutoCloseable {
     List<Sample> samples = new ArrayList<>();
     double form = random.nextDouble();
     if (form < stage.small) {
-      for (int i = 0; i < 16; i++) {
+      for (int i = 0; i < 8; i++) {
         samples.add(single(SceneGenerator.SMALL, SceneGenerator.SMALL));
       }
     } else if (form < stage.small + stage.large) {
-      for (int i = 0; i < 9; i++) {
-        int width = i == 0 ? SceneGenerator.SMALL : SceneGenerator.LARGE;
-        int height = i == 1 ? SceneGenerator.SMALL : SceneGenerator.LARGE;
+      for (int i = 0; i < 5; i++) {
+        int shape = random.nextInt(10); // one in five is not square
+        int width = shape == 0 ? SceneGenerator.SMALL : SceneGenerator.LARGE;
+        int height = shape == 1 ? SceneGenerator.SMALL : SceneGenerator.LARGE;
         samples.add(single(width, height));
       }
     } else {
-      for (int i = 0; i < 16; i++) {
+      for (int i = 0; i < 8; i++) {
         samples.add(which());
       }
     }

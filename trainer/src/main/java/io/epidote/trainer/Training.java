@@ -48,6 +48,8 @@ final class Training {
   /** No sound gradient of one parameter comes near this. */
   private static final float LARGEST_GRADIENT = 200;
 
+  private static final int SAVE_EVERY = 100;
+
   private final TrainingState state;
   private final Plan plan;
   private final long started = System.nanoTime();
@@ -134,9 +136,11 @@ final class Training {
           Arrays.fill(sums, 0);
           averaged = 0;
         }
-        if (step % plan.evaluateEvery() == 0 || step == plan.steps()) {
+        if (step % SAVE_EVERY == 0 || step == plan.steps()) {
           state.statistics = workers.getFirst().statistics();
           state.save(plan.save());
+        }
+        if (step % plan.evaluateEvery() == 0 || step == plan.steps()) {
           if (plan.stage() == Stage.TOWER) {
             float[] right = workers.getFirst().towerAccuracy(state.flat, sources.getFirst().next());
             log("held positions color %.1f kind %.1f".formatted(100 * right[0], 100 * right[1]));
