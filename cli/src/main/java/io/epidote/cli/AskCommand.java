@@ -16,7 +16,8 @@ import picocli.CommandLine.Parameters;
 
 @Command(
     name = "ask",
-    description = "Asks a running router a question, with pictures or without, and streams the answer.",
+    description =
+        "Asks a running router a question, with pictures or without, and streams the answer.",
     mixinStandardHelpOptions = true,
     footerHeading = "%nExamples:%n",
     footer = {
@@ -25,19 +26,31 @@ import picocli.CommandLine.Parameters;
       "  epidote ask --json --temperature 0.7 --seed 1 --image a.png \"how many shapes are there?\""
     })
 final class AskCommand implements Callable<Integer> {
-  @Option(names = "--image", paramLabel = "FILE", description = "A picture: PNG, JPEG, GIF, BMP or WebP. Repeat for several.")
+  @Option(
+      names = "--image",
+      paramLabel = "FILE",
+      description = "A picture: PNG, JPEG, GIF, BMP or WebP. Repeat for several.")
   private List<Path> images = List.of();
 
   @Parameters(paramLabel = "QUESTION", description = "What to ask.")
   private String question = "";
 
-  @Option(names = "--router", paramLabel = "HOST:PORT", description = "The router's gRPC address. Default: ${DEFAULT-VALUE}.")
+  @Option(
+      names = "--router",
+      paramLabel = "HOST:PORT",
+      description = "The router's gRPC address. Default: ${DEFAULT-VALUE}.")
   private String router = "localhost:8001";
 
-  @Option(names = "--model", paramLabel = "NAME", description = "The served model's name. Default: the only one.")
+  @Option(
+      names = "--model",
+      paramLabel = "NAME",
+      description = "The served model's name. Default: the only one.")
   private String model = "";
 
-  @Option(names = "--max-tokens", paramLabel = "N", description = "Most tokens to generate. Default: what the context leaves.")
+  @Option(
+      names = "--max-tokens",
+      paramLabel = "N",
+      description = "Most tokens to generate. Default: what the context leaves.")
   private int maxTokens = -1;
 
   @Option(names = "--temperature", paramLabel = "T", description = "0 (default) is greedy.")

@@ -68,19 +68,22 @@ final class ChildProcess implements AutoCloseable {
       Thread.ofVirtual().name(name + "-output").start(child::readOutput);
       return child;
     } catch (IOException e) {
-      throw new UncheckedIOException("The process " + name + " cannot be started: " + e.getMessage(), e);
+      throw new UncheckedIOException(
+          "The process " + name + " cannot be started: " + e.getMessage(), e);
     }
   }
 
   private void readOutput() {
     try (BufferedReader lines =
-        new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8))) {
+        new BufferedReader(
+            new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8))) {
       for (String line = lines.readLine(); line != null; line = lines.readLine()) {
         if (line.startsWith(READY)) {
           ready.complete(line.substring(READY.length()));
         }
       }
-      ready.completeExceptionally(new Unavailable(name + " stopped before it was ready. " + tail()));
+      ready.completeExceptionally(
+          new Unavailable(name + " stopped before it was ready. " + tail()));
     } catch (IOException e) {
       ready.completeExceptionally(e);
     }
@@ -96,7 +99,7 @@ final class ChildProcess implements AutoCloseable {
     } catch (ExecutionException e) {
       throw e.getCause() instanceof Unavailable unavailable
           ? unavailable
-          : new Unavailable(name + " cannot be watched: " + e.getCause().getMessage(), e);
+          : new Unavailable(name + " cannot be watched: " + e.getMessage(), e);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
       throw new Unavailable("Interrupted while " + name + " started", e);
@@ -107,7 +110,9 @@ final class ChildProcess implements AutoCloseable {
     try {
       List<String> lines = Files.readAllLines(log);
       List<String> last = lines.subList(Math.max(0, lines.size() - 8), lines.size());
-      return last.isEmpty() ? "Its log is empty: " + log : "Its log ends with:\n" + String.join("\n", last);
+      return last.isEmpty()
+          ? "Its log is empty: " + log
+          : "Its log ends with:\n" + String.join("\n", last);
     } catch (IOException e) {
       return "Its log cannot be read: " + log;
     }

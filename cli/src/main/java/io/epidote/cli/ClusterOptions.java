@@ -19,20 +19,30 @@ final class ClusterOptions {
   List<String> routerArguments() {
     return List.of(
         "router",
-        "--model", model.folder.toString(),
-        "--http-port", Integer.toString(ports.http),
-        "--grpc-port", Integer.toString(ports.grpc));
+        "--model",
+        model.folder.toString(),
+        "--http-port",
+        Integer.toString(ports.http),
+        "--grpc-port",
+        Integer.toString(ports.grpc));
   }
 
   List<String> nodeArguments(NodeSpec spec, String router) {
     return List.of(
-            "node",
-            "--name", spec.name(),
-            "--stages", spec.stageWords(),
-            "--router", router,
-            "--model", model.folder.toString(),
-            "--kv-cache", node.kvCache.value() + "B",
-            "--media-cache", node.mediaCache.value() + "B",
-            "--threads", Integer.toString(node.threads));
+        "node",
+        "--name",
+        spec.name(),
+        "--stages",
+        spec.stageWords(),
+        "--router",
+        router,
+        "--model",
+        model.folder.toString(),
+        "--kv-cache",
+        node.kvCache.value() + "B",
+        "--media-cache",
+        node.mediaCache.value() + "B",
+        "--threads",
+        Integer.toString(node.threads));
   }
 }

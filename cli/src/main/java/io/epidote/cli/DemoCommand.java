@@ -2,6 +2,7 @@ package io.epidote.cli;
 
 import io.epidote.engine.error.EpidoteException.Unavailable;
 import io.epidote.proto.v1.SamplingParams;
+import java.io.OutputStream;
 import java.io.PrintStream;
 import java.nio.file.Path;
 import java.util.List;
@@ -40,7 +41,7 @@ final class DemoCommand implements Callable<Integer> {
     long started = System.nanoTime();
     Path pictures = Home.model("scenes").resolve("examples");
     // The story goes to standard output; with --json only the object does.
-    PrintStream out = json ? PrintStream.nullOutputStream() : System.out;
+    PrintStream out = json ? new PrintStream(OutputStream.nullOutputStream()) : System.out;
     out.println("Starting a router and one node each for encode, prefill and decode ...");
     Report report = new Report("demo");
     try (Progress progress = new Progress();
@@ -82,7 +83,8 @@ final class DemoCommand implements Callable<Integer> {
       awaitStop(cluster);
     }
     double seconds = secondsSince(started);
-    out.printf(Locale.ROOT, "%nStopped everything. %d answers in %.1f s.%n", QUESTIONS.size(), seconds);
+    out.printf(
+        Locale.ROOT, "%nStopped everything. %d answers in %.1f s.%n", QUESTIONS.size(), seconds);
     if (json) {
       report.figure("requests", QUESTIONS.size()).figure("seconds", seconds).print(System.out);
     }

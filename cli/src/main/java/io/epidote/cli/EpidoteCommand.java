@@ -13,7 +13,8 @@ import picocli.CommandLine.Spec;
 /** The {@code epidote} command. */
 @Command(
     name = "epidote",
-    description = "Serves large multimodal models with encode, prefill and decode on separate processes.",
+    description =
+        "Serves large multimodal models with encode, prefill and decode on separate processes.",
     mixinStandardHelpOptions = true,
     versionProvider = EpidoteCommand.Version.class,
     synopsisSubcommandLabel = "COMMAND",
@@ -76,7 +77,8 @@ public final class EpidoteCommand implements Runnable {
   private static int explainUsage(ParameterException e, String[] arguments) {
     CommandLine command = e.getCommandLine();
     // picocli wraps what a converter throws; the converter's message is the one for people.
-    String message = e.getCause() instanceof EpidoteException cause ? cause.getMessage() : e.getMessage();
+    String message =
+        e.getCause() instanceof EpidoteException cause ? cause.getMessage() : e.getMessage();
     command.getErr().println("epidote: " + message);
     if (!CommandLine.UnmatchedArgumentException.printSuggestions(e, command.getErr())) {
       command

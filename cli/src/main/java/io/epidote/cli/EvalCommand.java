@@ -41,22 +41,40 @@ import picocli.CommandLine.Parameters;
       "  epidote eval scenes --router localhost:8001"
     })
 final class EvalCommand implements Callable<Integer> {
-  @Parameters(paramLabel = "SET", description = "What to evaluate on: scenes (pictures that the training never saw).")
+  @Parameters(
+      paramLabel = "SET",
+      description = "What to evaluate on: scenes (pictures that the training never saw).")
   private String set = "";
 
-  @Option(names = "--count", paramLabel = "N", description = "Questions to ask. Default: ${DEFAULT-VALUE}.")
+  @Option(
+      names = "--count",
+      paramLabel = "N",
+      description = "Questions to ask. Default: ${DEFAULT-VALUE}.")
   private int count = 500;
 
-  @Option(names = "--seed", paramLabel = "N", description = "Chooses the pictures and questions. Default: ${DEFAULT-VALUE}.")
+  @Option(
+      names = "--seed",
+      paramLabel = "N",
+      description = "Chooses the pictures and questions. Default: ${DEFAULT-VALUE}.")
   private long seed = 7;
 
-  @Option(names = "--concurrency", paramLabel = "N", description = "Questions asked at a time. Default: ${DEFAULT-VALUE}.")
+  @Option(
+      names = "--concurrency",
+      paramLabel = "N",
+      description = "Questions asked at a time. Default: ${DEFAULT-VALUE}.")
   private int concurrency = 8;
 
-  @Option(names = "--nodes", paramLabel = "LIST", description = "Nodes of the cluster to start, as letters of their stages. Default: ${DEFAULT-VALUE}.")
+  @Option(
+      names = "--nodes",
+      paramLabel = "LIST",
+      description =
+          "Nodes of the cluster to start, as letters of their stages. Default: ${DEFAULT-VALUE}.")
   private String nodes = "E,P,D";
 
-  @Option(names = "--router", paramLabel = "HOST:PORT", description = "Ask this router instead of starting a cluster.")
+  @Option(
+      names = "--router",
+      paramLabel = "HOST:PORT",
+      description = "Ask this router instead of starting a cluster.")
   private String router = "";
 
   @Option(names = "--wrong", description = "List the answers that were wrong on standard error.")
@@ -101,21 +119,19 @@ final class EvalCommand implements Callable<Integer> {
         ExecutorService clients = Executors.newFixedThreadPool(concurrency);
         Stream<Task> tasks = SceneSet.heldOut(seed).limit(count)) {
       List<Future<Outcome>> futures = new ArrayList<>();
-      tasks.forEach(
-          task ->
-              futures.add(
-                  clients.submit(
-                      () -> {
-                        List<byte[]> pictures = task.pictures().stream().map(EvalCommand::png).toList();
-                        Outcome outcome =
-                            new Outcome(
-                                task,
-                                client.generate(
-                                    InferenceClient.question("", pictures, task.question(), greedy),
-                                    text -> {}));
-                        progress.update("asked %d of %d".formatted(done.incrementAndGet(), count));
-                        return outcome;
-                      })));
+      tasks.forEach(task ->
+          futures.add(
+              clients.submit(() -> {
+                List<byte[]> pictures = task.pictures().stream().map(EvalCommand::png).toList();
+                Outcome outcome =
+                    new Outcome(
+                        task,
+                        client.generate(
+                            InferenceClient.question("", pictures, task.question(), greedy),
+                            text -> {}));
+                progress.update("asked %d of %d".formatted(done.incrementAndGet(), count));
+                return outcome;
+              })));
       List<Outcome> outcomes = new ArrayList<>();
       for (Future<Outcome> future : futures) {
         try {
@@ -125,7 +141,7 @@ final class EvalCommand implements Callable<Integer> {
           if (e.getCause() instanceof EpidoteException known) {
             throw known;
           }
-          throw new EpidoteException.Internal("A question failed: " + e.getCause(), e.getCause());
+          throw new EpidoteException.Internal("A question failed: " + e.getCause(), e);
         } catch (InterruptedException e) {
           clients.shutdownNow();
           Thread.currentThread().interrupt();
@@ -158,8 +174,7 @@ final class EvalCommand implements Callable<Integer> {
             outcome.task().question(), outcome.task().answer(), outcome.answer().text());
       }
     }
-    double least =
-        byKind.values().stream().mapToDouble(EvalCommand::share).min().orElseThrow();
+    double least = byKind.values().stream().mapToDouble(EvalCommand::share).min().orElseThrow();
     double ttft =
         outcomes.stream()
             .mapToDouble(outcome -> outcome.answer().firstTextMillis())
@@ -173,10 +188,9 @@ final class EvalCommand implements Callable<Integer> {
       report.figure("count", outcomes.size()).figure("ttft_p50_ms", ttft).print(System.out);
       return;
     }
-    byKind.forEach(
-        (kind, tally) ->
-            System.out.printf(
-                Locale.ROOT, "%-10s %5.1f %% exact of %d%n", kind, share(tally) * 100, tally[1]));
+    byKind.forEach((kind, tally) ->
+        System.out.printf(
+            Locale.ROOT, "%-10s %5.1f %% exact of %d%n", kind, share(tally) * 100, tally[1]));
     System.out.printf(
         Locale.ROOT, "first token p50 %.0f ms over %d questions%n", ttft, outcomes.size());
   }

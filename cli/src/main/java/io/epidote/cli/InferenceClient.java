@@ -1,5 +1,6 @@
 package io.epidote.cli;
 
+import com.google.protobuf.ByteString;
 import io.epidote.engine.error.EpidoteException.Unavailable;
 import io.epidote.node.grpc.GrpcErrors;
 import io.epidote.proto.v1.Chat;
@@ -18,7 +19,6 @@ import io.grpc.ManagedChannel;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.NettyChannelBuilder;
-import com.google.protobuf.ByteString;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Iterator;
@@ -53,10 +53,15 @@ final class InferenceClient implements AutoCloseable {
    * @param firstTextMillis from the call to the first text
    */
   record Answer(
-      String text, List<Integer> tokenIds, double firstTextMillis, double millis, Finished finished) {}
+      String text,
+      List<Integer> tokenIds,
+      double firstTextMillis,
+      double millis,
+      Finished finished) {}
 
   /** A question about pictures, as a chat of one turn. */
-  static GenerateRequest question(String model, List<byte[]> pictures, String text, SamplingParams sampling) {
+  static GenerateRequest question(
+      String model, List<byte[]> pictures, String text, SamplingParams sampling) {
     ChatMessage.Builder message = ChatMessage.newBuilder().setRole("user");
     for (byte[] picture : pictures) {
       message.addContent(

@@ -8,7 +8,9 @@ import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import java.util.ArrayList;
 import java.util.List;
 
-/** A router and nodes in this process. They still meet over sockets, as in processes of their own. */
+/**
+ * A router and nodes in this process. They still meet over sockets, as in processes of their own.
+ */
 final class LocalCluster implements Cluster {
   private static final String HOST = "127.0.0.1";
 
@@ -26,12 +28,17 @@ final class LocalCluster implements Cluster {
         new LocalCluster(
             Router.start(
                 new RouterConfig(
-                    options.model.folder, HOST, options.ports.http, options.ports.grpc, BuildInfo.VERSION)));
+                    options.model.folder,
+                    HOST,
+                    options.ports.http,
+                    options.ports.grpc,
+                    BuildInfo.VERSION)));
     Runtime.getRuntime().addShutdownHook(cluster.hook);
     try {
       for (NodeSpec spec : specs) {
         progress.update("starting " + spec.name());
-        cluster.nodes.add(NodeLauncher.start(cluster.settings(options, spec), new SimpleMeterRegistry()));
+        cluster.nodes.add(
+            NodeLauncher.start(cluster.settings(options, spec), new SimpleMeterRegistry()));
       }
       ClusterStart.awaitNodes(cluster.grpcAddress(), specs.size(), progress);
       return cluster;

@@ -19,22 +19,42 @@ import picocli.CommandLine.Option;
       "  epidote node --stages prefill,decode --router router-0:8001 --host 10.0.0.7 --port 9000"
     })
 final class NodeCommand implements Callable<Integer> {
-  @Option(names = "--stages", required = true, paramLabel = "LIST", description = "Some of encode,prefill,decode.")
+  @Option(
+      names = "--stages",
+      required = true,
+      paramLabel = "LIST",
+      description = "Some of encode,prefill,decode.")
   private String stages = "";
 
-  @Option(names = "--router", required = true, paramLabel = "HOST:PORT", description = "The gRPC address of a router. Repeat for several.")
+  @Option(
+      names = "--router",
+      required = true,
+      paramLabel = "HOST:PORT",
+      description = "The gRPC address of a router. Repeat for several.")
   private List<String> routers = List.of();
 
-  @Option(names = "--name", paramLabel = "NAME", description = "Unique in the cluster. Default: the stages and the process id.")
+  @Option(
+      names = "--name",
+      paramLabel = "NAME",
+      description = "Unique in the cluster. Default: the stages and the process id.")
   private String name = "";
 
-  @Option(names = "--bind", paramLabel = "ADDRESS", description = "Address to listen on. Default: that of --host.")
+  @Option(
+      names = "--bind",
+      paramLabel = "ADDRESS",
+      description = "Address to listen on. Default: that of --host.")
   private String bind = "";
 
-  @Option(names = "--host", paramLabel = "ADDRESS", description = "Host under which other nodes reach this one. Default: ${DEFAULT-VALUE}.")
+  @Option(
+      names = "--host",
+      paramLabel = "ADDRESS",
+      description = "Host under which other nodes reach this one. Default: ${DEFAULT-VALUE}.")
   private String host = "127.0.0.1";
 
-  @Option(names = "--port", paramLabel = "N", description = "Port to listen on, 0 (default) for any free one.")
+  @Option(
+      names = "--port",
+      paramLabel = "N",
+      description = "Port to listen on, 0 (default) for any free one.")
   private int port;
 
   @Mixin private ModelOptions model = new ModelOptions();

@@ -90,8 +90,7 @@ final class NodeLauncher {
     boolean prefills = kinds.contains(io.epidote.proto.v1.Stage.STAGE_PREFILL);
     boolean decodes = kinds.contains(io.epidote.proto.v1.Stage.STAGE_DECODE);
     ModelConfig config = checkpoint.config();
-    Models factory =
-        new Models(checkpoint, new RuntimeOptions(settings.threads(), Home.cache()));
+    Models factory = new Models(checkpoint, new RuntimeOptions(settings.threads(), Home.cache()));
     // Decode has the first turn of a round, so that tokens keep flowing.
     if (prefills || decodes) {
       Decoder decoder = factory.openDecoder();
@@ -100,8 +99,7 @@ final class NodeLauncher {
           new BlockQueue(
               pool("kv", "--kv-cache", settings.kvCache(), decoder.shape().kvBlockBytes()));
       if (decodes) {
-        stages.add(
-            new DecodeStage(node, decoder, kv, DecodeConfig.of(config.eosTokenIds())));
+        stages.add(new DecodeStage(node, decoder, kv, DecodeConfig.of(config.eosTokenIds())));
       }
       if (prefills) {
         // A text model has no media tokens; one block keeps the pool in form.

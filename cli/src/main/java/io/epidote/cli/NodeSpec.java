@@ -61,11 +61,10 @@ record NodeSpec(String name, Set<Stage> stages) {
               .filter(stage -> word(stage).equals(word.strip().toLowerCase(Locale.ROOT)))
               .findFirst()
               .filter(stage -> stage != Stage.STAGE_UNSPECIFIED)
-              .orElseThrow(
-                  () ->
-                      new InvalidRequest(
-                          "'%s' is not a stage; expected some of encode,prefill,decode"
-                              .formatted(word.strip()))));
+              .orElseThrow(() ->
+                  new InvalidRequest(
+                      "'%s' is not a stage; expected some of encode,prefill,decode"
+                          .formatted(word.strip()))));
     }
     return stages;
   }

@@ -52,8 +52,7 @@ final class ProcessCluster implements Cluster {
     httpAddress = addresses.getOrDefault("http", "");
     grpcAddress = addresses.getOrDefault("grpc", "");
     for (NodeSpec node : nodes) {
-      children.add(
-          ChildProcess.start(node.name(), logs, options.nodeArguments(node, grpcAddress)));
+      children.add(ChildProcess.start(node.name(), logs, options.nodeArguments(node, grpcAddress)));
     }
     for (ChildProcess child : children) {
       progress.update("starting " + (children.size()) + " processes");
@@ -82,12 +81,16 @@ final class ProcessCluster implements Cluster {
     children.reversed().forEach(ChildProcess::signal);
     children.reversed().forEach(ChildProcess::close);
     children.clear();
+    if (!Files.exists(logs)) {
+      return;
+    }
     try (Stream<Path> files = Files.walk(logs)) {
       for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
         Files.deleteIfExists(file);
       }
     } catch (IOException e) {
-      System.err.println("epidote: the logs in " + logs + " could not be removed: " + e.getMessage());
+      System.err.println(
+          "epidote: the logs in " + logs + " could not be removed: " + e.getMessage());
     }
   }
 

@@ -19,7 +19,10 @@ import picocli.CommandLine.Option;
       "  epidote router --model ~/models/mine --host 0.0.0.0 --http-port 80"
     })
 final class RouterCommand implements Callable<Integer> {
-  @Option(names = "--host", paramLabel = "ADDRESS", description = "Address to listen on. Default: ${DEFAULT-VALUE}.")
+  @Option(
+      names = "--host",
+      paramLabel = "ADDRESS",
+      description = "Address to listen on. Default: ${DEFAULT-VALUE}.")
   private String host = "127.0.0.1";
 
   @Mixin private ModelOptions model = new ModelOptions();
@@ -34,7 +37,8 @@ final class RouterCommand implements Callable<Integer> {
             new RouterConfig(model.folder, host, ports.http, ports.grpc, BuildInfo.VERSION));
     Runtime.getRuntime().addShutdownHook(new Thread(router::close, "stop-router"));
     System.out.printf(
-        "%shttp=%s:%d grpc=%s:%d%n", ChildProcess.READY, host, router.httpPort(), host, router.grpcPort());
+        "%shttp=%s:%d grpc=%s:%d%n",
+        ChildProcess.READY, host, router.httpPort(), host, router.grpcPort());
     // The shutdown hook stops the router.
     new CountDownLatch(1).await();
     return 0;

@@ -20,7 +20,10 @@ import picocli.CommandLine.Option;
     footerHeading = "%nExamples:%n",
     footer = {"  epidote status", "  epidote status --router localhost:8001 --json"})
 final class StatusCommand implements Callable<Integer> {
-  @Option(names = "--router", paramLabel = "HOST:PORT", description = "The router's gRPC address. Default: ${DEFAULT-VALUE}.")
+  @Option(
+      names = "--router",
+      paramLabel = "HOST:PORT",
+      description = "The router's gRPC address. Default: ${DEFAULT-VALUE}.")
   private String router = "localhost:8001";
 
   @Option(names = "--json", description = "Print one JSON object.")
@@ -78,7 +81,13 @@ final class StatusCommand implements Callable<Integer> {
     out.printf(
         Locale.ROOT,
         "%-10s %-22s %9s  %-32s %14s %12s %7s%n",
-        "node", "stages", "resident", "weights loaded", "KV blocks", "media blocks", "handles");
+        "node",
+        "stages",
+        "resident",
+        "weights loaded",
+        "KV blocks",
+        "media blocks",
+        "handles");
     for (NodeStatus node : load.getNodesList()) {
       out.printf(
           Locale.ROOT,

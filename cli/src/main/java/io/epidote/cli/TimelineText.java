@@ -12,7 +12,9 @@ final class TimelineText {
     Timeline timeline = answer.finished().getTimeline();
     StringBuilder text = new StringBuilder();
     text.append(
-        line("%s%-8s %-10s %9s %11s %12s %10s  %s", indent, "stage", "node", "queue", "compute", "transfer", "moved", "work"));
+        line(
+            "%s%-8s %-10s %9s %11s %12s %10s  %s",
+            indent, "stage", "node", "queue", "compute", "transfer", "moved", "work"));
     for (StageTiming stage : timeline.getStagesList()) {
       text.append(
           line(

@@ -23,10 +23,15 @@ import picocli.CommandLine.Option;
 final class UpCommand implements Callable<Integer> {
   @Mixin private ClusterOptions options = new ClusterOptions();
 
-  @Option(names = "--processes", description = "A process for the router and for each node, instead of one for all.")
+  @Option(
+      names = "--processes",
+      description = "A process for the router and for each node, instead of one for all.")
   private boolean processes;
 
-  @Option(names = "--nodes", paramLabel = "LIST", description = "Nodes as letters of their stages. Default: ${DEFAULT-VALUE}.")
+  @Option(
+      names = "--nodes",
+      paramLabel = "LIST",
+      description = "Nodes as letters of their stages. Default: ${DEFAULT-VALUE}.")
   private String nodes = "E,P,D";
 
   @Override

@@ -43,7 +43,8 @@ class BadInputTest {
   @AfterEach
   void nothingStaysInUseAndTheClusterStillAnswers() throws Exception {
     ClusterAssertions.assertNothingInUse(cluster, FourProcesses.NODES.size());
-    HttpResponse<String> answer = post(chat(picture(examplePicture()), text("describe the picture."), ""));
+    HttpResponse<String> answer =
+        post(chat(picture(examplePicture()), text("describe the picture."), ""));
     assertThat(answer.statusCode()).as(answer.body()).isEqualTo(200);
   }
 
@@ -55,7 +56,8 @@ class BadInputTest {
         Arguments.of("empty", new byte[0], 400, "empty"),
         Arguments.of("truncated header", Arrays.copyOf(good, 20), 400, "truncated"),
         Arguments.of("truncated body", Arrays.copyOf(good, good.length * 2 / 3), 400, "truncated"),
-        Arguments.of("not an image", "hello, I am a text".getBytes(StandardCharsets.UTF_8), 400, "PNG"),
+        Arguments.of(
+            "not an image", "hello, I am a text".getBytes(StandardCharsets.UTF_8), 400, "PNG"),
         Arguments.of("too many bytes", huge, 413, "20 MiB"),
         Arguments.of("a decompression bomb", bomb(), 413, "pixels"));
   }
@@ -73,17 +75,50 @@ class BadInputTest {
         Arguments.of("malformed JSON", "{\"model\": \"scenes\", ", 400, "line"),
         Arguments.of("not an object", "[1, 2]", 400, "object"),
         Arguments.of("no messages", "{\"model\": \"scenes\"}", 400, "messages"),
-        Arguments.of("wrong type", chat(picture, question, ", \"temperature\": \"hot\""), 400, "temperature"),
-        Arguments.of("negative", chat(picture, question, ", \"max_tokens\": -5"), 400, "max_tokens"),
-        Arguments.of("absurd", chat(picture, question, ", \"temperature\": 1e9"), 400, "temperature"),
+        Arguments.of(
+            "wrong type",
+            chat(picture, question, ", \"temperature\": \"hot\""),
+            400,
+            "temperature"),
+        Arguments.of(
+            "negative", chat(picture, question, ", \"max_tokens\": -5"), 400, "max_tokens"),
+        Arguments.of(
+            "absurd", chat(picture, question, ", \"temperature\": 1e9"), 400, "temperature"),
         Arguments.of("absurd n", chat(picture, question, ", \"n\": 100000"), 400, "n"),
         Arguments.of("out of range", chat(picture, question, ", \"top_p\": 0"), 400, "top_p"),
-        Arguments.of("too many tokens", chat(picture, question, ", \"max_tokens\": 100000"), 400, "context"),
-        Arguments.of("unknown model", chat(picture, question, "").replace("\"scenes\"", "\"gpt-9\""), 404, "scenes"),
-        Arguments.of("prompt over the context", chat(picture, text("red circle ".repeat(2000)), ""), 400, "1024"),
-        Arguments.of("placeholder without a picture", chat(picture, text("what is <image> here?"), ""), 400, "<image>"),
-        Arguments.of("picture by address", chat("{\"type\":\"image_url\",\"image_url\":{\"url\":\"http://example.com/a.png\"}}", question, ""), 400, "data:"),
-        Arguments.of("bad base64", chat("{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,@@@\"}}", question, ""), 400, "base64"),
+        Arguments.of(
+            "too many tokens", chat(picture, question, ", \"max_tokens\": 100000"), 400, "context"),
+        Arguments.of(
+            "unknown model",
+            chat(picture, question, "").replace("\"scenes\"", "\"gpt-9\""),
+            404,
+            "scenes"),
+        Arguments.of(
+            "prompt over the context",
+            chat(picture, text("red circle ".repeat(2000)), ""),
+            400,
+            "1024"),
+        Arguments.of(
+            "placeholder without a picture",
+            chat(picture, text("what is <image> here?"), ""),
+            400,
+            "<image>"),
+        Arguments.of(
+            "picture by address",
+            chat(
+                "{\"type\":\"image_url\",\"image_url\":{\"url\":\"http://example.com/a.png\"}}",
+                question,
+                ""),
+            400,
+            "data:"),
+        Arguments.of(
+            "bad base64",
+            chat(
+                "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,@@@\"}}",
+                question,
+                ""),
+            400,
+            "base64"),
         Arguments.of("unknown part", chat("{\"type\":\"smell\"}", question, ""), 400, "smell"));
   }
 
@@ -110,7 +145,8 @@ class BadInputTest {
 
   private HttpResponse<String> post(String body) throws Exception {
     return HTTP.send(
-        HttpRequest.newBuilder(URI.create("http://" + cluster.httpAddress() + "/v1/chat/completions"))
+        HttpRequest.newBuilder(
+                URI.create("http://" + cluster.httpAddress() + "/v1/chat/completions"))
             .header("Content-Type", "application/json")
             .POST(HttpRequest.BodyPublishers.ofString(body))
             .build(),
@@ -125,7 +161,8 @@ class BadInputTest {
 
   private static String chat(String picture, String text, String more) {
     return """
-        {"model": "scenes", "messages": [{"role": "user", "content": [%s, %s]}]%s}"""
+    {"model": "scenes", "messages": [{"role": "user", "content": [%s, %s]}]%s}\
+    """
         .formatted(picture, text, more);
   }
 

@@ -73,7 +73,8 @@ class ClientsTest {
     assertThat(result.path("usage")).isEqualTo(result.path("wholeUsage"));
     assertThat(result.at("/usage/total_tokens").asInt())
         .isEqualTo(
-            result.at("/usage/prompt_tokens").asInt() + result.at("/usage/completion_tokens").asInt())
+            result.at("/usage/prompt_tokens").asInt()
+                + result.at("/usage/completion_tokens").asInt())
         .isPositive();
     // The role comes once, with the first token.
     assertThat(result.path("roles")).hasSize(1);
@@ -81,7 +82,9 @@ class ClientsTest {
     assertThat(result.at("/roles/0/text").asText()).isNotEmpty();
     assertThat(result.at("/unknownModel/status").asInt()).isEqualTo(404);
     assertThat(result.at("/unknownModel/message").asText()).contains("no-such-model", "scenes");
-    assertThat(result.path("services")).extracting(JsonNode::asText).contains("epidote.v1.Inference");
+    assertThat(result.path("services"))
+        .extracting(JsonNode::asText)
+        .contains("epidote.v1.Inference");
     ClusterAssertions.assertNothingInUse(cluster, FourProcesses.NODES.size());
   }
 

@@ -16,22 +16,21 @@ final class ClusterAssertions {
     try (InferenceClient client = new InferenceClient(cluster.grpcAddress())) {
       await()
           .atMost(Duration.ofSeconds(5))
-          .untilAsserted(
-              () -> {
-                GetLoadResponse load = client.load();
-                assertThat(load.getNodesCount()).isEqualTo(nodes);
-                assertThat(load.getRequestsInFlight()).isZero();
-                for (NodeStatus node : load.getNodesList()) {
-                  assertThat(
-                          node.getKvBlocksUsed()
-                              + node.getMediaBlocksUsed()
-                              + node.getHandles()
-                              + node.getRunning()
-                              + node.getQueued())
-                      .as("blocks, handles and requests of %s", node.getNodeId())
-                      .isZero();
-                }
-              });
+          .untilAsserted(() -> {
+            GetLoadResponse load = client.load();
+            assertThat(load.getNodesCount()).isEqualTo(nodes);
+            assertThat(load.getRequestsInFlight()).isZero();
+            for (NodeStatus node : load.getNodesList()) {
+              assertThat(
+                      node.getKvBlocksUsed()
+                          + node.getMediaBlocksUsed()
+                          + node.getHandles()
+                          + node.getRunning()
+                          + node.getQueued())
+                  .as("blocks, handles and requests of %s", node.getNodeId())
+                  .isZero();
+            }
+          });
     }
   }
 }

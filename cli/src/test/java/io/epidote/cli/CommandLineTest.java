@@ -104,17 +104,17 @@ class CommandLineTest {
   @Test
   void aMissingStageIsNamedWithWhatToStart() throws Exception {
     try (Cluster cluster =
-            LocalCluster.start(new ClusterOptions().onAnyPort(), NodeSpec.parseList("E,P"), new Progress());
+            LocalCluster.start(
+                new ClusterOptions().onAnyPort(), NodeSpec.parseList("E,P"), new Progress());
         InferenceClient client = new InferenceClient(cluster.grpcAddress())) {
-      assertThatThrownBy(
-              () ->
-                  client.generate(
-                      InferenceClient.question(
-                          "",
-                          List.of(),
-                          "hello",
-                          io.epidote.proto.v1.SamplingParams.getDefaultInstance()),
-                      text -> {}))
+      assertThatThrownBy(() ->
+              client.generate(
+                  InferenceClient.question(
+                      "",
+                      List.of(),
+                      "hello",
+                      io.epidote.proto.v1.SamplingParams.getDefaultInstance()),
+                  text -> {}))
           .isInstanceOf(io.epidote.engine.error.EpidoteException.Unavailable.class)
           .hasMessageContaining("decode");
       ClusterAssertions.assertNothingInUse(cluster, 2);

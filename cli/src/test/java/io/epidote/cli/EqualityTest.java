@@ -36,13 +36,15 @@ class EqualityTest {
 
     assertThat(ask(fourProcesses, requests, 16)).isEqualTo(expected);
     try (Cluster aggregated =
-        LocalCluster.start(new ClusterOptions().onAnyPort(), NodeSpec.parseList("EPD"), new Progress())) {
+        LocalCluster.start(
+            new ClusterOptions().onAnyPort(), NodeSpec.parseList("EPD"), new Progress())) {
       assertThat(ask(aggregated, requests, 1)).isEqualTo(expected);
       assertThat(ask(aggregated, requests, 16)).isEqualTo(expected);
       ClusterAssertions.assertNothingInUse(aggregated, 1);
     }
     try (Cluster two =
-        LocalCluster.start(new ClusterOptions().onAnyPort(), NodeSpec.parseList("EP,PD,D"), new Progress())) {
+        LocalCluster.start(
+            new ClusterOptions().onAnyPort(), NodeSpec.parseList("EP,PD,D"), new Progress())) {
       assertThat(ask(two, requests, 16)).isEqualTo(expected);
       ClusterAssertions.assertNothingInUse(two, 3);
     }
@@ -54,23 +56,23 @@ class EqualityTest {
     List<GenerateRequest> requests =
         requests().stream()
             .limit(32)
-            .map(
-                request ->
-                    request.toBuilder()
-                        .setSampling(
-                            SamplingParams.newBuilder()
-                                .setTemperature(1.5f)
-                                .setTopP(0.98f)
-                                .setSeed(request.hashCode())
-                                .setMaxTokens(24)
-                                .setIgnoreEos(true))
-                        .build())
+            .map(request ->
+                request.toBuilder()
+                    .setSampling(
+                        SamplingParams.newBuilder()
+                            .setTemperature(1.5f)
+                            .setTopP(0.98f)
+                            .setSeed(request.hashCode())
+                            .setMaxTokens(24)
+                            .setIgnoreEos(true))
+                    .build())
             .toList();
     List<Answer> expected = ask(fourProcesses, requests, 1);
     assertThat(expected).allSatisfy(answer -> assertThat(answer.tokens()).hasSize(24));
     assertThat(ask(fourProcesses, requests, 16)).isEqualTo(expected);
     try (Cluster aggregated =
-        LocalCluster.start(new ClusterOptions().onAnyPort(), NodeSpec.parseList("EPD"), new Progress())) {
+        LocalCluster.start(
+            new ClusterOptions().onAnyPort(), NodeSpec.parseList("EPD"), new Progress())) {
       assertThat(ask(aggregated, requests, 16)).isEqualTo(expected);
     }
   }
@@ -102,11 +104,10 @@ class EqualityTest {
       List<Future<Answer>> futures = new ArrayList<>();
       for (GenerateRequest request : requests) {
         futures.add(
-            pool.submit(
-                () -> {
-                  InferenceClient.Answer answer = client.generate(request, text -> {});
-                  return new Answer(answer.tokenIds(), answer.text());
-                }));
+            pool.submit(() -> {
+              InferenceClient.Answer answer = client.generate(request, text -> {});
+              return new Answer(answer.tokenIds(), answer.text());
+            }));
       }
       List<Answer> answers = new ArrayList<>();
       for (Future<Answer> future : futures) {

@@ -34,8 +34,7 @@ final class FourProcesses implements ParameterResolver {
             Shared.class,
             key ->
                 new Shared(
-                    ProcessCluster.start(
-                        new ClusterOptions().onAnyPort(), NODES, new Progress())),
+                    ProcessCluster.start(new ClusterOptions().onAnyPort(), NODES, new Progress())),
             Shared.class)
         .cluster();
   }

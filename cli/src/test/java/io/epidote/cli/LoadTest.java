@@ -23,13 +23,12 @@ class LoadTest {
     List<GenerateRequest> requests =
         SceneSet.heldOut(5)
             .limit(1000)
-            .map(
-                task ->
-                    InferenceClient.question(
-                        "",
-                        task.pictures().stream().map(EvalCommand::png).toList(),
-                        task.question(),
-                        SamplingParams.newBuilder().setTemperature(0).build()))
+            .map(task ->
+                InferenceClient.question(
+                    "",
+                    task.pictures().stream().map(EvalCommand::png).toList(),
+                    task.question(),
+                    SamplingParams.newBuilder().setTemperature(0).build()))
             .toList();
     try (InferenceClient client = new InferenceClient(cluster.grpcAddress());
         ExecutorService pool = Executors.newFixedThreadPool(32)) {

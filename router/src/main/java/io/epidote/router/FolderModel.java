@@ -93,11 +93,10 @@ final class FolderModel implements ServedModel, AutoCloseable {
   @Override
   public Media plan(ByteString data) {
     ImageProcessor processor =
-        images.orElseThrow(
-            () ->
-                new EpidoteException.InvalidRequest(
-                    "the model %s takes text only; leave the pictures out or choose a model with a vision tower"
-                        .formatted(name)));
+        images.orElseThrow(() ->
+            new EpidoteException.InvalidRequest(
+                "the model %s takes text only; leave the pictures out or choose a model with a vision tower"
+                    .formatted(name)));
     ImageInfo info = processor.probe(data.asReadOnlyByteBuffer());
     return new Picture(processor.plan(info.width(), info.height()));
   }
@@ -109,14 +108,13 @@ final class FolderModel implements ServedModel, AutoCloseable {
     return new Prompt(
         prompt.tokenIds(),
         prompt.spans().stream()
-            .map(
-                span ->
-                    MediaSpan.newBuilder()
-                        .setItem(span.item())
-                        .setTile(span.tile())
-                        .setPosition(span.position())
-                        .setTokens(span.tokens())
-                        .build())
+            .map(span ->
+                MediaSpan.newBuilder()
+                    .setItem(span.item())
+                    .setTile(span.tile())
+                    .setPosition(span.position())
+                    .setTokens(span.tokens())
+                    .build())
             .toList(),
         prompt.mediaTokens());
   }
@@ -133,12 +131,11 @@ final class FolderModel implements ServedModel, AutoCloseable {
     return new ChatTurn(
         turn.role(),
         turn.content().stream()
-            .map(
-                content ->
-                    switch (content) {
-                      case PromptInput.Text text -> (Part) new Part.Text(text.text());
-                      case PromptInput.Media media -> new Part.Image();
-                    })
+            .map(content ->
+                switch (content) {
+                  case PromptInput.Text text -> (Part) new Part.Text(text.text());
+                  case PromptInput.Media media -> new Part.Image();
+                })
             .toList());
   }
 

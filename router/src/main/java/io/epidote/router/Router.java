@@ -59,8 +59,7 @@ public final class Router implements AutoCloseable {
             meters,
             threads);
     registry =
-        new RegistryEndpoint(
-            cluster, model.name(), model.fingerprint(), config.version(), threads);
+        new RegistryEndpoint(cluster, model.name(), model.fingerprint(), config.version(), threads);
     cluster.onReadiness(this::showHealth);
     grpc = startGrpc(new InferenceEndpoint(flow, registry, budget));
     try {

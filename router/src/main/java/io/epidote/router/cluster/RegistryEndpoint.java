@@ -90,11 +90,10 @@ public final class RegistryEndpoint extends RegistryServiceGrpc.RegistryServiceI
   public void close() {
     registrations
         .values()
-        .forEach(
-            registration ->
-                registration.close(
-                    new EpidoteException.Unavailable(
-                        "The router is shutting down; register with another, or again later.")));
+        .forEach(registration ->
+            registration.close(
+                new EpidoteException.Unavailable(
+                    "The router is shutting down; register with another, or again later.")));
   }
 
   private void check(NodeHello hello) {
@@ -174,7 +173,10 @@ public final class RegistryEndpoint extends RegistryServiceGrpc.RegistryServiceI
       long nonce = nonces.incrementAndGet();
       CompletableFuture<NodeStatus> report = new CompletableFuture<>();
       asked.put(nonce, report);
-      send(RegisterResponse.newBuilder().setReportNow(ReportNow.newBuilder().setNonce(nonce)).build());
+      send(
+          RegisterResponse.newBuilder()
+              .setReportNow(ReportNow.newBuilder().setNonce(nonce))
+              .build());
       synchronized (this) {
         if (ended) {
           report.cancel(false);

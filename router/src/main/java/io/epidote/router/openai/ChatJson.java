@@ -69,8 +69,7 @@ final class ChatJson {
   }
 
   /** The whole completion at once; {@code answers} holds text and tokens of each choice. */
-  ObjectNode completion(
-      List<AnswerListener.Piece> answers, List<AnswerListener.Finish> finishes) {
+  ObjectNode completion(List<AnswerListener.Piece> answers, List<AnswerListener.Finish> finishes) {
     ObjectNode root = head("chat.completion");
     ArrayNode choices = root.putArray("choices");
     for (AnswerListener.Finish finish : finishes) {

@@ -166,8 +166,7 @@ final class ChatRequestReader {
 
   private static PromptInput.Turn turn(Fields message) {
     String role =
-        Fields.text(
-            message.require("role", "user, assistant or system"), message.path("role"));
+        Fields.text(message.require("role", "user, assistant or system"), message.path("role"));
     String known =
         switch (role) {
           case "user", "assistant", "system" -> role;
@@ -175,9 +174,7 @@ final class ChatRequestReader {
           case "developer" -> "system";
           default ->
               throw Fields.wrong(
-                  message.path("role"),
-                  message.require("role", ""),
-                  "user, assistant or system");
+                  message.path("role"), message.require("role", ""), "user, assistant or system");
         };
     JsonNode content = message.require("content", "a string or a list of parts");
     if (content.isTextual()) {
@@ -185,8 +182,7 @@ final class ChatRequestReader {
     }
     List<PromptInput.Content> parts = new ArrayList<>();
     for (JsonNode part : message.list("content", "a string or a list of parts")) {
-      parts.add(
-          part(Fields.of(part, "%s[%d]".formatted(message.path("content"), parts.size()))));
+      parts.add(part(Fields.of(part, "%s[%d]".formatted(message.path("content"), parts.size()))));
     }
     return new PromptInput.Turn(known, parts);
   }
@@ -198,7 +194,8 @@ final class ChatRequestReader {
       case "text" ->
           new PromptInput.Text(Fields.text(part.require("text", "a string"), part.path("text")));
       case "image_url" -> {
-        Fields image = Fields.of(part.require("image_url", "an object with url"), part.path("image_url"));
+        Fields image =
+            Fields.of(part.require("image_url", "an object with url"), part.path("image_url"));
         String url = Fields.text(image.require("url", "a data: URI"), image.path("url"));
         yield new PromptInput.Media(DataUri.decode(url, image.path("url")));
       }

@@ -27,11 +27,14 @@ final class DataUri {
           uri.regionMatches(true, 0, "http:", 0, 5) || uri.regionMatches(true, 0, "https:", 0, 6);
       throw new InvalidField(
           path,
-          (web ? "is a web address; this router fetches nothing and accepts only data: URIs; " : "is no data: URI; ")
+          (web
+                  ? "is a web address; this router fetches nothing and accepts only data: URIs; "
+                  : "is no data: URI; ")
               + EXPECTED);
     }
     int comma = uri.indexOf(',');
-    String header = comma < 0 ? "" : uri.substring(5, Math.min(comma, 200)).toLowerCase(Locale.ROOT);
+    String header =
+        comma < 0 ? "" : uri.substring(5, Math.min(comma, 200)).toLowerCase(Locale.ROOT);
     if (!header.endsWith(";base64")) {
       throw new InvalidField(path, "is a data: URI without base64; " + EXPECTED);
     }
@@ -39,8 +42,7 @@ final class DataUri {
     byte[] ascii = uri.getBytes(StandardCharsets.ISO_8859_1);
     try {
       ByteBuffer decoded =
-          Base64.getDecoder()
-              .decode(ByteBuffer.wrap(ascii, comma + 1, ascii.length - comma - 1));
+          Base64.getDecoder().decode(ByteBuffer.wrap(ascii, comma + 1, ascii.length - comma - 1));
       return UnsafeByteOperations.unsafeWrap(decoded);
     } catch (IllegalArgumentException e) {
       throw new InvalidField(

@@ -162,8 +162,7 @@ final class Exchange {
       CharSequence header,
       @Nullable String value) {
     DefaultFullHttpResponse response =
-        new DefaultFullHttpResponse(
-            HttpVersion.HTTP_1_1, status, Unpooled.wrappedBuffer(content));
+        new DefaultFullHttpResponse(HttpVersion.HTTP_1_1, status, Unpooled.wrappedBuffer(content));
     fillHeaders(response.headers(), type);
     if (value != null) {
       response.headers().set(header, value);

@@ -150,8 +150,7 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
       long bytes,
       @Nullable HttpError refusal) {
     Exchange exchange =
-        new Exchange(
-            ctx.channel(), request, received, RequestFlow.newId(), () -> answered(ctx));
+        new Exchange(ctx.channel(), request, received, RequestFlow.newId(), () -> answered(ctx));
     waiting.add(new Waiting(exchange, refusal, bytes));
     if (waiting.size() == 1) {
       answerNext();

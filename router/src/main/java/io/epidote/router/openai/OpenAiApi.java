@@ -53,22 +53,21 @@ public final class OpenAiApi {
 
   /** Answers an exchange; returns at once, so that the event loop goes on. */
   void handle(Exchange exchange) {
-    threads.execute(
-        () -> {
-          try {
-            route(exchange);
-          } catch (InvalidField e) {
-            exchange.respond(HttpError.field(e));
-          } catch (EpidoteException e) {
-            exchange.respond(HttpError.of(e));
-          } catch (RuntimeException | StackOverflowError | OutOfMemoryError e) {
-            log.error("Request {} met a defect", exchange.requestId(), e);
-            exchange.respond(
-                HttpError.internal(
-                    "Internal error (%s); the router's log has the details."
-                        .formatted(e.getClass().getSimpleName())));
-          }
-        });
+    threads.execute(() -> {
+      try {
+        route(exchange);
+      } catch (InvalidField e) {
+        exchange.respond(HttpError.field(e));
+      } catch (EpidoteException e) {
+        exchange.respond(HttpError.of(e));
+      } catch (RuntimeException | StackOverflowError | OutOfMemoryError e) {
+        log.error("Request {} met a defect", exchange.requestId(), e);
+        exchange.respond(
+            HttpError.internal(
+                "Internal error (%s); the router's log has the details."
+                    .formatted(e.getClass().getSimpleName())));
+      }
+    });
   }
 
   private void route(Exchange exchange) {

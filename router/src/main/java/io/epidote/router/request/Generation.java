@@ -20,7 +20,6 @@ import io.epidote.proto.stage.v1.SampledToken;
 import io.epidote.proto.stage.v1.TileReady;
 import io.epidote.proto.v1.FinishReason;
 import io.epidote.proto.v1.SamplingParams;
-import io.epidote.proto.v1.Stage;
 import io.epidote.proto.v1.StageTiming;
 import io.epidote.router.cluster.Member.Seat;
 import io.epidote.router.cluster.Placement;
@@ -174,7 +173,8 @@ final class Generation {
   private void passOn(TileReady tile) {
     Integer span = spanOfTile.remove(PreparedRequest.tile(tile.getItem(), tile.getTile()));
     if (span == null || prefill == null) {
-      defect("The encode node announced tile %d of media item %d, which nothing waits for."
+      defect(
+          "The encode node announced tile %d of media item %d, which nothing waits for."
               .formatted(tile.getTile(), tile.getItem()));
       return;
     }
@@ -186,7 +186,9 @@ final class Generation {
 
   private void encodeEnded() {
     if (!spanOfTile.isEmpty()) {
-      defect("The encode node ended its work with %d tiles not announced.".formatted(spanOfTile.size()));
+      defect(
+          "The encode node ended its work with %d tiles not announced."
+              .formatted(spanOfTile.size()));
     }
     settle();
   }
@@ -240,7 +242,8 @@ final class Generation {
 
   private void prefillEnded() {
     if (reason == null && (firstToken == null || kvTokens < prepared.promptTokens())) {
-      defect("The prefill node ended its work without %s."
+      defect(
+          "The prefill node ended its work without %s."
               .formatted(firstToken == null ? "a token" : "the KV blocks"));
     }
     settle();

@@ -19,10 +19,20 @@ import org.jspecify.annotations.Nullable;
  */
 final class RequestMetrics {
   private static final Duration[] BUCKETS = {
-    Duration.ofMillis(5), Duration.ofMillis(10), Duration.ofMillis(20), Duration.ofMillis(40),
-    Duration.ofMillis(80), Duration.ofMillis(160), Duration.ofMillis(320), Duration.ofMillis(640),
-    Duration.ofMillis(1280), Duration.ofMillis(2560), Duration.ofMillis(5120),
-    Duration.ofMillis(10240), Duration.ofMillis(20480), Duration.ofMillis(40960),
+    Duration.ofMillis(5),
+    Duration.ofMillis(10),
+    Duration.ofMillis(20),
+    Duration.ofMillis(40),
+    Duration.ofMillis(80),
+    Duration.ofMillis(160),
+    Duration.ofMillis(320),
+    Duration.ofMillis(640),
+    Duration.ofMillis(1280),
+    Duration.ofMillis(2560),
+    Duration.ofMillis(5120),
+    Duration.ofMillis(10240),
+    Duration.ofMillis(20480),
+    Duration.ofMillis(40960),
     Duration.ofMillis(81920)
   };
 
@@ -143,8 +153,7 @@ final class RequestMetrics {
       if (reason == null) {
         counter("epidote_request_failures", "Requests that ended with an error").increment();
       } else {
-        String name =
-            reason.name().substring("FINISH_REASON_".length()).toLowerCase(Locale.ROOT);
+        String name = reason.name().substring("FINISH_REASON_".length()).toLowerCase(Locale.ROOT);
         counter("vllm:request_success", "Requests that ended in order", "finished_reason", name)
             .increment();
       }

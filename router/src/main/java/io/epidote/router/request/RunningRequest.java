@@ -73,7 +73,9 @@ public final class RunningRequest {
     return request.id();
   }
 
-  /** Waits for a place, prepares the prompt and starts the answers. Blocks: for a virtual thread. */
+  /**
+   * Waits for a place, prepares the prompt and starts the answers. Blocks: for a virtual thread.
+   */
   void run() {
     try {
       ticket.await();
@@ -127,21 +129,20 @@ public final class RunningRequest {
   /** The answers end early, with what they have so far. */
   public void abort() {
     ticket.close();
-    turn.execute(
-        () -> {
-          if (over) {
-            return;
-          }
-          if (generations.isEmpty()) {
-            for (int choice = 0; choice < request.choices(); choice++) {
-              listener.finished(finish(choice, FinishReason.FINISH_REASON_ABORT, 0, List.of()));
-            }
-            end(FinishReason.FINISH_REASON_ABORT);
-            listener.ended();
-          } else {
-            List.copyOf(generations).forEach(Generation::abort);
-          }
-        });
+    turn.execute(() -> {
+      if (over) {
+        return;
+      }
+      if (generations.isEmpty()) {
+        for (int choice = 0; choice < request.choices(); choice++) {
+          listener.finished(finish(choice, FinishReason.FINISH_REASON_ABORT, 0, List.of()));
+        }
+        end(FinishReason.FINISH_REASON_ABORT);
+        listener.ended();
+      } else {
+        List.copyOf(generations).forEach(Generation::abort);
+      }
+    });
   }
 
   private void timedOut() {
@@ -176,13 +177,12 @@ public final class RunningRequest {
 
   private void unexpected(Throwable error) {
     log.error("Request {} met a defect", request.id(), error);
-    turn.execute(
-        () ->
-            fail(
-                new EpidoteException.Internal(
-                    "Internal error (%s); the router's log has the details."
-                        .formatted(error.getClass().getSimpleName()),
-                    error)));
+    turn.execute(() ->
+        fail(
+            new EpidoteException.Internal(
+                "Internal error (%s); the router's log has the details."
+                    .formatted(error.getClass().getSimpleName()),
+                error)));
   }
 
   private ScheduledFuture<?> later(Runnable action, long ms) {
@@ -190,10 +190,7 @@ public final class RunningRequest {
   }
 
   private AnswerListener.Finish finish(
-      int choice,
-      FinishReason reason,
-      int tokens,
-      List<StageTiming> timings) {
+      int choice, FinishReason reason, int tokens, List<StageTiming> timings) {
     Usage.Builder usage = Usage.newBuilder().setCompletionTokens(tokens);
     if (prepared != null) {
       usage

@@ -55,10 +55,8 @@ final class StageCall<Q, R> {
       MethodDescriptor<Q, R> method, Seat seat, SynchronizationContext turn, Events<R> events) {
     StageCall<Q, R> opened = new StageCall<>(method, seat, turn, events);
     // The turn may run in the client's call context, whose end must not end this call by itself.
-    Context.ROOT.run(
-        () ->
-            opened.requests =
-                ClientCalls.asyncBidiStreamingCall(opened.call, opened.new Responses()));
+    Context.ROOT.run(() ->
+        opened.requests = ClientCalls.asyncBidiStreamingCall(opened.call, opened.new Responses()));
     return opened;
   }
 
@@ -72,8 +70,7 @@ final class StageCall<Q, R> {
     StageCall<Q, R> opened = new StageCall<>(method, seat, turn, events);
     opened.halfClosed = true;
     Context.ROOT.run(
-        () ->
-            ClientCalls.asyncServerStreamingCall(opened.call, request, opened.new Responses()));
+        () -> ClientCalls.asyncServerStreamingCall(opened.call, request, opened.new Responses()));
     return opened;
   }
 
@@ -123,37 +120,34 @@ final class StageCall<Q, R> {
 
     @Override
     public void onNext(R response) {
-      turn.execute(
-          () -> {
-            if (!ended) {
-              events.message(response);
-              if (!ended && flow != null) {
-                flow.request(1);
-              }
-            }
-          });
+      turn.execute(() -> {
+        if (!ended) {
+          events.message(response);
+          if (!ended && flow != null) {
+            flow.request(1);
+          }
+        }
+      });
     }
 
     @Override
     public void onError(Throwable error) {
-      turn.execute(
-          () -> {
-            if (!ended) {
-              end();
-              events.failed(explain(GrpcErrors.fromStatus(error)));
-            }
-          });
+      turn.execute(() -> {
+        if (!ended) {
+          end();
+          events.failed(explain(GrpcErrors.fromStatus(error)));
+        }
+      });
     }
 
     @Override
     public void onCompleted() {
-      turn.execute(
-          () -> {
-            if (!ended) {
-              end();
-              events.completed();
-            }
-          });
+      turn.execute(() -> {
+        if (!ended) {
+          end();
+          events.completed();
+        }
+      });
     }
   }
 

@@ -29,7 +29,8 @@ final class GenerateRequestReader {
     String id = request.getRequestId();
     if (!ID.matcher(id).matches()) {
       throw new InvalidField(
-          "request_id", "expected at most 128 letters, digits, dots, colons, dashes or underscores");
+          "request_id",
+          "expected at most 128 letters, digits, dots, colons, dashes or underscores");
     }
     PromptInput prompt =
         switch (request.getPromptCase()) {
