@@ -29,6 +29,12 @@ final class Preparation {
           "The model \"%s\" is not served here; this router serves \"%s\"."
               .formatted(shorten(request.model()), model.name()));
     }
+    int asked = request.sampling().maxTokens();
+    if (asked != Sampling.AS_MANY_AS_FIT && asked > model.contextTokens()) {
+      throw new EpidoteException.InvalidRequest(
+          "max_tokens is %d, but the context of %s holds %d tokens, prompt and answer together. Ask for fewer, or leave max_tokens out to get what the context leaves."
+              .formatted(asked, model.name(), model.contextTokens()));
+    }
     int count = request.prompt().media().size();
     if (count > maxMediaItems) {
       throw new EpidoteException.InvalidRequest(

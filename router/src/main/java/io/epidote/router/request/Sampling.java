@@ -8,7 +8,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * Sampling parameters, their ranges checked and their defaults filled in.
  *
- * @param maxTokens most tokens to generate; more than the context leaves is cut to that
+ * @param maxTokens most tokens to generate; more than the prompt leaves of the context is cut to
+ *     that, more than the context itself is refused
  * @param seed always explicit, so that any node can continue the stream
  * @param logprobs alternatives to report per token, or -1 for no log-probabilities
  */
@@ -21,6 +22,9 @@ public record Sampling(
     List<String> stop,
     boolean ignoreEos,
     int logprobs) {
+
+  /** {@link #maxTokens} when the caller did not say. */
+  static final int AS_MANY_AS_FIT = Integer.MAX_VALUE;
 
   static final int MAX_STOPS = 16;
   static final int MAX_STOP_CHARS = 256;
@@ -57,7 +61,7 @@ public record Sampling(
     return new Sampling(
         (int)
             whole(
-                prefix + "max_tokens", input.maxTokens(), 1, Integer.MAX_VALUE, Integer.MAX_VALUE),
+                prefix + "max_tokens", input.maxTokens(), 1, Integer.MAX_VALUE, AS_MANY_AS_FIT),
         (float) real(prefix + "temperature", input.temperature(), 0, 2, true, 1),
         (float) real(prefix + "top_p", input.topP(), 0, 1, false, 1),
         (int) whole(prefix + "top_k", input.topK(), 0, Integer.MAX_VALUE, 0),
