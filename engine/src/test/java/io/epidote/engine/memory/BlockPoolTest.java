@@ -1,0 +1,80 @@
+package io.epidote.engine.memory;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import net.jqwik.api.Example;
+import net.jqwik.api.ForAll;
+import net.jqwik.api.Property;
+import net.jqwik.api.constraints.IntRange;
+import net.jqwik.api.constraints.Size;
+
+class BlockPoolTest {
+  private static final int BLOCKS = 12;
+
+  /** Any order of allocations, shares and releases: nothing is lost, nothing is given out twice. */
+  @Property
+  void accountsHoldInAnyOrder(
+      @ForAll @Size(max = 200) List<@IntRange(min = 0, max = 999) Integer> actions) {
+    BlockPool pool = new BlockPool("test", 16, BLOCKS);
+    List<int[]> held = new ArrayList<>();
+    for (int action : actions) {
+      int choice = action / 3;
+      switch (action % 3) {
+        case 0 -> {
+          int count = choice % 5;
+          int before = pool.free();
+          Optional<int[]> taken = pool.tryAllocate(count);
+          assertThat(taken.isPresent()).isEqualTo(count <= before);
+          taken.ifPresent(held::add);
+        }
+        case 1 -> {
+          if (!held.isEmpty()) {
+            int[] shared = held.get(choice % held.size());
+            pool.retain(shared);
+            held.add(shared);
+          }
+        }
+        default -> {
+          if (!held.isEmpty()) {
+            pool.release(held.remove(choice % held.size()));
+          }
+        }
+      }
+      pool.checkIntegrity();
+      long distinct =
+          held.stream().flatMapToInt(java.util.Arrays::stream).distinct().count();
+      assertThat(pool.used()).isEqualTo((int) distinct);
+      assertThat(pool.used() + pool.free()).isEqualTo(pool.total());
+    }
+    held.forEach(pool::release);
+    assertThat(pool.used()).isZero();
+    pool.checkIntegrity();
+  }
+
+  @Example
+  void blocksAreApartInMemory() {
+    BlockPool pool = new BlockPool("test", 16, 3);
+    int[] ids = pool.tryAllocate(3).orElseThrow();
+    for (int id : ids) {
+      pool.block(id).putLong(0, id).putLong(8, -id);
+    }
+    for (int id : ids) {
+      assertThat(pool.block(id).getLong(0)).isEqualTo(id);
+      assertThat(pool.memory().getLong(id * 16 + 8)).isEqualTo(-id);
+    }
+  }
+
+  @Example
+  void misuseIsNamed() {
+    BlockPool pool = new BlockPool("kv", 16, 2);
+    int[] ids = pool.tryAllocate(1).orElseThrow();
+    pool.release(ids);
+    assertThatThrownBy(() -> pool.release(ids)).hasMessageContaining("kv block 0 was released twice");
+    assertThatThrownBy(() -> pool.retain(ids)).hasMessageContaining("is free");
+    assertThatThrownBy(() -> new BlockPool("kv", 1 << 20, 1 << 12)).hasMessageContaining("2 GiB");
+  }
+}
