@@ -49,8 +49,6 @@ final class ChildProcess implements AutoCloseable {
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
     command.addAll(
         ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
-            // Written by the parent at its exit; children only read it.
-            .filter(flag -> !flag.startsWith("-XX:+AutoCreateSharedArchive"))
             .filter(flag -> !flag.startsWith("-agentlib") && !flag.startsWith("-javaagent"))
             .toList());
     command.addAll(List.of("-cp", System.getProperty("java.class.path")));

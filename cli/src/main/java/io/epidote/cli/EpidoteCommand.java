@@ -33,7 +33,8 @@ import picocli.CommandLine.Spec;
       StatusCommand.class,
       EvalCommand.class,
       RouterCommand.class,
-      NodeCommand.class
+      NodeCommand.class,
+      WarmUpCommand.class
     })
 public final class EpidoteCommand implements Runnable {
   @Spec private @org.jspecify.annotations.Nullable CommandSpec spec;
