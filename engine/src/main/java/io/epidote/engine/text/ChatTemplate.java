@@ -61,12 +61,10 @@ public final class ChatTemplate {
     for (String name : List.of("bos_token", "eos_token", "pad_token", "unk_token")) {
       variables.put(name, config.map(file -> specialToken(file, name)).orElse(""));
     }
-    String source = readSource(folder, config);
-    // Jinja drops one newline at the end of a template.
-    String template = source.endsWith("\n") ? source.substring(0, source.length() - 1) : source;
+    TemplateSource source = TemplateSource.read(readSource(folder, config));
     boolean multimodal = Files.exists(folder.resolve("preprocessor_config.json"));
-    ChatTemplate chatTemplate = new ChatTemplate(template, multimodal, Map.copyOf(variables));
-    chatTemplate.tryOut(folder);
+    ChatTemplate chatTemplate = new ChatTemplate(source.text(), multimodal, Map.copyOf(variables));
+    chatTemplate.tryOut(folder, source.filters());
     return chatTemplate;
   }
 
@@ -117,8 +115,6 @@ public final class ChatTemplate {
     Jinjava jinjava =
         new Jinjava(
             JinjavaConfig.newBuilder()
-                .withTrimBlocks(true)
-                .withLstripBlocks(true)
                 .withNestedInterpretationEnabled(false)
                 .withElResolver(resolver)
                 .withMaxOutputSize(MAX_OUTPUT_BYTES)
@@ -144,11 +140,19 @@ public final class ChatTemplate {
         new ELFunctionDefinition(
             "", "strftime_now", TemplateFunctions.class, "strftimeNow", Object.class));
     context.registerFilter(new ToJsonFilter());
+    context.registerFilter(new ItemsFilter());
     return jinjava;
   }
 
   /** A template that needs what Epidote's Jinja has not should fail when it is loaded. */
-  private void tryOut(Path folder) {
+  private void tryOut(Path folder, Set<String> filters) {
+    for (String filter : filters) {
+      if (jinjava.getGlobalContext().getFilter(filter) == null) {
+        throw new BadCheckpoint(
+            "the chat template of %s cannot be used: there is no filter named %s"
+                .formatted(folder, filter));
+      }
+    }
     List<Part> parts = new ArrayList<>(List.of(new Part.Text("text")));
     if (multimodal) {
       parts.addFirst(new Part.Image());
