@@ -151,8 +151,7 @@ class MembershipTest {
   void aLoadReportBeforeTheHelloIsRefused() throws Exception {
     try (ScriptedNode node = ScriptedNode.start("x", Stage.STAGE_ENCODE)) {
       node.sayHello(cluster.router.grpcPort(), NodeHello.getDefaultInstance());
-      assertThat(node.registrationEnded.get(10, TimeUnit.SECONDS))
-          .hasMessageContaining("node_id");
+      assertThat(node.registrationEnded.get(10, TimeUnit.SECONDS)).hasMessageContaining("node_id");
     }
   }
 

@@ -47,8 +47,8 @@ class RequestPathTest {
   @AfterEach
   void everyStageCallHasEnded() {
     try {
-      await().untilAsserted(
-          () -> {
+      await()
+          .untilAsserted(() -> {
             assertThat(cluster.nodes()).allSatisfy(node -> assertThat(node.stillOpen()).isZero());
             assertThat(inFlight()).isZero();
           });
@@ -103,14 +103,13 @@ class RequestPathTest {
     assertThat(responses.getFirst().getStarted().getMediaTokens()).isEqualTo(8);
     assertThat(cluster.encode.encodes).hasSize(1);
     assertThat(cluster.encode.encodes.getFirst().getItemsList())
-        .satisfies(
-            items -> {
-              assertThat(items).hasSize(2);
-              assertThat(items.get(0).getTiles()).isEqualTo(3);
-              assertThat(items.get(1).getIndex()).isEqualTo(1);
-              assertThat(items.get(0).getSha256().size()).isEqualTo(32);
-              assertThat(items.get(0).getSha256()).isNotEqualTo(items.get(1).getSha256());
-            });
+        .satisfies(items -> {
+          assertThat(items).hasSize(2);
+          assertThat(items.get(0).getTiles()).isEqualTo(3);
+          assertThat(items.get(1).getIndex()).isEqualTo(1);
+          assertThat(items.get(0).getSha256().size()).isEqualTo(32);
+          assertThat(items.get(0).getSha256()).isNotEqualTo(items.get(1).getSha256());
+        });
     assertThat(cluster.prefill.heard)
         .containsExactly(
             "prefill start",
@@ -200,8 +199,7 @@ class RequestPathTest {
   void placeholdersThatDoNotMatchThePicturesAreRefused() {
     assertRefused(
         GenerateRequest.newBuilder()
-            .setText(
-                io.epidote.proto.v1.TextPrompt.newBuilder().setText("<image> and <image>")),
+            .setText(io.epidote.proto.v1.TextPrompt.newBuilder().setText("<image> and <image>")),
         "2 placeholders for 0 pictures");
   }
 
@@ -250,8 +248,7 @@ class RequestPathTest {
   @Test
   void whatTheEncodeNodeRefusesIsTheCallersFault() {
     cluster.encode.script.put(
-        Step.TILE,
-        new Fail(Status.INVALID_ARGUMENT.withDescription("Media item 0 is truncated.")));
+        Step.TILE, new Fail(Status.INVALID_ARGUMENT.withDescription("Media item 0 is truncated.")));
     assertRefused(generate(1), "Media item 0 is truncated.");
     await().untilAsserted(() -> assertThat(cluster.prefill.cancelled).hasValue(1));
   }
@@ -281,8 +278,8 @@ class RequestPathTest {
         catchThrowableOfType(StatusRuntimeException.class, () -> run(generate(2)));
     assertThat(error.getStatus().getCode()).isEqualTo(Status.Code.UNAVAILABLE);
     assertThat(error.getStatus().getDescription()).contains("Lost the").contains(node.address());
-    await().untilAsserted(
-        () ->
+    await()
+        .untilAsserted(() ->
             assertThat(cluster.nodes())
                 .filteredOn(other -> other != node)
                 .allSatisfy(other -> assertThat(other.stillOpen()).isZero()));
@@ -306,8 +303,8 @@ class RequestPathTest {
     Client client = call(generate(2).build());
     await().until(() -> stalled.stillOpen() == 1);
     client.cancel();
-    await().untilAsserted(
-        () -> {
+    await()
+        .untilAsserted(() -> {
           assertThat(stalled.cancelled).hasValue(1);
           assertThat(cluster.nodes()).allSatisfy(node -> assertThat(node.stillOpen()).isZero());
         });
@@ -365,7 +362,8 @@ class RequestPathTest {
 
   @Test
   void aClientThatDoesNotReadIsCutOffBeforeItsAnswerFillsTheRouter() {
-    cluster.decode.answer = "0123456789".repeat(20_000);
+    cluster.decode.answer = "0123456789".repeat(4_000);
+    cluster.decode.script.put(Step.DECODE_DONE, new Stall());
     cluster.decode.ignoresMaxTokens = true;
     Client client = new Client(false);
     cluster.asyncInference().generate(generate().build(), client);

@@ -413,9 +413,7 @@ final class ScriptedNode implements AutoCloseable {
             return;
           }
           call.send(
-              DecodeResponse.newBuilder()
-                  .setKvReceived(KvReceived.getDefaultInstance())
-                  .build());
+              DecodeResponse.newBuilder().setKvReceived(KvReceived.getDefaultInstance()).build());
           if (!at(Step.TOKENS, call)) {
             return;
           }

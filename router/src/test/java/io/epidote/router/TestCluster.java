@@ -1,5 +1,6 @@
 package io.epidote.router;
 
+import com.google.protobuf.ByteString;
 import io.epidote.proto.v1.Chat;
 import io.epidote.proto.v1.ChatMessage;
 import io.epidote.proto.v1.ContentPart;
@@ -9,7 +10,6 @@ import io.epidote.proto.v1.Media;
 import io.epidote.proto.v1.Stage;
 import io.grpc.ManagedChannel;
 import io.grpc.netty.NettyChannelBuilder;
-import com.google.protobuf.ByteString;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -32,8 +32,7 @@ final class TestCluster implements AutoCloseable {
   final ScriptedNode prefill;
   final ScriptedNode decode;
   final ManagedChannel channel;
-  final HttpClient http =
-      HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
+  final HttpClient http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
 
   private TestCluster(RouterConfig.Limits limits) throws Exception {
     router = router(limits);
@@ -101,12 +100,12 @@ final class TestCluster implements AutoCloseable {
   /** A JSON body with a picture of so many tiles. */
   static String askPicture(int tiles, String moreFields) {
     String data =
-        Base64.getEncoder()
-            .encodeToString(("tiles:" + tiles).getBytes(StandardCharsets.US_ASCII));
+        Base64.getEncoder().encodeToString(("tiles:" + tiles).getBytes(StandardCharsets.US_ASCII));
     return """
-        {"messages":[{"role":"user","content":[
-          {"type":"image_url","image_url":{"url":"data:image/png;base64,%s"}},
-          {"type":"text","text":"what is it"}]}]%s}"""
+    {"messages":[{"role":"user","content":[
+      {"type":"image_url","image_url":{"url":"data:image/png;base64,%s"}},
+      {"type":"text","text":"what is it"}]}]%s}\
+    """
         .formatted(data, moreFields);
   }
 

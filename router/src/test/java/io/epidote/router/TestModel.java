@@ -50,7 +50,8 @@ final class TestModel implements ServedModel {
   public Media plan(ByteString data) {
     String text = data.toStringUtf8();
     if (!text.startsWith("tiles:")) {
-      throw new EpidoteException.InvalidRequest("not an image; expected PNG, JPEG, GIF, BMP or WebP");
+      throw new EpidoteException.InvalidRequest(
+          "not an image; expected PNG, JPEG, GIF, BMP or WebP");
     }
     int tiles = Integer.parseInt(text.substring(6));
     if (tiles > 50) {

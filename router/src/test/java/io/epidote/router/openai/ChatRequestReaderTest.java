@@ -43,7 +43,8 @@ class ChatRequestReaderTest {
              "stream":true,"stream_options":{"include_usage":true,"other":1},
              "max_tokens":7,"temperature":0.5,"top_p":0.9,"top_k":40,"seed":-3,"stop":["a","b"],
              "logprobs":true,"top_logprobs":2,"n":2,"ignore_eos":true,"user":"u","timeline":true,
-             "response_format":{"type":"text"},"tools":null}""");
+             "response_format":{"type":"text"},"tools":null}\
+            """);
     assertThat(call.stream()).isTrue();
     assertThat(call.includeUsage()).isTrue();
     assertThat(call.timeline()).isTrue();

@@ -98,12 +98,7 @@ class AnswerTextTest {
 
   @Provide
   Arbitrary<List<String>> stopLists() {
-    return Arbitraries.strings()
-        .withChars("ab ")
-        .ofMinLength(1)
-        .ofMaxLength(5)
-        .list()
-        .ofMaxSize(4);
+    return Arbitraries.strings().withChars("ab ").ofMinLength(1).ofMaxLength(5).list().ofMaxSize(4);
   }
 
   private static List<String> split(String text, List<Integer> cuts) {
