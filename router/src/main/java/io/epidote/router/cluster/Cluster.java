@@ -5,7 +5,7 @@ import io.epidote.proto.v1.Stage;
 import java.util.Comparator;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
-import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -16,7 +16,8 @@ import java.util.stream.Stream;
  */
 public final class Cluster {
   private final List<Consumer<Boolean>> readyListeners = new CopyOnWriteArrayList<>();
-  private final AtomicInteger rotation = new AtomicInteger();
+  // One for each stage: a shared one would give every other node every other stage.
+  private final AtomicIntegerArray turns = new AtomicIntegerArray(StageNames.ALL.size() + 1);
   private volatile List<Member> members = List.of();
 
   /** The nodes by id. */
@@ -88,7 +89,7 @@ public final class Cluster {
             .toList();
     List<Rated> equals =
         rated.stream().filter(other -> order.compare(other, rated.getFirst()) == 0).toList();
-    int turn = Math.floorMod(rotation.getAndIncrement(), equals.size());
+    int turn = Math.floorMod(turns.getAndIncrement(stage.getNumber()), equals.size());
     return equals.get(turn).member();
   }
 

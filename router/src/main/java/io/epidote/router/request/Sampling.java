@@ -59,9 +59,7 @@ public record Sampling(
   public static Sampling of(Input input) {
     String prefix = input.prefix();
     return new Sampling(
-        (int)
-            whole(
-                prefix + "max_tokens", input.maxTokens(), 1, Integer.MAX_VALUE, AS_MANY_AS_FIT),
+        (int) whole(prefix + "max_tokens", input.maxTokens(), 1, Integer.MAX_VALUE, AS_MANY_AS_FIT),
         (float) real(prefix + "temperature", input.temperature(), 0, 2, true, 1),
         (float) real(prefix + "top_p", input.topP(), 0, 1, false, 1),
         (int) whole(prefix + "top_k", input.topK(), 0, Integer.MAX_VALUE, 0),

@@ -1,0 +1,232 @@
+package io.epidote.router.openai;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.google.protobuf.ByteString;
+import io.epidote.engine.error.EpidoteException;
+import io.epidote.router.request.InvalidField;
+import io.epidote.router.request.PromptInput;
+import java.io.ByteArrayInputStream;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import net.jqwik.api.ForAll;
+import net.jqwik.api.Property;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class ChatRequestReaderTest {
+  private static final String HELLO = "\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]";
+
+  private final ChatRequestReader reader = new ChatRequestReader(1 << 20);
+
+  private ChatCall read(String body) {
+    return read(body.getBytes(StandardCharsets.UTF_8));
+  }
+
+  private ChatCall read(byte[] body) {
+    return reader.read(new ByteArrayInputStream(body), "id");
+  }
+
+  @Test
+  void readsEveryFieldThatItKnowsAndIgnoresTheRest() {
+    ChatCall call =
+        read(
+            """
+            {"model":"m","messages":[
+              {"role":"developer","content":"be brief"},
+              {"role":"user","name":"x","content":[
+                {"type":"text","text":"what is "},
+                {"type":"image_url","image_url":{"url":"data:image/png;base64,aGk=","detail":"low"}}]}],
+             "stream":true,"stream_options":{"include_usage":true,"other":1},
+             "max_tokens":7,"temperature":0.5,"top_p":0.9,"top_k":40,"seed":-3,"stop":["a","b"],
+             "logprobs":true,"top_logprobs":2,"n":2,"ignore_eos":true,"user":"u","timeline":true,
+             "response_format":{"type":"text"},"tools":null}\
+            """);
+    assertThat(call.stream()).isTrue();
+    assertThat(call.includeUsage()).isTrue();
+    assertThat(call.timeline()).isTrue();
+    assertThat(call.request().model()).isEqualTo("m");
+    assertThat(call.request().choices()).isEqualTo(2);
+    assertThat(call.request().sampling())
+        .isEqualTo(
+            new io.epidote.router.request.Sampling(
+                7, 0.5f, 0.9f, 40, -3, List.of("a", "b"), true, 2));
+    assertThat(call.request().prompt())
+        .isEqualTo(
+            new PromptInput.Chat(
+                List.of(
+                    new PromptInput.Turn("system", List.of(new PromptInput.Text("be brief"))),
+                    new PromptInput.Turn(
+                        "user",
+                        List.of(
+                            new PromptInput.Text("what is "),
+                            new PromptInput.Media(ByteString.copyFromUtf8("hi")))))));
+  }
+
+  @Test
+  void defaultsAreThoseOfTheContract() {
+    ChatCall call = read("{" + HELLO + "}");
+    assertThat(call.request().sampling().temperature()).isEqualTo(1f);
+    assertThat(call.request().sampling().topP()).isEqualTo(1f);
+    assertThat(call.request().sampling().topK()).isZero();
+    assertThat(call.request().sampling().logprobs()).isEqualTo(-1);
+    assertThat(call.request().choices()).isEqualTo(1);
+    assertThat(call.stream()).isFalse();
+  }
+
+  @Test
+  void stopMayBeOneString() {
+    assertThat(read("{" + HELLO + ",\"stop\":\"end\"}").request().sampling().stop())
+        .containsExactly("end");
+  }
+
+  @Test
+  void maxCompletionTokensIsTheNewerName() {
+    assertThat(
+            read("{" + HELLO + ",\"max_completion_tokens\":3,\"max_tokens\":9}")
+                .request()
+                .sampling()
+                .maxTokens())
+        .isEqualTo(3);
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '`',
+      value = {
+        "\"temperature\":\"hot\"| temperature| string \"hot\"",
+        "\"temperature\":-0.1| temperature| -0.1",
+        "\"temperature\":2.1| temperature| from 0 to 2",
+        "\"temperature\":1e999| temperature| Infinity",
+        "\"top_p\":0| top_p| over 0 to 1",
+        "\"top_p\":1.5| top_p| 1.5",
+        "\"top_p\":1e-60| top_p| over 0 to 1",
+        "\"top_p\":[1]| top_p| a list",
+        "\"top_k\":-1| top_k| -1",
+        "\"top_k\":1.5| top_k| whole number",
+        "\"max_tokens\":0| max_tokens| from 1",
+        "\"max_tokens\":-5| max_tokens| -5",
+        "\"max_tokens\":1e3| max_tokens| whole number",
+        "\"max_tokens\":99999999999999999999| max_tokens| 64 bits",
+        "\"max_completion_tokens\":3000000000| max_completion_tokens| 2147483647",
+        "\"seed\":1e40| seed| whole number",
+        "\"seed\":\"1\"| seed| string \"1\"",
+        "\"n\":0| n| from 1 to 8",
+        "\"n\":9| n| from 1 to 8",
+        "\"n\":true| n| true",
+        "\"stop\":5| stop| a string or a list",
+        "\"stop\":[\"a\",5]| stop[1]| a string",
+        "\"stop\":[\"\"]| stop[0]| 1 to 256",
+        "\"logprobs\":1| logprobs| true or false",
+        "\"top_logprobs\":3| top_logprobs| set logprobs",
+        "\"logprobs\":true,\"top_logprobs\":21| top_logprobs| from 0 to 20",
+        "\"stream\":\"yes\"| stream| true or false",
+        "\"stream_options\":true| stream_options| an object",
+        "\"stream_options\":{\"include_usage\":1}| stream_options.include_usage| true or false",
+        "\"ignore_eos\":0| ignore_eos| true or false",
+        "\"timeline\":{}| timeline| an object",
+        "\"model\":7| model| a string",
+      })
+  void parametersThatAreWrongAreNamed(String field, String path, String words) {
+    assertInvalid("{" + HELLO + "," + field + "}", path, words);
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '`',
+      value = {
+        "{}| messages| is missing",
+        "{\"messages\":null}| messages| is missing",
+        "{\"messages\":[]}| messages| is empty",
+        "{\"messages\":\"hi\"}| messages| a list of messages",
+        "{\"messages\":[7]}| messages[0]| an object",
+        "{\"messages\":[{\"content\":\"x\"}]}| messages[0].role| is missing",
+        "{\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}| messages[0].role| user, assistant or system",
+        "{\"messages\":[{\"role\":5,\"content\":\"x\"}]}| messages[0].role| a string",
+        "{\"messages\":[{\"role\":\"user\"}]}| messages[0].content| is missing",
+        "{\"messages\":[{\"role\":\"user\",\"content\":null}]}| messages[0].content| is missing",
+        "{\"messages\":[{\"role\":\"user\",\"content\":{}}]}| messages[0].content| a list of parts",
+        "{\"messages\":[{\"role\":\"user\",\"content\":[3]}]}| messages[0].content[0]| an object",
+        "{\"messages\":[{\"role\":\"user\",\"content\":[{}]}]}| messages[0].content[0].type| is missing",
+        "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"video\"}]}]}| messages[0].content[0].type| text or image_url",
+        "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\"}]}]}| messages[0].content[0].text| is missing",
+        "[]| body| an object",
+        "7| body| an object",
+      })
+  void messagesThatAreWrongAreNamed(String body, String path, String words) {
+    assertInvalid(body, path, words);
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '`',
+      value = {
+        "http://example.com/a.png| only data: URIs",
+        "HTTPS://example.com/a.png| only data: URIs",
+        "file:///etc/passwd| no data: URI",
+        "data:image/png,abc| without base64",
+        "data:image/png;base64| without base64",
+        "data:image/png;base64,a*b=| not valid base64",
+        "data:image/png;base64,aGk| x",
+        "data:image/png;base64,aGk=\\u0142| not valid base64",
+      })
+  void imageUrlsThatAreWrongAreNamed(String url, String words) {
+    String body =
+        "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"%s\"}}]}]}"
+            .formatted(url);
+    if (words.equals("x")) {
+      // Missing padding is harmless: every decoder agrees on the bytes.
+      assertThat(read(body).request().prompt().media().getFirst().toStringUtf8()).isEqualTo("hi");
+      return;
+    }
+    assertInvalid(body, "messages[0].content[0].image_url.url", words);
+  }
+
+  private void assertInvalid(String body, String path, String words) {
+    assertThatThrownBy(() -> read(body))
+        .isInstanceOfSatisfying(
+            InvalidField.class, error -> assertThat(error.path()).isEqualTo(path))
+        .hasMessageContaining(words);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"{", "{\"a\":}", "nonsense", "{} {}", "{\"a\":1,}", "{\"a\":NaN}"})
+  void malformedJsonIsToldByLineAndColumn(String body) {
+    assertThatThrownBy(() -> read(body))
+        .isInstanceOf(EpidoteException.InvalidRequest.class)
+        .hasMessageStartingWith("The body is not JSON: line 1, column ");
+  }
+
+  @Test
+  void theLineIsTheRightOne() {
+    assertThatThrownBy(() -> read("{\n  \"model\": \"m\",\n  oops\n}"))
+        .hasMessageContaining("line 3, column ");
+  }
+
+  @Test
+  void anEmptyBodyIsTold() {
+    assertThatThrownBy(() -> read("")).hasMessageContaining("The body is empty");
+  }
+
+  @Test
+  void nestingIsBounded() {
+    assertThatThrownBy(() -> read("[".repeat(100_000)))
+        .isInstanceOf(EpidoteException.InvalidRequest.class)
+        .hasMessageContaining("nesting");
+  }
+
+  @Property(tries = 1000)
+  void anyBytesAreAnsweredOrRefusedInOrder(@ForAll byte[] body) {
+    try {
+      read(body);
+    } catch (InvalidField | EpidoteException.InvalidRequest expected) {
+      assertThat(expected.getMessage()).isNotEmpty();
+    }
+  }
+}
