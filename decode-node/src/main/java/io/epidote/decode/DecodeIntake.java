@@ -4,6 +4,7 @@ import static java.util.Objects.requireNonNull;
 
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.model.DecoderShape;
+import io.epidote.node.NodeConfig.Limits;
 import io.epidote.node.NodeContext;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.grpc.GrpcErrors;
@@ -359,8 +360,8 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
 
   private EpidoteException waitedTooLong() {
     return new EpidoteException.Exhausted(
-        "No room to decode the request within %d s; try again later or add decode nodes."
-            .formatted(node.limits().maxWait().toSeconds()));
+        "No room to decode the request within %s; try again later or add decode nodes."
+            .formatted(Limits.words(node.limits().maxWait())));
   }
 
   private static EpidoteException full() {

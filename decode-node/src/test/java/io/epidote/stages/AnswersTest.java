@@ -25,39 +25,20 @@ final class AnswersTest {
   @ParameterizedTest
   @ValueSource(strings = {"E-P-D", "EP-D", "E-PD", "EPD"})
   void everyTopologyGivesTheAnswerComputedWithoutNodes(String topology) {
-    List<TestNode> nodes = new ArrayList<>();
-    for (String stages : topology.split("-")) {
-      nodes.add(new TestNode(stages, EOS, TestNode.Options.defaults()));
-    }
-    try (RouterDriver driver =
-        new RouterDriver(
-            with(nodes, topology, "E"), with(nodes, topology, "P"), with(nodes, topology, "D"))) {
+    try (Cluster cluster = new Cluster(topology, EOS, TestNode.Options.defaults())) {
       List<ToyRequest> requests = new ArrayList<>();
       for (int seed = 0; seed < 60; seed++) {
         requests.add(ToyRequest.random(seed));
       }
-      List<Run> together = requests.stream().map(driver::start).toList();
+      List<Run> together = requests.stream().map(cluster.driver::start).toList();
       for (int i = 0; i < requests.size(); i++) {
-        Answer answer = together.get(i).answer.orTimeout(30, TimeUnit.SECONDS).join();
-        check(requests.get(i), answer);
+        check(requests.get(i), Cluster.await(together.get(i)));
       }
       for (ToyRequest request : requests.subList(0, 10)) {
-        check(request, driver.start(request).answer.orTimeout(10, TimeUnit.SECONDS).join());
+        check(request, Cluster.await(cluster.driver.start(request)));
       }
-      nodes.forEach(TestNode::assertEmpty);
-    } finally {
-      nodes.forEach(TestNode::close);
+      cluster.assertEmpty();
     }
-  }
-
-  private static TestNode with(List<TestNode> nodes, String topology, String stage) {
-    List<String> parts = List.of(topology.split("-"));
-    for (int i = 0; i < parts.size(); i++) {
-      if (parts.get(i).contains(stage)) {
-        return nodes.get(i);
-      }
-    }
-    throw new IllegalArgumentException(topology);
   }
 
   private static void check(ToyRequest request, Answer answer) {

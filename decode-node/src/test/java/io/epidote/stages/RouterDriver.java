@@ -25,6 +25,7 @@ import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.BiConsumer;
 import java.util.function.UnaryOperator;
+import org.jspecify.annotations.Nullable;
 
 /** Plays the router's part for one request after the other or many at a time. */
 final class RouterDriver implements AutoCloseable {
@@ -84,7 +85,9 @@ final class RouterDriver implements AutoCloseable {
     private final List<Integer> tokens = new ArrayList<>();
     private final List<StageTiming> timings = new ArrayList<>();
     private final List<CompletableFuture<Void>> streams = new ArrayList<>();
+    private @Nullable Throwable firstError;
     private FinishReason reason = FinishReason.FINISH_REASON_UNSPECIFIED;
+
     // Set by open, before any stream can answer.
     @SuppressWarnings("NullAway.Init")
     private StreamObserver<PrefillRequest> toPrefill;
@@ -107,8 +110,8 @@ final class RouterDriver implements AutoCloseable {
       CompletableFuture.allOf(streams.toArray(CompletableFuture[]::new))
           .whenComplete((done, error) -> {
             synchronized (this) {
-              if (error != null) {
-                answer.completeExceptionally(error);
+              if (firstError != null) {
+                answer.completeExceptionally(firstError);
               } else {
                 answer.complete(new Answer(List.copyOf(tokens), reason, List.copyOf(timings)));
               }
@@ -224,6 +227,10 @@ final class RouterDriver implements AutoCloseable {
 
       @Override
       public void onError(Throwable error) {
+        synchronized (Run.this) {
+          // The cancels that follow from it say nothing.
+          firstError = firstError == null ? error : firstError;
+        }
         end.completeExceptionally(error);
         // As a router does: one stage's failure ends the others.
         context.cancel(null);

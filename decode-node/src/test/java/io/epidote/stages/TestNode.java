@@ -117,6 +117,8 @@ final class TestNode implements AutoCloseable {
   /** Waits until nothing is in use, as it must be after every test. */
   void assertEmpty() {
     await()
+        .pollDelay(Duration.ZERO)
+        .pollInterval(Duration.ofMillis(10))
         .atMost(Duration.ofSeconds(10))
         .untilAsserted(() -> {
           NodeStatus status = status();

@@ -4,6 +4,7 @@ import static java.util.Objects.requireNonNull;
 
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.model.VisionEncoder;
+import io.epidote.node.NodeConfig.Limits;
 import io.epidote.node.NodeContext;
 import io.epidote.node.Stage;
 import io.epidote.node.StageLoad;
@@ -282,8 +283,8 @@ public final class EncodeStage implements Stage {
       fail(
           call,
           new EpidoteException.Unavailable(
-              "Media tokens were not pulled within %d s; send the request again."
-                  .formatted(node.limits().lease().toSeconds())));
+              "Media tokens were not pulled within %s; send the request again."
+                  .formatted(Limits.words(node.limits().lease()))));
     } else if (call.phase() == EncodePhase.LEASED && call.openLeases == 0) {
       end(call);
       call.reply().complete();
@@ -344,8 +345,8 @@ public final class EncodeStage implements Stage {
 
   private EpidoteException waitedTooLong() {
     return new EpidoteException.Exhausted(
-        "No room for media tokens within %d s; try again later or add encode nodes."
-            .formatted(node.limits().maxWait().toSeconds()));
+        "No room for media tokens within %s; try again later or add encode nodes."
+            .formatted(Limits.words(node.limits().maxWait())));
   }
 
   private EpidoteException tooManyTiles(String tiles) {

@@ -4,6 +4,7 @@ import static java.util.Objects.requireNonNull;
 
 import java.time.Duration;
 import java.util.List;
+import java.util.Locale;
 
 /**
  * How a node is started.
@@ -51,6 +52,11 @@ public record NodeConfig(
       int admissions,
       int requests,
       int replies) {
+    /** A duration as users write it: {@code 30s}, {@code 2m}. */
+    public static String words(Duration duration) {
+      return duration.toString().substring(2).toLowerCase(Locale.ROOT);
+    }
+
     public static Limits defaults() {
       return new Limits(
           Duration.ofSeconds(30),

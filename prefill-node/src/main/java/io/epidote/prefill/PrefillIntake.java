@@ -5,6 +5,7 @@ import static java.util.Objects.requireNonNull;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.memory.BlockPool;
 import io.epidote.engine.model.DecoderShape;
+import io.epidote.node.NodeConfig.Limits;
 import io.epidote.node.NodeContext;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.grpc.GrpcErrors;
@@ -321,8 +322,8 @@ final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
 
   EpidoteException waitedTooLong(String what) {
     return new EpidoteException.Exhausted(
-        "No room for the request's %s within %d s; try again later or add prefill nodes."
-            .formatted(what, node.limits().maxWait().toSeconds()));
+        "No room for the request's %s within %s; try again later or add prefill nodes."
+            .formatted(what, Limits.words(node.limits().maxWait())));
   }
 
   private static EpidoteException full() {

@@ -9,6 +9,7 @@ import io.epidote.engine.model.Logits;
 import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.SampledToken;
 import io.epidote.engine.sampling.Sampler;
+import io.epidote.node.NodeConfig.Limits;
 import io.epidote.node.NodeContext;
 import io.epidote.node.Stage;
 import io.epidote.node.StageLoad;
@@ -249,8 +250,8 @@ public final class PrefillStage implements Stage {
       fail(
           call,
           new EpidoteException.Unavailable(
-              "The KV blocks of the prompt were not pulled within %d s; run the prompt again."
-                  .formatted(node.limits().lease().toSeconds())));
+              "The KV blocks of the prompt were not pulled within %s; run the prompt again."
+                  .formatted(Limits.words(node.limits().lease()))));
     }
   }
 
