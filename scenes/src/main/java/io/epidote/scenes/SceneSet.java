@@ -14,19 +14,49 @@ public final class SceneSet {
   private SceneSet() {}
 
   /**
-   * Tasks on layouts that training never saw, with the pairs that training withheld at their
-   * natural rate. The kinds take turns, so that any number of tasks is spread evenly over them.
+   * Tasks on layouts that training never saw, of pairs of color and kind that it did see. The kinds take turns, so that
+   * any number of tasks is spread evenly over them.
    */
   public static Stream<Task> heldOut(long seed) {
-    return IntStream.iterate(0, i -> i + 1)
-        .mapToObj(i -> heldOut(seed, i, TaskKind.values()[i % TaskKind.values().length]));
+    return inTurns(seed, SceneSet::heldOut);
   }
 
-  /** Task number {@code index} of one kind. */
+  /** Task number {@code index} of one kind of {@link #heldOut(long)}'s making. */
   public static Task heldOut(long seed, int index, TaskKind kind) {
-    // The upper bits keep these streams away from the small seeds that training uses.
-    long stream = (seed << 32) ^ (index * 0x2545F4914F6CDD1DL) ^ 0x6865_6C64_0000_0000L;
-    return task(new SceneGenerator(Split.HELD_OUT, true, stream), kind);
+    return task(new SceneGenerator(Split.HELD_OUT, false, stream(seed, index)), kind);
+  }
+
+  /**
+   * Held-out tasks that all have a pair which training withheld ({@link Pair#WITHHELD}), in a picture or in the
+   * question: they measure whether the model composes color and kind.
+   */
+  public static Stream<Task> withheld(long seed) {
+    return inTurns(seed, SceneSet::withheld);
+  }
+
+  /** Task number {@code index} of one kind of {@link #withheld(long)}'s making. */
+  public static Task withheld(long seed, int index, TaskKind kind) {
+    SceneGenerator generator = new SceneGenerator(Split.HELD_OUT, true, ~stream(seed, index));
+    Task task = task(generator, kind);
+    while (!task.hasWithheldPair()) {
+      task = task(generator, kind);
+    }
+    return task;
+  }
+
+  private interface Source {
+    Task task(long seed, int index, TaskKind kind);
+  }
+
+  private static Stream<Task> inTurns(long seed, Source source) {
+    TaskKind[] kinds = TaskKind.values();
+    return IntStream.iterate(0, i -> i + 1)
+        .mapToObj(i -> source.task(seed, i, kinds[i % kinds.length]));
+  }
+
+  /** The upper bits keep these streams away from the small seeds that training uses. */
+  private static long stream(long seed, int index) {
+    return (seed << 32) ^ (index * 0x2545F4914F6CDD1DL) ^ 0x6865_6C64_0000_0000L;
   }
 
   /** One task of a kind, drawn by a generator. */

@@ -27,10 +27,10 @@ final class AdamW {
     this.second = new float[decayed.length];
   }
 
-  /** Changes parameters from {@code from} on; returns the norm of the gradient before clipping. */
-  double update(float[] parameters, float[] gradient, float rate, int to) {
+  /** Changes the parameters from {@code from} to {@code to}; returns the norm of the gradient before clipping. */
+  double update(float[] parameters, float[] gradient, float rate, int from, int to) {
     double sum = 0;
-    for (int i = 0; i < to; i++) {
+    for (int i = from; i < to; i++) {
       sum += (double) gradient[i] * gradient[i];
     }
     double norm = Math.sqrt(sum);
@@ -41,7 +41,7 @@ final class AdamW {
     step++;
     float bias1 = (float) (1 / (1 - Math.pow(BETA1, step)));
     float bias2 = (float) (1 / (1 - Math.pow(BETA2, step)));
-    for (int i = 0; i < to; i++) {
+    for (int i = from; i < to; i++) {
       float g = gradient[i] * scale;
       float m = BETA1 * first[i] + (1 - BETA1) * g;
       float v = BETA2 * second[i] + (1 - BETA2) * g * g;

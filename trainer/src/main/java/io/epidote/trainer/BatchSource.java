@@ -123,24 +123,35 @@ final class BatchSource implements AutoCloseable {
     return Sample.of(List.of(scene), pairs);
   }
 
+  /** Two pictures that mostly share a pair, and a question for each of the four answers that they allow. */
   private Sample which() {
-    Pair target = generator.pair();
-    int shown = random.nextInt(4);
-    Scene first = pictured(target, (shown & 1) != 0);
-    Scene second = pictured(target, (shown & 2) != 0);
+    Scene first = generator.next(SceneGenerator.SMALL, SceneGenerator.SMALL);
+    Pair shared = random.nextInt(5) > 0 ? any(first) : null;
+    Pair other = any(first);
+    Scene second =
+        generator.next(
+            SceneGenerator.SMALL,
+            SceneGenerator.SMALL,
+            shared,
+            other.equals(shared) ? null : other);
+    Pair[] asked = {shared == null ? any(second) : shared, other, any(second), generator.pair()};
     List<Sample.Pair> pairs = new ArrayList<>();
-    pairs.add(pair(questions.which(first, second, target)));
-    for (int i = 0; i < 4; i++) {
-      List<io.epidote.scenes.PlacedShape> from = (random.nextBoolean() ? first : second).shapes();
-      Pair other = i == 3 ? generator.pair() : from.get(random.nextInt(from.size())).pair();
-      pairs.add(pair(questions.which(first, second, other)));
+    for (Pair pair : asked) {
+      pairs.add(pair(questions.which(first, second, pair)));
+    }
+    // Which picture comes first in the row must not tell anything.
+    if (random.nextBoolean()) {
+      pairs.clear();
+      for (Pair pair : asked) {
+        pairs.add(pair(questions.which(second, first, pair)));
+      }
+      return Sample.of(List.of(second, first), pairs);
     }
     return Sample.of(List.of(first, second), pairs);
   }
 
-  private Scene pictured(Pair target, boolean shown) {
-    return generator.next(
-        SceneGenerator.SMALL, SceneGenerator.SMALL, shown ? target : null, shown ? null : target);
+  private Pair any(Scene scene) {
+    return scene.shapes().get(random.nextInt(scene.shapes().size())).pair();
   }
 
   private Sample.Pair pair(Question question) {

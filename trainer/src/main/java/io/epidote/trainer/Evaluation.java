@@ -16,7 +16,7 @@ final class Evaluation {
   /**
    * Prepares tasks.
    *
-   * @param perKind tasks of each kind
+   * @param perKind tasks of each kind, and a quarter as many with withheld pairs
    * @param seed of {@link SceneSet#heldOut(long)}
    * @param shuffled whether each question is asked about the pictures of another task: the control
    *     that must fail
@@ -32,11 +32,14 @@ final class Evaluation {
       List<Sample> samples = new ArrayList<>();
       for (int i = 0; i < perKind; i++) {
         samples.add(Sample.of(vocabulary, SceneSet.heldOut(seed, i, kind)));
+        if (i % 4 == 0) {
+          samples.add(Sample.of(vocabulary, SceneSet.withheld(seed, i, kind)));
+        }
       }
       if (shuffled) {
         List<Sample> original = List.copyOf(samples);
-        for (int i = 0; i < perKind; i++) {
-          samples.set(i, original.get(i).about(original.get((i + 1) % perKind)));
+        for (int i = 0; i < original.size(); i++) {
+          samples.set(i, original.get(i).about(original.get((i + 1) % original.size())));
         }
       }
       // Rows of like length together, so that little is padding.
@@ -52,9 +55,9 @@ final class Evaluation {
   /**
    * Exact answers.
    *
-   * @param count tasks
+   * @param count tasks without withheld pairs
    * @param exact those answered exactly
-   * @param withheldCount tasks with a pair that training withheld
+   * @param withheldCount tasks with a pair that training withheld, a quarter as many
    * @param withheldExact those of them answered exactly
    */
   record Score(int count, int exact, int withheldCount, int withheldExact) {

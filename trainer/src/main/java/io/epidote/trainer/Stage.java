@@ -11,7 +11,7 @@ enum Stage {
   /** Pictures of several tiles join in. */
   TILES(0.55, 0.45, 0),
   /** Questions about two pictures join in. */
-  MIXED(0.4, 0.3, 0.3);
+  MIXED(0.26, 0.4, 0.34);
 
   final double small;
   final double large;

@@ -9,7 +9,7 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The command line of the trainer: {@code train}, {@code export}, {@code evaluate}; see
+ * The command line of the trainer: {@code train}, {@code export}, {@code evaluate}, {@code curve}; see
  * docs/scenes.md.
  */
 public final class TrainerMain {
@@ -19,7 +19,7 @@ public final class TrainerMain {
   public static void main(String[] args) throws IOException, InterruptedException {
     if (args.length == 0 || args.length % 2 == 0) {
       throw new IllegalArgumentException(
-          "expected: train|export|evaluate [--name value]...; docs/scenes.md has the commands");
+          "expected: train|export|evaluate|curve [--name value]...; docs/scenes.md has the commands");
     }
     Map<String, String> options = new HashMap<>();
     for (int i = 1; i < args.length; i += 2) {
@@ -41,6 +41,7 @@ public final class TrainerMain {
                 state,
                 new Training.Plan(
                     stage,
+                    Boolean.parseBoolean(options.getOrDefault("--freeze-tower", "false")),
                     number(options, "--steps", 1000),
                     rate,
                     Double.parseDouble(options.getOrDefault("--final-rate", Double.toString(rate))),
@@ -79,6 +80,12 @@ public final class TrainerMain {
                       100 * s.withheldAccuracy(),
                       s.withheldCount()));
         }
+      }
+      case "curve" -> {
+        Path log = Path.of(options.getOrDefault("--log", "docs/scenes-training.txt"));
+        TrainingCurve curve = TrainingCurve.of(Files.readAllLines(log));
+        curve.write(Path.of(options.getOrDefault("--svg", "docs/scenes-training.svg")));
+        System.out.print(curve.table());
       }
       default -> throw new IllegalArgumentException("unknown command " + args[0]);
     }

@@ -21,6 +21,7 @@ final class Training {
    * What a stage is to do.
    *
    * @param stage what is trained on what
+   * @param frozenTower whether the tower stays as it is
    * @param steps optimizer steps of this stage
    * @param rate highest learning rate
    * @param finalRate learning rate at the last step, reached along a cosine
@@ -34,6 +35,7 @@ final class Training {
    */
   record Plan(
       Stage stage,
+      boolean frozenTower,
       int steps,
       double rate,
       double finalRate,
@@ -80,6 +82,7 @@ final class Training {
     }
     // While only the tower is trained nothing behind it may move, not even by weight decay.
     int to = plan.stage() == Stage.TOWER ? state.parameters.towerSize() : state.parameters.size();
+    int from = plan.frozenTower() ? state.parameters.towerSize() : 0;
     log(
         "stage %s: %d steps, rate %.1e to %.1e, seed %d"
             .formatted(plan.stage(), plan.steps(), plan.rate(), plan.finalRate(), plan.seed()));
@@ -111,7 +114,7 @@ final class Training {
         if (plan.stage() == Stage.TOWER) {
           average(workers);
         }
-        double norm = state.optimizer.update(state.flat, gradient, (float) rate(step), to);
+        double norm = state.optimizer.update(state.flat, gradient, (float) rate(step), from, to);
         state.steps++;
         for (Worker.Result result : results) {
           sums[0] += result.answer() / results.size();
@@ -158,7 +161,7 @@ final class Training {
   }
 
   private Worker.Result gradient(Worker worker, Batch batch) {
-    Worker.Result result = worker.gradient(state.flat, batch);
+    Worker.Result result = worker.gradient(state.flat, batch, plan.frozenTower());
     for (float value : result.gradient()) {
       if (!(Math.abs(value) < LARGEST_GRADIENT)) {
         // Clipping would turn it into a step of noise: better to know.

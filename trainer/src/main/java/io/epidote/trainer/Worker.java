@@ -50,6 +50,15 @@ final class Worker implements AutoCloseable {
 
   /** Gradient of the mean loss of a batch. */
   Result gradient(float[] flat, Batch batch) {
+    return gradient(flat, batch, false);
+  }
+
+  /**
+   * Gradient of the mean loss of a batch.
+   *
+   * @param frozenTower whether the tower is only run forward: its gradient is 0 and it has no auxiliary loss
+   */
+  Result gradient(float[] flat, Batch batch, boolean frozenTower) {
     // GradientCollector allows one collecting thread in the whole process; grad mode is per thread
     // underneath, so the
     // two calls that it would make are made here.
@@ -61,8 +70,10 @@ final class Worker implements AutoCloseable {
       JniUtils.zeroGrad((PtNDArray) leaf);
       SceneNet net = new SceneNet(parameters.config(), parameters.split(leaf));
       boolean towerOnly = batch.rows() == 0;
+      JniUtils.setGradMode(!frozenTower);
       NDArray features = net.tower(tiles(step, batch), statistics, towerOnly);
       NDArray auxiliary = auxiliaryLoss(net.auxiliary(features), labels(step, batch));
+      JniUtils.setGradMode(true);
       NDArray loss = auxiliary;
       NDArray answer = null;
       NDArray balance = null;

@@ -29,7 +29,7 @@ class WorkerTest {
       float before = worker.gradient(state.flat, batch).answer();
       for (int i = 0; i < 5; i++) {
         Worker.Result result = worker.gradient(state.flat, batch);
-        state.optimizer.update(state.flat, result.gradient(), 3e-3f, state.flat.length);
+        state.optimizer.update(state.flat, result.gradient(), 3e-3f, 0, state.flat.length);
       }
       assertThat(worker.gradient(state.flat, batch).answer()).isLessThan(before - 0.05f);
     }
@@ -163,12 +163,12 @@ class WorkerTest {
     Batch batch = Batch.of(TINY, samples(2, TaskKind.SHAPE));
     try (Worker worker = new Worker(state.parameters, state.statistics)) {
       float[] gradient = worker.gradient(state.flat, batch).gradient();
-      state.optimizer.update(state.flat, gradient, 1e-3f, gradient.length);
+      state.optimizer.update(state.flat, gradient, 1e-3f, 0, gradient.length);
       Path file = folder.resolve("state.safetensors");
       state.save(file);
       TrainingState loaded = TrainingState.load(TINY, file);
-      loaded.optimizer.update(loaded.flat, gradient, 1e-3f, gradient.length);
-      state.optimizer.update(state.flat, gradient, 1e-3f, gradient.length);
+      loaded.optimizer.update(loaded.flat, gradient, 1e-3f, 0, gradient.length);
+      state.optimizer.update(state.flat, gradient, 1e-3f, 0, gradient.length);
       assertThat(loaded.flat).isEqualTo(state.flat);
     }
   }
