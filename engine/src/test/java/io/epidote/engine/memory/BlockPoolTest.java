@@ -45,8 +45,7 @@ class BlockPoolTest {
         }
       }
       pool.checkIntegrity();
-      long distinct =
-          held.stream().flatMapToInt(java.util.Arrays::stream).distinct().count();
+      long distinct = held.stream().flatMapToInt(java.util.Arrays::stream).distinct().count();
       assertThat(pool.used()).isEqualTo((int) distinct);
       assertThat(pool.used() + pool.free()).isEqualTo(pool.total());
     }
@@ -73,7 +72,8 @@ class BlockPoolTest {
     BlockPool pool = new BlockPool("kv", 16, 2);
     int[] ids = pool.tryAllocate(1).orElseThrow();
     pool.release(ids);
-    assertThatThrownBy(() -> pool.release(ids)).hasMessageContaining("kv block 0 was released twice");
+    assertThatThrownBy(() -> pool.release(ids))
+        .hasMessageContaining("kv block 0 was released twice");
     assertThatThrownBy(() -> pool.retain(ids)).hasMessageContaining("is free");
     assertThatThrownBy(() -> new BlockPool("kv", 1 << 20, 1 << 12)).hasMessageContaining("2 GiB");
   }

@@ -40,8 +40,7 @@ class SamplerTest {
   @Test
   void drawsFollowTheDistribution() {
     assertThat(frequencies(options(1, 1, 0, -1), 40_000))
-        .containsExactly(
-            new double[] {0.125, 0.5, 0.03125, 0.25, 0.03125, 0.0625}, within(0.01));
+        .containsExactly(new double[] {0.125, 0.5, 0.03125, 0.25, 0.03125, 0.0625}, within(0.01));
   }
 
   @Test
