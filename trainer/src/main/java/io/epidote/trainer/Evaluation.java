@@ -85,11 +85,12 @@ final class Evaluation {
         }
         for (int i = 0; i < wrong.length; i++) {
           int right = wrong[i] ? 0 : 1;
-          count++;
-          exact += right;
           if (batch.pairs().get(i).withheld()) {
             withheldCount++;
             withheldExact += right;
+          } else {
+            count++;
+            exact += right;
           }
         }
       }
