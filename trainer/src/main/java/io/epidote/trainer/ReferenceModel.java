@@ -83,6 +83,7 @@ public final class ReferenceModel implements AutoCloseable {
       selected[i] = i;
     }
     JniUtils.setGradMode(false);
+    JniUtils.setNumThreads(1); // small products: a second thread would mostly wait
     try (NDManager step = manager.newSubManager()) {
       Shape angles = new Shape(1, length, 1, half);
       NDArray logits =
@@ -115,6 +116,7 @@ public final class ReferenceModel implements AutoCloseable {
    */
   public float[][] mediaTokens(float[] tile) {
     JniUtils.setGradMode(false);
+    JniUtils.setNumThreads(1); // small products: a second thread would mostly wait
     try (NDManager step = manager.newSubManager()) {
       float[] flat = media(step, new float[][] {tile}).toFloatArray();
       float[][] out = new float[ModelConfig.TILE_TOKENS][];

@@ -9,8 +9,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The command line of the trainer: {@code train}, {@code export}, {@code evaluate}, {@code curve}; see
- * docs/scenes.md.
+ * The command line of the trainer: {@code train}, {@code export}, {@code evaluate}, {@code curve};
+ * see docs/scenes.md.
  */
 public final class TrainerMain {
   private TrainerMain() {}

@@ -69,7 +69,7 @@ final class Training {
         plan.stage() == Stage.TOWER
             ? List.of()
             : Arrays.stream(TaskKind.values())
-                .filter(k -> k != TaskKind.WHICH || plan.stage() == Stage.MIXED)
+                .filter(k -> k != TaskKind.WHICH || plan.stage().which > 0)
                 .toList();
     Evaluation evaluation =
         new Evaluation(config, vocabulary, kinds, plan.evaluationCount(), 1234, false);

@@ -56,13 +56,15 @@ final class Worker implements AutoCloseable {
   /**
    * Gradient of the mean loss of a batch.
    *
-   * @param frozenTower whether the tower is only run forward: its gradient is 0 and it has no auxiliary loss
+   * @param frozenTower whether the tower is only run forward: its gradient is 0 and it has no
+   *     auxiliary loss
    */
   Result gradient(float[] flat, Batch batch, boolean frozenTower) {
     // GradientCollector allows one collecting thread in the whole process; grad mode is per thread
     // underneath, so the
     // two calls that it would make are made here.
     JniUtils.setGradMode(true);
+    JniUtils.setNumThreads(1);
     try (NDManager step = manager.newSubManager()) {
       NDArray leaf = step.create(flat);
       leaf.setRequiresGradient(true);
@@ -107,6 +109,7 @@ final class Worker implements AutoCloseable {
    */
   long[] predict(float[] flat, Batch batch) {
     JniUtils.setGradMode(false);
+    JniUtils.setNumThreads(1); // small products: a second thread would mostly wait
     try (NDManager step = manager.newSubManager()) {
       SceneNet net = new SceneNet(parameters.config(), parameters.split(step.create(flat)));
       NDArray features = net.tower(tiles(step, batch), statistics, false);
@@ -119,6 +122,7 @@ final class Worker implements AutoCloseable {
   /** Share of shape-covered positions whose color, and whose kind, the auxiliary head has right. */
   float[] towerAccuracy(float[] flat, Batch batch) {
     JniUtils.setGradMode(false);
+    JniUtils.setNumThreads(1); // small products: a second thread would mostly wait
     try (NDManager step = manager.newSubManager()) {
       SceneNet net = new SceneNet(parameters.config(), parameters.split(step.create(flat)));
       NDList heads =
