@@ -129,6 +129,22 @@ public final class ReferenceModel implements AutoCloseable {
     }
   }
 
+  /** The most likely token at every selected position of a batch. */
+  long[] predict(Batch batch) {
+    JniUtils.setGradMode(false);
+    JniUtils.setNumThreads(1);
+    try (NDManager step = manager.newSubManager()) {
+      NDArray features = net.tower(Worker.tiles(step, batch), List.of(), false);
+      return Worker.decode(step, net, features, batch).logits().argMax(1).toLongArray();
+    } finally {
+      JniUtils.setGradMode(true);
+    }
+  }
+
+  ModelConfig config() {
+    return config;
+  }
+
   @Override
   public void close() {
     manager.close();

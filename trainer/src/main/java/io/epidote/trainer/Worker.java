@@ -155,8 +155,9 @@ final class Worker implements AutoCloseable {
     return color.add(kind).neg().div(wanted.get(0).sum());
   }
 
-  private SceneNet.Decoded decode(NDManager step, SceneNet net, NDArray features, Batch batch) {
-    int half = parameters.config().headDim() / 2;
+  /** Runs the decoder on a batch whose tiles have these features. */
+  static SceneNet.Decoded decode(NDManager step, SceneNet net, NDArray features, Batch batch) {
+    int half = batch.cos().length / (batch.rows() * batch.length());
     Shape angles = new Shape(batch.rows(), batch.length(), 1, half);
     return net.decode(
         net.connector(features),
@@ -167,7 +168,8 @@ final class Worker implements AutoCloseable {
         step.create(batch.selected()));
   }
 
-  private static NDArray tiles(NDManager step, Batch batch) {
+  /** The tiles of a batch, [tiles, 3, 64, 64]. */
+  static NDArray tiles(NDManager step, Batch batch) {
     return step.create(
         batch.tiles(), new Shape(batch.tileCount(), 3, ModelConfig.TILE, ModelConfig.TILE));
   }

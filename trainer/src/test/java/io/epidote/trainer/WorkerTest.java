@@ -181,7 +181,7 @@ class WorkerTest {
   private static List<Sample> samples(int count, TaskKind kind) {
     List<Sample> samples = new ArrayList<>();
     for (int i = 0; i < count; i++) {
-      samples.add(Sample.of(VOCABULARY, SceneSet.heldOut(30, i, kind)));
+      samples.add(Sample.of(VOCABULARY, SceneSet.heldOut(30, i, kind), false));
     }
     return samples;
   }
