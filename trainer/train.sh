@@ -6,7 +6,6 @@ cd "$(dirname "$0")/.."
 OUT=${1:-trainer/target/training}
 JAVA=${JAVA_HOME:+$JAVA_HOME/bin/}java
 mkdir -p "$OUT"
-mvn -q -pl trainer -am -DskipTests package
 mvn -q -pl trainer -am -DskipTests package dependency:build-classpath \
     -Dmdep.outputFile=target/classpath.txt -Dmdep.includeScope=runtime
 

@@ -14,8 +14,8 @@ public final class SceneSet {
   private SceneSet() {}
 
   /**
-   * Tasks on layouts that training never saw, with the pairs that training withheld at their natural rate. The kinds take
-   * turns, so that any number of tasks is spread evenly over them.
+   * Tasks on layouts that training never saw, with the pairs that training withheld at their
+   * natural rate. The kinds take turns, so that any number of tasks is spread evenly over them.
    */
   public static Stream<Task> heldOut(long seed) {
     return inTurns(seed, SceneSet::heldOut);

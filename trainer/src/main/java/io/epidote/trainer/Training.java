@@ -148,7 +148,8 @@ final class Training {
             float[] right = workers.getFirst().towerAccuracy(state.flat, sources.getFirst().next());
             log("held positions color %.1f kind %.1f".formatted(100 * right[0], 100 * right[1]));
           } else {
-            Map<TaskKind, Evaluation.Score> scores = evaluation.run(batch -> workers.getFirst().predict(state.flat, batch));
+            Map<TaskKind, Evaluation.Score> scores =
+                evaluation.run(batch -> workers.getFirst().predict(state.flat, batch));
             log("exact total %d ".formatted(state.steps) + Evaluation.format(scores));
           }
         }
