@@ -14,8 +14,8 @@ public final class SceneSet {
   private SceneSet() {}
 
   /**
-   * Tasks on layouts that training never saw, of pairs of color and kind that it did see. The kinds take turns, so that
-   * any number of tasks is spread evenly over them.
+   * Tasks on layouts that training never saw, with the pairs that training withheld at their
+   * natural rate. The kinds take turns, so that any number of tasks is spread evenly over them.
    */
   public static Stream<Task> heldOut(long seed) {
     return inTurns(seed, SceneSet::heldOut);
@@ -23,12 +23,12 @@ public final class SceneSet {
 
   /** Task number {@code index} of one kind of {@link #heldOut(long)}'s making. */
   public static Task heldOut(long seed, int index, TaskKind kind) {
-    return task(new SceneGenerator(Split.HELD_OUT, false, stream(seed, index)), kind);
+    return task(new SceneGenerator(Split.HELD_OUT, true, stream(seed, index)), kind);
   }
 
   /**
-   * Held-out tasks that all have a pair which training withheld ({@link Pair#WITHHELD}), in a picture or in the
-   * question: they measure whether the model composes color and kind.
+   * Held-out tasks that all have a pair which training withheld ({@link Pair#WITHHELD}), in a
+   * picture or in the question: they measure whether the model composes color and kind.
    */
   public static Stream<Task> withheld(long seed) {
     return inTurns(seed, SceneSet::withheld);

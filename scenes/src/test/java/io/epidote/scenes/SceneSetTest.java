@@ -76,18 +76,18 @@ class SceneSetTest {
   @Test
   void trainingWithholdsItsPairsAndHeldOutTasksHaveThem() {
     SceneGenerator training = new SceneGenerator(Split.TRAINING, false, 2);
-    for (int i = 0; i < 2_000; i++) {
+    for (int i = 0; i < 1_400; i++) {
       Task task = SceneSet.task(training, TaskKind.values()[i % 7]);
       assertThat(task.hasWithheldPair()).as(task.question()).isFalse();
     }
-    long withheld = SceneSet.heldOut(2).limit(700).filter(Task::hasWithheldPair).count();
-    assertThat(withheld).isBetween(70L, 350L);
+    long natural = SceneSet.heldOut(2).limit(700).filter(Task::hasWithheldPair).count();
+    assertThat(natural).isBetween(70L, 210L);
+    assertThat(SceneSet.withheld(2).limit(140)).allMatch(Task::hasWithheldPair);
   }
 
   @Test
   void everyAnswerFollowsFromTheScene() {
-    SceneSet.heldOut(11)
-        .limit(2_100)
+    Stream.concat(SceneSet.heldOut(11).limit(2_100), SceneSet.withheld(11).limit(210))
         .forEach(task ->
             assertThat(answer(task))
                 .as("%s about %s", task.question(), task.scenes())

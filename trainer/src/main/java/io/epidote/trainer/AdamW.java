@@ -27,7 +27,10 @@ final class AdamW {
     this.second = new float[decayed.length];
   }
 
-  /** Changes the parameters from {@code from} to {@code to}; returns the norm of the gradient before clipping. */
+  /**
+   * Changes the parameters from {@code from} to {@code to}; returns the norm of the gradient before
+   * clipping.
+   */
   double update(float[] parameters, float[] gradient, float rate, int from, int to) {
     double sum = 0;
     for (int i = from; i < to; i++) {

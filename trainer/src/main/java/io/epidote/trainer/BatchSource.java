@@ -106,24 +106,40 @@ final class BatchSource implements AutoCloseable {
     return Batch.tower(tiles.subList(0, 32), labels.subList(0, 32));
   }
 
+  private List<TaskKind> kinds() {
+    if (stage != Stage.FINAL) {
+      return List.of(
+          TaskKind.DESCRIBE,
+          TaskKind.COUNT,
+          TaskKind.COLOR,
+          TaskKind.SHAPE,
+          TaskKind.EXISTS,
+          TaskKind.EXISTS,
+          TaskKind.WHERE);
+    }
+    return List.of(
+        TaskKind.DESCRIBE,
+        TaskKind.COUNT,
+        TaskKind.COUNT,
+        TaskKind.COUNT,
+        TaskKind.COUNT,
+        random.nextBoolean() ? TaskKind.COLOR : TaskKind.SHAPE,
+        random.nextBoolean() ? TaskKind.EXISTS : TaskKind.WHERE);
+  }
+
   private Sample single(int width, int height) {
     Scene scene = generator.next(width, height);
     List<Sample.Pair> pairs = new ArrayList<>();
-    for (TaskKind kind :
-        List.of(
-            TaskKind.DESCRIBE,
-            TaskKind.COUNT,
-            TaskKind.COLOR,
-            TaskKind.SHAPE,
-            TaskKind.EXISTS,
-            TaskKind.EXISTS,
-            TaskKind.WHERE)) {
+    for (TaskKind kind : kinds()) {
       questions.ask(kind, scene).ifPresent(q -> pairs.add(pair(q)));
     }
     return Sample.of(List.of(scene), pairs);
   }
 
-  /** Two pictures that mostly share a pair, and a question for each of the four answers that they allow. */
+  /**
+   * Two pictures that mostly share a pair, and a question for each of the four answers that they
+   * allow.
+   */
   private Sample which() {
     Scene first = generator.next(SceneGenerator.SMALL, SceneGenerator.SMALL);
     Pair shared = random.nextInt(5) > 0 ? any(first) : null;

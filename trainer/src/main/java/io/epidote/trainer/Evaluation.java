@@ -8,6 +8,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.function.Function;
 
 /** Held-out tasks, prepared once, and the share of exact answers. */
 final class Evaluation {
@@ -16,7 +17,7 @@ final class Evaluation {
   /**
    * Prepares tasks.
    *
-   * @param perKind tasks of each kind, and a quarter as many with withheld pairs
+   * @param perKind tasks of each kind, and a quarter as many that all have withheld pairs
    * @param seed of {@link SceneSet#heldOut(long)}
    * @param shuffled whether each question is asked about the pictures of another task: the control
    *     that must fail
@@ -31,9 +32,9 @@ final class Evaluation {
     for (TaskKind kind : kinds) {
       List<Sample> samples = new ArrayList<>();
       for (int i = 0; i < perKind; i++) {
-        samples.add(Sample.of(vocabulary, SceneSet.heldOut(seed, i, kind)));
+        samples.add(Sample.of(vocabulary, SceneSet.heldOut(seed, i, kind), false));
         if (i % 4 == 0) {
-          samples.add(Sample.of(vocabulary, SceneSet.withheld(seed, i, kind)));
+          samples.add(Sample.of(vocabulary, SceneSet.withheld(seed, i, kind), true));
         }
       }
       if (shuffled) {
@@ -55,9 +56,9 @@ final class Evaluation {
   /**
    * Exact answers.
    *
-   * @param count tasks without withheld pairs
+   * @param count tasks of the held-out split
    * @param exact those answered exactly
-   * @param withheldCount tasks with a pair that training withheld, a quarter as many
+   * @param withheldCount tasks that all have a pair which training withheld
    * @param withheldExact those of them answered exactly
    */
   record Score(int count, int exact, int withheldCount, int withheldExact) {
@@ -70,7 +71,12 @@ final class Evaluation {
     }
   }
 
-  Map<TaskKind, Score> run(Worker worker, float[] flat) {
+  /**
+   * Asks everything.
+   *
+   * @param predict the most likely token at every selected position of a batch
+   */
+  Map<TaskKind, Score> run(Function<Batch, long[]> predict) {
     Map<TaskKind, Score> scores = new LinkedHashMap<>();
     batches.forEach((kind, list) -> {
       int count = 0;
@@ -78,18 +84,19 @@ final class Evaluation {
       int withheldCount = 0;
       int withheldExact = 0;
       for (Batch batch : list) {
-        long[] predicted = worker.predict(flat, batch);
+        long[] predicted = predict.apply(batch);
         boolean[] wrong = new boolean[batch.pairs().size()];
         for (int i = 0; i < predicted.length; i++) {
           wrong[batch.pairOf()[i]] |= predicted[i] != batch.targets()[i];
         }
         for (int i = 0; i < wrong.length; i++) {
           int right = wrong[i] ? 0 : 1;
-          count++;
-          exact += right;
           if (batch.pairs().get(i).withheld()) {
             withheldCount++;
             withheldExact += right;
+          } else {
+            count++;
+            exact += right;
           }
         }
       }

@@ -83,6 +83,7 @@ public final class ReferenceModel implements AutoCloseable {
       selected[i] = i;
     }
     JniUtils.setGradMode(false);
+    JniUtils.setNumThreads(1); // small products: a second thread would mostly wait
     try (NDManager step = manager.newSubManager()) {
       Shape angles = new Shape(1, length, 1, half);
       NDArray logits =
@@ -115,6 +116,7 @@ public final class ReferenceModel implements AutoCloseable {
    */
   public float[][] mediaTokens(float[] tile) {
     JniUtils.setGradMode(false);
+    JniUtils.setNumThreads(1); // small products: a second thread would mostly wait
     try (NDManager step = manager.newSubManager()) {
       float[] flat = media(step, new float[][] {tile}).toFloatArray();
       float[][] out = new float[ModelConfig.TILE_TOKENS][];
@@ -125,6 +127,22 @@ public final class ReferenceModel implements AutoCloseable {
     } finally {
       JniUtils.setGradMode(true);
     }
+  }
+
+  /** The most likely token at every selected position of a batch. */
+  long[] predict(Batch batch) {
+    JniUtils.setGradMode(false);
+    JniUtils.setNumThreads(1);
+    try (NDManager step = manager.newSubManager()) {
+      NDArray features = net.tower(Worker.tiles(step, batch), List.of(), false);
+      return Worker.decode(step, net, features, batch).logits().argMax(1).toLongArray();
+    } finally {
+      JniUtils.setGradMode(true);
+    }
+  }
+
+  ModelConfig config() {
+    return config;
   }
 
   @Override

@@ -21,7 +21,7 @@ record Sample(List<Tiling> tilings, List<float[]> labels, List<Pair> pairs, int[
    * A question and its answer as token ids.
    *
    * @param kind what is asked for
-   * @param withheld whether the task has a pair that training never showed
+   * @param withheld whether it is counted among the tasks with withheld pairs
    * @param ids question, end, assistant, answer, end
    * @param answerFrom index in ids of the first answer token
    */
@@ -54,9 +54,14 @@ record Sample(List<Tiling> tilings, List<float[]> labels, List<Pair> pairs, int[
         tilings, labels, pairs, prefix.stream().mapToInt(Integer::intValue).toArray());
   }
 
-  static Sample of(Vocabulary vocabulary, Task task) {
+  /**
+   * One task as a row of its own.
+   *
+   * @param withheld whether it is counted among the tasks with withheld pairs
+   */
+  static Sample of(Vocabulary vocabulary, Task task, boolean withheld) {
     Question question = new Question(task.kind(), task.question(), task.answer());
-    return of(task.scenes(), List.of(Pair.of(vocabulary, question, task.hasWithheldPair())));
+    return of(task.scenes(), List.of(Pair.of(vocabulary, question, withheld)));
   }
 
   /** The same questions about the pictures of another sample. */

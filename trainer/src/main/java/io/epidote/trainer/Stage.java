@@ -11,7 +11,9 @@ enum Stage {
   /** Pictures of several tiles join in. */
   TILES(0.55, 0.45, 0),
   /** Questions about two pictures join in. */
-  MIXED(0.26, 0.4, 0.34);
+  MIXED(0.26, 0.4, 0.34),
+  /** The same, with more of what is learned last: counting, and describing four shapes. */
+  FINAL(0.5, 0.3, 0.2);
 
   final double small;
   final double large;

@@ -6,11 +6,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 
 /**
- * The command line of the trainer: {@code train}, {@code export}, {@code evaluate}, {@code curve}; see
- * docs/scenes.md.
+ * The command line of the trainer: {@code train}, {@code export}, {@code evaluate}, {@code curve};
+ * see docs/scenes.md.
  */
 public final class TrainerMain {
   private TrainerMain() {}
@@ -58,27 +59,18 @@ public final class TrainerMain {
           TrainingState.load(config, saved)
               .export(Path.of(options.getOrDefault("--folder", "models/scenes")));
       case "evaluate" -> {
-        TrainingState state = TrainingState.load(config, saved);
+        Path folder = Path.of(options.getOrDefault("--folder", "models/scenes"));
         boolean shuffled = Boolean.parseBoolean(options.getOrDefault("--shuffled", "false"));
-        Evaluation evaluation =
-            new Evaluation(
-                config,
-                new Vocabulary(),
-                List.of(TaskKind.values()),
-                number(options, "--count", 500),
-                number(options, "--seed", 7),
-                shuffled);
-        try (Worker worker = new Worker(state.parameters, state.statistics)) {
-          evaluation
-              .run(worker, state.flat)
-              .forEach((kind, s) ->
-                  System.out.printf(
-                      "%-9s %6.2f %% of %d, with withheld pairs %6.2f %% of %d%n",
-                      kind.word(),
-                      100 * s.accuracy(),
-                      s.count(),
-                      100 * s.withheldAccuracy(),
-                      s.withheldCount()));
+        try (ReferenceModel model = new ReferenceModel(folder)) {
+          Evaluation evaluation =
+              new Evaluation(
+                  model.config(),
+                  new Vocabulary(),
+                  List.of(TaskKind.values()),
+                  number(options, "--count", 500),
+                  number(options, "--seed", 7),
+                  shuffled);
+          evaluation.run(model::predict).forEach(TrainerMain::print);
         }
       }
       case "curve" -> {
@@ -89,6 +81,17 @@ public final class TrainerMain {
       }
       default -> throw new IllegalArgumentException("unknown command " + args[0]);
     }
+  }
+
+  private static void print(TaskKind kind, Evaluation.Score score) {
+    System.out.printf(
+        Locale.ROOT,
+        "%-9s %6.2f %% of %d, with withheld pairs %6.2f %% of %d%n",
+        kind.word(),
+        100 * score.accuracy(),
+        score.count(),
+        100 * score.withheldAccuracy(),
+        score.withheldCount());
   }
 
   private static int number(Map<String, String> options, String name, int otherwise) {

@@ -69,7 +69,7 @@ final class Training {
         plan.stage() == Stage.TOWER
             ? List.of()
             : Arrays.stream(TaskKind.values())
-                .filter(k -> k != TaskKind.WHICH || plan.stage() == Stage.MIXED)
+                .filter(k -> k != TaskKind.WHICH || plan.stage().which > 0)
                 .toList();
     Evaluation evaluation =
         new Evaluation(config, vocabulary, kinds, plan.evaluationCount(), 1234, false);
@@ -148,7 +148,8 @@ final class Training {
             float[] right = workers.getFirst().towerAccuracy(state.flat, sources.getFirst().next());
             log("held positions color %.1f kind %.1f".formatted(100 * right[0], 100 * right[1]));
           } else {
-            Map<TaskKind, Evaluation.Score> scores = evaluation.run(workers.getFirst(), state.flat);
+            Map<TaskKind, Evaluation.Score> scores =
+                evaluation.run(batch -> workers.getFirst().predict(state.flat, batch));
             log("exact total %d ".formatted(state.steps) + Evaluation.format(scores));
           }
         }

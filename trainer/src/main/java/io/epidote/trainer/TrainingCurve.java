@@ -11,7 +11,10 @@ import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/** Reads the log of {@link Training} and draws it: the losses, and below them the exact answers per kind. */
+/**
+ * Reads the log of {@link Training} and draws it: the losses, and below them the exact answers per
+ * kind.
+ */
 final class TrainingCurve {
   private static final Pattern LOSS =
       Pattern.compile("step \\d+ of \\d+ total (\\d+) answer ([0-9.]+) auxiliary ([0-9.]+)");
@@ -41,7 +44,10 @@ final class TrainingCurve {
         curve.last = Math.max(curve.last, step);
         double answer = Double.parseDouble(loss.group(2));
         if (answer > 0) {
-          curve.losses.computeIfAbsent("answer", k -> new ArrayList<>()).add(new Point(step, answer));
+          curve
+              .losses
+              .computeIfAbsent("answer", k -> new ArrayList<>())
+              .add(new Point(step, answer));
         }
         curve
             .losses
@@ -138,7 +144,8 @@ final class TrainingCurve {
   }
 
   private static double loss(double value) {
-    double part = (Math.log10(Math.max(value, 0.003)) - Math.log10(0.003)) / (1 - Math.log10(0.003));
+    double part =
+        (Math.log10(Math.max(value, 0.003)) - Math.log10(0.003)) / (1 - Math.log10(0.003));
     return 290 - 260 * part;
   }
 

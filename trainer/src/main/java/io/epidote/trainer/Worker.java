@@ -56,13 +56,15 @@ final class Worker implements AutoCloseable {
   /**
    * Gradient of the mean loss of a batch.
    *
-   * @param frozenTower whether the tower is only run forward: its gradient is 0 and it has no auxiliary loss
+   * @param frozenTower whether the tower is only run forward: its gradient is 0 and it has no
+   *     auxiliary loss
    */
   Result gradient(float[] flat, Batch batch, boolean frozenTower) {
     // GradientCollector allows one collecting thread in the whole process; grad mode is per thread
     // underneath, so the
     // two calls that it would make are made here.
     JniUtils.setGradMode(true);
+    JniUtils.setNumThreads(1);
     try (NDManager step = manager.newSubManager()) {
       NDArray leaf = step.create(flat);
       leaf.setRequiresGradient(true);
@@ -107,6 +109,7 @@ final class Worker implements AutoCloseable {
    */
   long[] predict(float[] flat, Batch batch) {
     JniUtils.setGradMode(false);
+    JniUtils.setNumThreads(1); // small products: a second thread would mostly wait
     try (NDManager step = manager.newSubManager()) {
       SceneNet net = new SceneNet(parameters.config(), parameters.split(step.create(flat)));
       NDArray features = net.tower(tiles(step, batch), statistics, false);
@@ -119,6 +122,7 @@ final class Worker implements AutoCloseable {
   /** Share of shape-covered positions whose color, and whose kind, the auxiliary head has right. */
   float[] towerAccuracy(float[] flat, Batch batch) {
     JniUtils.setGradMode(false);
+    JniUtils.setNumThreads(1); // small products: a second thread would mostly wait
     try (NDManager step = manager.newSubManager()) {
       SceneNet net = new SceneNet(parameters.config(), parameters.split(step.create(flat)));
       NDList heads =
@@ -151,8 +155,9 @@ final class Worker implements AutoCloseable {
     return color.add(kind).neg().div(wanted.get(0).sum());
   }
 
-  private SceneNet.Decoded decode(NDManager step, SceneNet net, NDArray features, Batch batch) {
-    int half = parameters.config().headDim() / 2;
+  /** Runs the decoder on a batch whose tiles have these features. */
+  static SceneNet.Decoded decode(NDManager step, SceneNet net, NDArray features, Batch batch) {
+    int half = batch.cos().length / (batch.rows() * batch.length());
     Shape angles = new Shape(batch.rows(), batch.length(), 1, half);
     return net.decode(
         net.connector(features),
@@ -163,7 +168,8 @@ final class Worker implements AutoCloseable {
         step.create(batch.selected()));
   }
 
-  private static NDArray tiles(NDManager step, Batch batch) {
+  /** The tiles of a batch, [tiles, 3, 64, 64]. */
+  static NDArray tiles(NDManager step, Batch batch) {
     return step.create(
         batch.tiles(), new Shape(batch.tileCount(), 3, ModelConfig.TILE, ModelConfig.TILE));
   }

@@ -38,8 +38,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * What is served (tokenizer, preprocessing, ONNX graphs, KV blocks) against PyTorch's forward pass of
- * the same weights, over pictures that the training never saw.
+ * What is served (tokenizer, preprocessing, ONNX graphs, KV blocks) against PyTorch's forward pass
+ * of the same weights, over pictures that the training never saw.
  */
 class ServedLogitsTest {
   private static final Path MODEL = Path.of("..", "models", "scenes");
@@ -76,10 +76,9 @@ class ServedLogitsTest {
             prompts.build(template.render(List.of(new ChatTurn("user", parts)), true), plans);
 
         List<ByteBuffer> tokens = new ArrayList<>();
-        tiles.forEach(
-            tile ->
-                tokens.add(
-                    ByteBuffer.allocateDirect(vision.tileBytes()).order(ByteOrder.nativeOrder())));
+        tiles.forEach(tile ->
+            tokens.add(
+                ByteBuffer.allocateDirect(vision.tileBytes()).order(ByteOrder.nativeOrder())));
         vision.encode(tiles, tokens);
         List<MediaRows> media = new ArrayList<>();
         for (int i = 0; i < prompt.spans().size(); i++) {

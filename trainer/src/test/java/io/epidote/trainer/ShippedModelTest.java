@@ -23,7 +23,7 @@ class ShippedModelTest {
     int exact = 0;
     try (ReferenceModel model = new ReferenceModel(FOLDER)) {
       for (int i = 0; i < 25; i++) {
-        Sample sample = Sample.of(vocabulary, SceneSet.heldOut(77, i, kind));
+        Sample sample = Sample.of(vocabulary, SceneSet.heldOut(77, i, kind), false);
         int[] pair = sample.pairs().getFirst().ids();
         int answerFrom = sample.prefix().length + sample.pairs().getFirst().answerFrom();
         long[] ids = Arrays.stream(sample.prefix()).asLongStream().toArray();

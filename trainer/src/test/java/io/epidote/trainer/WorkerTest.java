@@ -67,8 +67,8 @@ class WorkerTest {
     Batch batch = Batch.of(TINY, samples(2, TaskKind.COUNT));
     try (Worker worker = new Worker(state.parameters, state.statistics)) {
       float[] first = worker.gradient(state.flat, batch).gradient();
-      for (int i = 0; i < 20; i++) {
-        if (i % 5 == 0) {
+      for (int i = 0; i < 8; i++) {
+        if (i % 2 == 0) {
           System.gc();
         }
         assertThat(worker.gradient(state.flat, batch).gradient()).isEqualTo(first);
@@ -142,8 +142,9 @@ class WorkerTest {
     Map<String, Tensor> read = Safetensors.read(file);
     assertThat(read).hasSameSizeAs(exported);
     exported.forEach((name, tensor) -> {
-      assertThat(read.get(name).shape()).as(name).isEqualTo(tensor.shape());
-      assertThat(read.get(name).data()).as(name).isEqualTo(tensor.data());
+      Tensor back = requireNonNull(read.get(name));
+      assertThat(back.shape()).as(name).isEqualTo(tensor.shape());
+      assertThat(back.data()).as(name).isEqualTo(tensor.data());
     });
     Map<String, Tensor> loaded = checkpoint.load(read);
     state
@@ -180,7 +181,7 @@ class WorkerTest {
   private static List<Sample> samples(int count, TaskKind kind) {
     List<Sample> samples = new ArrayList<>();
     for (int i = 0; i < count; i++) {
-      samples.add(Sample.of(VOCABULARY, SceneSet.heldOut(30, i, kind)));
+      samples.add(Sample.of(VOCABULARY, SceneSet.heldOut(30, i, kind), false));
     }
     return samples;
   }
