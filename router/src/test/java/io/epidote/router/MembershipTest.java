@@ -21,6 +21,11 @@ import org.junit.jupiter.api.Test;
 
 /** Nodes that come, report, go, and are refused. */
 class MembershipTest {
+  static {
+    // A busy machine must not fail what is only slow there.
+    org.awaitility.Awaitility.setDefaultTimeout(java.time.Duration.ofSeconds(30));
+  }
+
   private TestCluster cluster;
 
   @BeforeEach

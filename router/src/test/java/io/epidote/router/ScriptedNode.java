@@ -186,6 +186,21 @@ final class ScriptedNode implements AutoCloseable {
     }
   }
 
+  /** Forgets what it was told and what it heard. */
+  void reset() {
+    script.clear();
+    heard.clear();
+    encodes.clear();
+    prefills.clear();
+    decodes.clear();
+    opened.set(0);
+    cancelled.set(0);
+    completed.set(0);
+    answer = "hello world";
+    endsWithFirstToken = false;
+    ignoresMaxTokens = false;
+  }
+
   int stillOpen() {
     return opened.get() - cancelled.get() - completed.get();
   }

@@ -60,6 +60,11 @@ final class TestCluster implements AutoCloseable {
     return new TestCluster(limits);
   }
 
+  /** Whether every node is still there; a cluster that lost one is of no use to another test. */
+  boolean intact() {
+    return router.ready() && nodes().stream().noneMatch(node -> node.registrationEnded.isDone());
+  }
+
   List<ScriptedNode> nodes() {
     return List.of(encode, prefill, decode);
   }

@@ -10,10 +10,15 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Executor;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.TimeUnit;
 
 /** All requests of this router: starts them, finds them for Abort, ends them. Thread-safe. */
 public final class RequestFlow implements AutoCloseable {
   private final Map<String, RunningRequest> running = new ConcurrentHashMap<>();
+
+  /** Notified whenever a request has ended. */
+  private final Object idle = new Object();
+
   private final Admission admission;
   private final RunningRequest.Surroundings around;
   private final ScheduledThreadPoolExecutor timer;
@@ -63,7 +68,7 @@ public final class RequestFlow implements AutoCloseable {
     Admission.Ticket ticket = admission.enter();
     RunningRequest started =
         new RunningRequest(
-            request, listener, ticket, around, arrivalNanos, () -> running.remove(request.id()));
+            request, listener, ticket, around, arrivalNanos, () -> ended(request.id()));
     if (running.putIfAbsent(request.id(), started) != null) {
       ticket.close();
       throw new EpidoteException.InvalidRequest(
@@ -72,6 +77,13 @@ public final class RequestFlow implements AutoCloseable {
     }
     threads.execute(started::run);
     return started;
+  }
+
+  private void ended(String id) {
+    synchronized (idle) {
+      running.remove(id);
+      idle.notifyAll();
+    }
   }
 
   /** An id that no running request has, {@code wanted} itself when that is free. */
@@ -100,8 +112,12 @@ public final class RequestFlow implements AutoCloseable {
   public void drain(Duration atMost) throws InterruptedException {
     admission.close();
     long deadline = System.nanoTime() + atMost.toNanos();
-    while (!running.isEmpty() && System.nanoTime() < deadline) {
-      Thread.sleep(20);
+    synchronized (idle) {
+      long left = atMost.toMillis();
+      while (!running.isEmpty() && left > 0) {
+        idle.wait(left);
+        left = TimeUnit.NANOSECONDS.toMillis(deadline - System.nanoTime());
+      }
     }
     List.copyOf(running.values()).forEach(RunningRequest::abort);
   }
