@@ -52,7 +52,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** One call at a time: what a stage answers to messages that should not come, and to slow peers. */
-@Timeout(60)
+@Timeout(300)
 final class WireTest {
   private final ChannelPool channels = new ChannelPool();
 
@@ -82,7 +82,7 @@ final class WireTest {
     }
 
     EpidoteException error() {
-      return end.orTimeout(20, TimeUnit.SECONDS)
+      return end.orTimeout(60, TimeUnit.SECONDS)
           .handle((done, error) -> GrpcErrors.fromStatus(error))
           .join();
     }
@@ -322,8 +322,7 @@ final class WireTest {
                   .build());
       ManagedChannel channel = narrow(node);
       Reluctant<DecodeRequest, DecodeResponse> reluctant = new Reluctant<>();
-      StreamObserver<DecodeRequest> decode =
-          DecodeServiceGrpc.newStub(channel).decode(reluctant);
+      StreamObserver<DecodeRequest> decode = DecodeServiceGrpc.newStub(channel).decode(reluctant);
       DecodeRequest.Builder begin = DecodeRequest.newBuilder();
       begin.getStartBuilder().setPromptTokens(16).setSampling(sampling);
       decode.onNext(begin.build());
@@ -332,7 +331,12 @@ final class WireTest {
       KvReady ready = take(prefilled, response -> response.hasKv()).getKv();
       decode.onNext(DecodeRequest.newBuilder().setKv(ready).build());
       node.assertEmpty();
-      assertThat(node.meters.get("epidote.stage.requests").tag("outcome", "cancelled").counter().count())
+      assertThat(
+              node.meters
+                  .get("epidote.stage.requests")
+                  .tag("outcome", "cancelled")
+                  .counter()
+                  .count())
           .isEqualTo(1);
       channel.shutdownNow();
       node.assertEmpty();
@@ -342,7 +346,7 @@ final class WireTest {
   private static <T> T take(Collected<T> from, Function<T, Boolean> wanted) {
     try {
       while (true) {
-        T message = from.messages.poll(20, TimeUnit.SECONDS);
+        T message = from.messages.poll(60, TimeUnit.SECONDS);
         if (message == null) {
           throw new AssertionError("no such message came");
         }
