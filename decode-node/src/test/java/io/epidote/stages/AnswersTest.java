@@ -17,7 +17,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** The answer is the same however the stages are spread over nodes. */
-@Timeout(120)
+@Timeout(300)
 final class AnswersTest {
   /** Two of 97 tokens end an answer, so that both ends occur. */
   private static final Set<Integer> EOS = Set.of(3, 5);
@@ -62,7 +62,7 @@ final class AnswersTest {
         runs.add(driver.start(new ToyRequest(i, 10, List.of(3), 200)));
       }
       for (Run run : runs) {
-        Answer answer = run.answer.orTimeout(60, TimeUnit.SECONDS).join();
+        Answer answer = run.answer.orTimeout(120, TimeUnit.SECONDS).join();
         assertThat(answer.timings())
             .extracting(StageTiming::getStage)
             .containsExactlyInAnyOrder(Stage.STAGE_ENCODE, Stage.STAGE_PREFILL, Stage.STAGE_DECODE);
@@ -100,7 +100,7 @@ final class AnswersTest {
     try (TestNode node = new TestNode("EPD", Set.of(), TestNode.Options.defaults());
         RouterDriver driver = new RouterDriver(node, node, node)) {
       ToyRequest request = new ToyRequest(1, 20, List.of(2, 1), 8);
-      Answer answer = driver.start(request).answer.orTimeout(20, TimeUnit.SECONDS).join();
+      Answer answer = driver.start(request).answer.orTimeout(120, TimeUnit.SECONDS).join();
       assertThat(answer.tokens()).isEqualTo(request.expected(Set.of()));
       assertThat(answer.timings()).hasSize(3).allMatch(timing -> timing.getBytesMoved() == 0);
       node.assertEmpty();

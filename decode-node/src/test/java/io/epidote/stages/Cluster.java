@@ -43,7 +43,7 @@ final class Cluster implements AutoCloseable {
   }
 
   static Answer await(Run run) {
-    return run.answer.orTimeout(30, TimeUnit.SECONDS).join();
+    return run.answer.orTimeout(120, TimeUnit.SECONDS).join();
   }
 
   /** The error that a request ends with, as the router would understand it. */

@@ -86,6 +86,7 @@ final class RouterDriver implements AutoCloseable {
     private final List<StageTiming> timings = new ArrayList<>();
     private final List<CompletableFuture<Void>> streams = new ArrayList<>();
     private @Nullable Throwable firstError;
+    private boolean kvForgotten;
     private FinishReason reason = FinishReason.FINISH_REASON_UNSPECIFIED;
 
     // Set by open, before any stream can answer.
@@ -99,6 +100,11 @@ final class RouterDriver implements AutoCloseable {
       this.request = request;
       this.hook = hook;
       this.swapKv = swapKv;
+    }
+
+    /** Decode will never be told of the KV blocks. */
+    void forgetKv() {
+      kvForgotten = true;
     }
 
     void cancel() {
@@ -184,8 +190,11 @@ final class RouterDriver implements AutoCloseable {
         }
         case KV -> {
           hook.accept(Moment.KV_READY, this);
-          toDecode.onNext(DecodeRequest.newBuilder().setKv(swapKv.apply(response.getKv())).build());
-          toDecode.onCompleted();
+          if (!kvForgotten) {
+            toDecode.onNext(
+                DecodeRequest.newBuilder().setKv(swapKv.apply(response.getKv())).build());
+            toDecode.onCompleted();
+          }
         }
         case DONE -> timings.add(response.getDone().getTiming());
         case EVENT_NOT_SET -> throw new IllegalStateException("empty response");

@@ -111,7 +111,7 @@ final class TestNode implements AutoCloseable {
   }
 
   NodeStatus status() {
-    return requireNonNull(runtime.status().orTimeout(10, TimeUnit.SECONDS).join());
+    return requireNonNull(runtime.status().orTimeout(60, TimeUnit.SECONDS).join());
   }
 
   /** Waits until nothing is in use, as it must be after every test. */
@@ -119,7 +119,7 @@ final class TestNode implements AutoCloseable {
     await()
         .pollDelay(Duration.ZERO)
         .pollInterval(Duration.ofMillis(10))
-        .atMost(Duration.ofSeconds(10))
+        .atMost(Duration.ofSeconds(60))
         .untilAsserted(() -> {
           NodeStatus status = status();
           assertThat(status.getHandles()).as("handles").isZero();

@@ -25,7 +25,7 @@ import net.jqwik.api.Provide;
 /**
  * In any order of operations blocks are freed exactly once, never under a pull, and none is left.
  */
-final class LeaseTableProperties {
+final class LeaseTableTest {
   private static final Duration PERIOD = Duration.ofSeconds(30);
 
   private enum Kind {

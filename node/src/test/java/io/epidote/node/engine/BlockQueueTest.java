@@ -13,7 +13,7 @@ import net.jqwik.api.Property;
 import net.jqwik.api.constraints.IntRange;
 import net.jqwik.api.constraints.Size;
 
-final class BlockQueueProperties {
+final class BlockQueueTest {
   @Property(tries = 300)
   void blocksAreGivenInTheOrderOfArrival(
       @ForAll @Size(max = 60) List<@IntRange(min = 1, max = 8) Integer> wishes) {
