@@ -100,6 +100,10 @@ final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
     }
 
     private void begin(PrefillStart start) {
+      // A message before the start has failed the call already.
+      if (reply.isClosed()) {
+        return;
+      }
       try {
         if (calls.size() >= node.limits().requests()) {
           throw full();

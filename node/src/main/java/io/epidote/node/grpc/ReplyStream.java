@@ -58,6 +58,11 @@ public final class ReplyStream<T> {
     }
   }
 
+  /** Whether the call is over: nothing may be begun for it, because nobody will end it. */
+  public boolean isClosed() {
+    return closed;
+  }
+
   /** Ends the call well once everything was sent. */
   public void complete() {
     completing = true;
