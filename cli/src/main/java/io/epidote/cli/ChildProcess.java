@@ -63,7 +63,8 @@ final class ChildProcess implements AutoCloseable {
               .redirectInput(ProcessBuilder.Redirect.from(new File("/dev/null")))
               .start();
       ChildProcess child = new ChildProcess(name, process, log);
-      Thread.ofVirtual().name(name + "-output").start(child::readOutput);
+      // Reading a pipe holds a virtual thread's carrier: a few children would starve all others.
+      Thread.ofPlatform().daemon().name(name + "-output").start(child::readOutput);
       return child;
     } catch (IOException e) {
       throw new UncheckedIOException(

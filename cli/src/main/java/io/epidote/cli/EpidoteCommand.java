@@ -81,12 +81,31 @@ public final class EpidoteCommand implements Runnable {
     String message =
         e.getCause() instanceof EpidoteException cause ? cause.getMessage() : e.getMessage();
     command.getErr().println("epidote: " + message);
-    if (!CommandLine.UnmatchedArgumentException.printSuggestions(e, command.getErr())) {
+    if (e instanceof CommandLine.UnmatchedArgumentException unmatched
+        && unmatched.getUnmatched().getFirst().startsWith("--")) {
+      command.getErr().println("Did you mean " + nearestOption(command, unmatched) + "?");
+    } else if (!CommandLine.UnmatchedArgumentException.printSuggestions(e, command.getErr())) {
       command
           .getErr()
           .println(
               "Try '" + command.getCommandSpec().qualifiedName() + " --help' for what it takes.");
     }
     return CommandLine.ExitCode.USAGE;
+  }
+
+  private static String nearestOption(
+      CommandLine command, CommandLine.UnmatchedArgumentException unmatched) {
+    String typed = unmatched.getUnmatched().getFirst();
+    return command.getCommandSpec().optionsMap().keySet().stream()
+        .min(java.util.Comparator.comparingInt(option -> differingLetters(option, typed)))
+        .orElse("--help");
+  }
+
+  /** Letters that only one of the words has: enough to find a slip of the fingers. */
+  private static int differingLetters(String a, String b) {
+    int[] counts = new int[128];
+    a.chars().forEach(letter -> counts[letter % 128]++);
+    b.chars().forEach(letter -> counts[letter % 128]--);
+    return java.util.Arrays.stream(counts).map(Math::abs).sum();
   }
 }
