@@ -58,7 +58,7 @@ class BadInputTest {
         Arguments.of("truncated body", Arrays.copyOf(good, good.length * 2 / 3), 400, "truncated"),
         Arguments.of(
             "not an image", "hello, I am a text".getBytes(StandardCharsets.UTF_8), 400, "PNG"),
-        Arguments.of("too many bytes", huge, 413, "20 MiB"),
+        Arguments.of("too many bytes", huge, 413, "20,971,520"),
         Arguments.of("a decompression bomb", bomb(), 413, "pixels"));
   }
 
