@@ -33,7 +33,9 @@ class ClientsTest {
 
   @Test
   void theWireContractIsLintClean() throws Exception {
-    Path buf = SCRIPTS.resolve("node_modules/.bin/buf").toAbsolutePath();
+    // buf comes for Linux on x86-64 only, which CI is.
+    Path buf = SCRIPTS.resolve("node_modules/@bufbuild/buf-linux-x64/bin/buf").toAbsolutePath();
+    assumeTrue(System.getenv("CI") != null || Files.isExecutable(buf), "buf is not installed");
     assertThat(run(Home.folder().resolve("proto"), List.of(buf.toString(), "lint"))).isEmpty();
   }
 
