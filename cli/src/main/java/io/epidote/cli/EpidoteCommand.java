@@ -1,8 +1,13 @@
 package io.epidote.cli;
 
+import static java.util.Objects.requireNonNull;
+
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.node.BuildInfo;
 import java.io.PrintWriter;
+import java.util.Arrays;
+import java.util.Comparator;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.IVersionProvider;
@@ -37,7 +42,7 @@ import picocli.CommandLine.Spec;
       WarmUpCommand.class
     })
 public final class EpidoteCommand implements Runnable {
-  @Spec private @org.jspecify.annotations.Nullable CommandSpec spec;
+  @Spec private @Nullable CommandSpec spec;
 
   static final class Version implements IVersionProvider {
     @Override
@@ -60,8 +65,7 @@ public final class EpidoteCommand implements Runnable {
 
   @Override
   public void run() {
-    throw new ParameterException(
-        java.util.Objects.requireNonNull(spec).commandLine(), "Name a command");
+    throw new ParameterException(requireNonNull(spec).commandLine(), "Name a command");
   }
 
   /** An error of Epidote's own is a message; anything else is a defect and shows where it is. */
@@ -97,7 +101,7 @@ public final class EpidoteCommand implements Runnable {
       CommandLine command, CommandLine.UnmatchedArgumentException unmatched) {
     String typed = unmatched.getUnmatched().getFirst();
     return command.getCommandSpec().optionsMap().keySet().stream()
-        .min(java.util.Comparator.comparingInt(option -> differingLetters(option, typed)))
+        .min(Comparator.comparingInt(option -> differingLetters(option, typed)))
         .orElse("--help");
   }
 
@@ -106,6 +110,6 @@ public final class EpidoteCommand implements Runnable {
     int[] counts = new int[128];
     a.chars().forEach(letter -> counts[letter % 128]++);
     b.chars().forEach(letter -> counts[letter % 128]--);
-    return java.util.Arrays.stream(counts).map(Math::abs).sum();
+    return Arrays.stream(counts).map(Math::abs).sum();
   }
 }

@@ -55,7 +55,7 @@ final class ProcessCluster implements Cluster {
       children.add(ChildProcess.start(node.name(), logs, options.nodeArguments(node, grpcAddress)));
     }
     for (ChildProcess child : children) {
-      progress.update("starting " + (children.size()) + " processes");
+      progress.update("starting " + children.size() + " processes");
       child.awaitReady(ClusterStart.TIMEOUT);
     }
     ClusterStart.awaitNodes(grpcAddress, nodes.size(), progress);

@@ -4,7 +4,6 @@ import static io.epidote.engine.onnx.Attribute.graph;
 import static io.epidote.engine.onnx.Attribute.integer;
 import static io.epidote.engine.onnx.Attribute.integers;
 import static io.epidote.engine.onnx.Attribute.real;
-import static io.epidote.engine.onnx.Attribute.text;
 
 import io.epidote.engine.checkpoint.Checkpoint;
 import io.epidote.engine.checkpoint.Family;
@@ -400,8 +399,7 @@ final class DecoderGraph {
     Value byPair =
         graph.op(
             "ScatterND",
-            List.of(byExpert, graph.op("Unsqueeze", List.of(pairs, graph.integers(1))), byExpert),
-            text("reduction", "none"));
+            List.of(byExpert, graph.op("Unsqueeze", List.of(pairs, graph.integers(1))), byExpert));
     Value weighted =
         graph.op(
             "Mul",

@@ -7,7 +7,6 @@ import io.epidote.engine.error.EpidoteException.BadCheckpoint;
 import io.epidote.engine.onnx.WeightFile;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -72,9 +71,8 @@ final class GraphCache {
   private static void publish(Path draft, Path entry) throws IOException {
     try {
       Files.move(draft, entry, StandardCopyOption.ATOMIC_MOVE);
-    } catch (FileAlreadyExistsException | java.nio.file.DirectoryNotEmptyException e) {
-      // Another process was first; its entry has the same content.
     } catch (IOException e) {
+      // When another process was first, its entry has the same content.
       if (!Files.isDirectory(entry)) {
         throw e;
       }
