@@ -1,5 +1,6 @@
 package io.epidote.cli;
 
+import java.util.ArrayList;
 import java.util.List;
 import picocli.CommandLine.Mixin;
 
@@ -28,21 +29,19 @@ final class ClusterOptions {
   }
 
   List<String> nodeArguments(NodeSpec spec, String router) {
-    return List.of(
-        "node",
-        "--name",
-        spec.name(),
-        "--stages",
-        spec.stageWords(),
-        "--router",
-        router,
-        "--model",
-        model.folder.toString(),
-        "--kv-cache",
-        node.kvCache.value() + "B",
-        "--media-cache",
-        node.mediaCache.value() + "B",
-        "--threads",
-        Integer.toString(node.threads));
+    List<String> arguments =
+        new ArrayList<>(
+            List.of(
+                "node",
+                "--name",
+                spec.name(),
+                "--stages",
+                spec.stageWords(),
+                "--router",
+                router,
+                "--model",
+                model.folder.toString()));
+    arguments.addAll(node.arguments());
+    return arguments;
   }
 }

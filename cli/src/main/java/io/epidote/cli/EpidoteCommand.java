@@ -29,7 +29,8 @@ import picocli.CommandLine.Spec;
       "  epidote up --processes                         serve the model that ships",
       "  epidote ask --image cat.png \"what is this?\"    ask a running router",
       "  epidote status                                 nodes, blocks and leases",
-      "  epidote eval scenes --count 500 --seed 7       measure how often answers are right"
+      "  epidote eval scenes --count 500 --seed 7       measure how often answers are right",
+      "  epidote bench engine --model smollm2-135m      measure a model's speed on this machine"
     },
     subcommands = {
       DemoCommand.class,
@@ -37,6 +38,7 @@ import picocli.CommandLine.Spec;
       AskCommand.class,
       StatusCommand.class,
       EvalCommand.class,
+      BenchCommand.class,
       RouterCommand.class,
       NodeCommand.class,
       WarmUpCommand.class

@@ -58,7 +58,7 @@ final class LocalCluster implements Cluster {
         List.of(grpcAddress()),
         options.node.kvCache,
         options.node.mediaCache,
-        options.node.threads);
+        options.node.runtime());
   }
 
   @Override

@@ -77,7 +77,7 @@ final class NodeCommand implements Callable<Integer> {
                 routers,
                 options.kvCache,
                 options.mediaCache,
-                options.threads),
+                options.runtime()),
             new SimpleMeterRegistry());
     Runtime.getRuntime().addShutdownHook(new Thread(node::close, "stop-node"));
     System.out.println(ChildProcess.READY + "node=" + ownName + " grpc=" + node.address());

@@ -38,6 +38,7 @@ final class NodeLauncher {
    * @param advertisedHost host under which others reach this node
    * @param port 0 for any free one
    * @param routers host:port of each
+   * @param runtime how its models run
    */
   record Settings(
       NodeSpec spec,
@@ -48,7 +49,7 @@ final class NodeLauncher {
       List<String> routers,
       Bytes kvCache,
       Bytes mediaCache,
-      int threads) {}
+      RuntimeOptions runtime) {}
 
   /** Loads the models of the node's stages and starts to serve. The caller closes the node. */
   static NodeRuntime start(Settings settings, MeterRegistry meters) {
@@ -90,14 +91,22 @@ final class NodeLauncher {
     boolean prefills = kinds.contains(io.epidote.proto.v1.Stage.STAGE_PREFILL);
     boolean decodes = kinds.contains(io.epidote.proto.v1.Stage.STAGE_DECODE);
     ModelConfig config = checkpoint.config();
-    Models factory = new Models(checkpoint, new RuntimeOptions(settings.threads(), Home.cache()));
+    Models factory = new Models(checkpoint, settings.runtime());
     // Decode has the first turn of a round, so that tokens keep flowing.
     if (prefills || decodes) {
       Decoder decoder = factory.openDecoder();
       models.add(decoder);
       BlockQueue kv =
           new BlockQueue(
-              pool("kv", "--kv-cache", settings.kvCache(), decoder.shape().kvBlockBytes()));
+              decoder
+                  .shape()
+                  .kvPool(
+                      blocks(
+                          "kv",
+                          "--kv-cache",
+                          settings.kvCache(),
+                          decoder.shape().kvBlockBytes(),
+                          decoder.shape().layers())));
       if (decodes) {
         stages.add(new DecodeStage(node, decoder, kv, DecodeConfig.of(config.eosTokenIds())));
       }
@@ -109,7 +118,7 @@ final class NodeLauncher {
                 node,
                 decoder,
                 kv,
-                new BlockQueue(pool("media", "--media-cache", settings.mediaCache(), tileBytes)),
+                new BlockQueue(mediaPool(settings, tileBytes)),
                 PrefillConfig.of(config.eosTokenIds(), decodes)));
       }
     }
@@ -123,19 +132,29 @@ final class NodeLauncher {
               node,
               encoder,
               images::tiles,
-              new BlockQueue(
-                  pool("media", "--media-cache", settings.mediaCache(), encoder.tileBytes()))));
+              new BlockQueue(mediaPool(settings, encoder.tileBytes()))));
     }
   }
 
-  private static BlockPool pool(String name, String option, Bytes size, int blockBytes) {
+  private static BlockPool mediaPool(Settings settings, int blockBytes) {
+    int blocks = blocks("media", "--media-cache", settings.mediaCache(), blockBytes, 1);
+    return new BlockPool("media", blockBytes, blocks);
+  }
+
+  private static int blocks(String name, String option, Bytes size, int blockBytes, int planes) {
     long blocks = size.value() / blockBytes;
-    if (blocks < 1 || blocks * blockBytes > Integer.MAX_VALUE) {
+    long most = (long) Integer.MAX_VALUE * planes;
+    if (blocks < 1 || blocks * blockBytes > most) {
       throw new InvalidRequest(
-          "%s %s does not work: this model's %s blocks have %s, and a pool holds at least one of them and at most 2 GiB"
-              .formatted(option, Bytes.words(size.value()), name, Bytes.words(blockBytes)));
+          "%s %s does not work: this model's %s blocks have %s, and a pool holds at least one of them and at most %s"
+              .formatted(
+                  option,
+                  Bytes.words(size.value()),
+                  name,
+                  Bytes.words(blockBytes),
+                  Bytes.words(most)));
     }
-    return new BlockPool(name, blockBytes, (int) blocks);
+    return (int) blocks;
   }
 
   private static void closeAll(List<AutoCloseable> models, RuntimeException cause) {

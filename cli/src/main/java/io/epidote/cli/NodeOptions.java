@@ -1,5 +1,10 @@
 package io.epidote.cli;
 
+import io.epidote.engine.model.Precision;
+import io.epidote.engine.model.RuntimeOptions;
+import java.util.ArrayList;
+import java.util.List;
+import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Option;
 
 /** What a node may use. */
@@ -23,4 +28,47 @@ final class NodeOptions {
       paramLabel = "N",
       description = "Threads of a node's model. Default: ${DEFAULT-VALUE}.")
   int threads = 1;
+
+  @Option(
+      names = "--precision",
+      paramLabel = "P",
+      converter = PrecisionConverter.class,
+      description = "Weights of linear layers: fp32, int8 or int4. Default: ${DEFAULT-VALUE}.")
+  Precision precision = Precision.FP32;
+
+  @Option(
+      names = "--no-prepack",
+      description =
+          "Leave weights mapped and shared by all processes instead of copying them into each in the kernels' order: less memory, several times slower.")
+  boolean noPrepack;
+
+  RuntimeOptions runtime() {
+    return new RuntimeOptions(threads, precision, Home.cache(), !noPrepack);
+  }
+
+  /** The same options for another process. */
+  List<String> arguments() {
+    List<String> arguments =
+        new ArrayList<>(
+            List.of(
+                "--kv-cache",
+                kvCache.value() + "B",
+                "--media-cache",
+                mediaCache.value() + "B",
+                "--threads",
+                Integer.toString(threads),
+                "--precision",
+                precision.word()));
+    if (noPrepack) {
+      arguments.add("--no-prepack");
+    }
+    return arguments;
+  }
+
+  static final class PrecisionConverter implements ITypeConverter<Precision> {
+    @Override
+    public Precision convert(String word) {
+      return Precision.ofWord(word);
+    }
+  }
 }

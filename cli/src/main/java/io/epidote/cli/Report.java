@@ -9,6 +9,7 @@ import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 
 /** What a command found, as one JSON object on standard output for programs to read. */
@@ -49,5 +50,10 @@ final class Report {
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
+  }
+
+  /** The figures for people, one a line. */
+  void printTable(PrintStream out) {
+    figures.forEach((name, value) -> out.printf(Locale.ROOT, "%-44s %12s%n", name, value));
   }
 }

@@ -314,7 +314,7 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
       if (input instanceof KvInput.Remote remote) {
         List<ByteBuffer> destinations = new ArrayList<>();
         for (int i = 0; i < remote.blocks(); i++) {
-          destinations.add(kv.pool().block(call.blocks[block + i]));
+          destinations.addAll(kv.pool().parts(call.blocks[block + i]));
         }
         pieces.add(new PullGroup.Piece(remote.handle(), destinations));
       }

@@ -17,7 +17,7 @@ import java.util.function.Consumer;
  * by a hash over all rows so far, in order.
  */
 final class ToyDecoder implements Decoder {
-  static final DecoderShape SHAPE = new DecoderShape(2, 1, 4, 8, 97, 256);
+  static final DecoderShape SHAPE = new DecoderShape(2, 1, 1, 2, 4, 8, 97, 256);
   private static final int PLANES = 4;
   private static final int ROW_FLOATS = 4;
 

@@ -5,9 +5,6 @@ import io.epidote.engine.memory.BlockPool;
 import io.epidote.node.lease.LeaseTable;
 import io.epidote.proto.v1.NodeStatus;
 import io.epidote.proto.v1.WeightGroup;
-import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.Collection;
 import java.util.Collections;
 import java.util.IdentityHashMap;
@@ -53,7 +50,7 @@ final class StatusReport {
         .setRunning(running)
         .setQueued(queued)
         .setHandles(leases.outstanding())
-        .setResidentBytes(residentBytes())
+        .setResidentBytes(ResidentMemory.bytes())
         .setKvBlocksUsed(kv.stream().mapToInt(BlockPool::used).sum())
         .setKvBlocksTotal(kv.stream().mapToInt(BlockPool::total).sum())
         .setKvBlockBytes(kv.stream().mapToInt(BlockPool::blockBytes).max().orElse(0))
@@ -102,23 +99,5 @@ final class StatusReport {
     Set<BlockPool> pools = Collections.newSetFromMap(new IdentityHashMap<>());
     stages.stream().map(Stage::load).map(kind).flatMap(Collection::stream).forEach(pools::add);
     return pools;
-  }
-
-  /** VmRSS where there is a /proc, else 0. */
-  private static long residentBytes() {
-    Path status = Path.of("/proc/self/status");
-    if (!Files.isReadable(status)) {
-      return 0;
-    }
-    try {
-      for (String line : Files.readAllLines(status)) {
-        if (line.startsWith("VmRSS:")) {
-          return Long.parseLong(line.replaceAll("\\D", "")) * 1024;
-        }
-      }
-    } catch (IOException e) {
-      return 0;
-    }
-    return 0;
   }
 }

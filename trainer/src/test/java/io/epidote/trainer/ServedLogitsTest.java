@@ -61,7 +61,7 @@ class ServedLogitsTest {
           ImageProcessor.open(MODEL, checkpoint.config(), ImageLimits.defaults());
       PromptBuilder prompts = PromptBuilder.open(MODEL, checkpoint.config(), tokenizer);
       ChatTemplate template = ChatTemplate.open(MODEL);
-      BlockPool kv = new BlockPool("kv", decoder.shape().kvBlockBytes(), 64);
+      BlockPool kv = decoder.shape().kvPool(64);
       for (Task task : SceneSet.heldOut(3).limit(QUESTIONS).toList()) {
         List<TilePlan> plans = new ArrayList<>();
         List<Part> parts = new ArrayList<>();
@@ -124,7 +124,7 @@ class ServedLogitsTest {
   }
 
   private Models models(Checkpoint checkpoint) {
-    return new Models(checkpoint, new RuntimeOptions(1, cache));
+    return new Models(checkpoint, RuntimeOptions.reference(1, cache));
   }
 
   private static byte[] png(BufferedImage picture) throws Exception {

@@ -2,43 +2,71 @@ package io.epidote.engine.memory;
 
 import static java.util.Objects.requireNonNull;
 
+import java.lang.foreign.Arena;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.List;
 import java.util.Optional;
+import java.util.stream.IntStream;
 
 /**
- * Blocks of one size over one direct buffer, with a reference count each.
+ * Blocks of one size, with a reference count each. A block's bytes are divided over planes of one
+ * direct buffer each: a KV pool has a plane per layer, which the decoder graph takes as that
+ * layer's input, so that only a plane is bounded by a buffer's 2 GiB.
  *
  * <p>The accounts ({@link #tryAllocate}, {@link #retain}, {@link #release}, the counters) belong to
  * one thread, the node's engine thread. The bytes may be read and written by others for as long as
  * someone holds a reference for them: whoever hands a block to another thread must not release it
  * before that thread is done.
- *
- * <p>The whole pool is one buffer because the decoder graph takes it as a single input and gathers
- * blocks inside; that bounds a pool to 2 GiB.
  */
 public final class BlockPool {
+  /** A cache line: rows of a gathered block then start on one. */
+  private static final int PLANE_ALIGNMENT = 64;
+
   private final String name;
-  private final int blockBytes;
-  private final ByteBuffer memory;
+  private final int planeBytes;
+  private final ByteBuffer[] planes;
   private final int[] references;
   private final int[] freeStack;
   private int free;
 
   /**
-   * @param name for messages, for example {@code kv}
+   * A pool whose blocks are contiguous.
+   *
+   * @param name for messages, for example {@code media}
    * @param blockBytes bytes in a block
    * @param blocks how many blocks to hold
    */
   public BlockPool(String name, int blockBytes, int blocks) {
+    this(name, 1, blockBytes, blocks);
+  }
+
+  /**
+   * A pool whose blocks are divided over planes.
+   *
+   * @param planeBytes bytes of a block in each plane
+   */
+  public BlockPool(String name, int planes, int planeBytes, int blocks) {
     this.name = requireNonNull(name, "name is null");
-    if (blockBytes <= 0 || blocks <= 0 || (long) blockBytes * blocks > Integer.MAX_VALUE) {
+    if (planes <= 0
+        || planeBytes <= 0
+        || blocks <= 0
+        || (long) planeBytes * blocks > Integer.MAX_VALUE) {
       throw new IllegalArgumentException(
-          "A %s pool of %d blocks of %d bytes cannot be made: it must hold at least one block and at most 2 GiB"
-              .formatted(name, blocks, blockBytes));
+          "A %s pool of %d blocks of %d times %d bytes cannot be made: it must hold at least one block, and at most 2 GiB in each plane"
+              .formatted(name, blocks, planes, planeBytes));
     }
-    this.blockBytes = blockBytes;
-    this.memory = ByteBuffer.allocateDirect(blockBytes * blocks).order(ByteOrder.nativeOrder());
+    this.planeBytes = planeBytes;
+    this.planes = new ByteBuffer[planes];
+    // Not allocateDirect: its total is bounded by the heap's size. Freed with the pool.
+    Arena arena = Arena.ofAuto();
+    for (int plane = 0; plane < planes; plane++) {
+      this.planes[plane] =
+          arena
+              .allocate((long) planeBytes * blocks, PLANE_ALIGNMENT)
+              .asByteBuffer()
+              .order(ByteOrder.nativeOrder());
+    }
     this.references = new int[blocks];
     this.freeStack = new int[blocks];
     // Low ids first, so that a lightly used pool touches few pages.
@@ -52,8 +80,19 @@ public final class BlockPool {
     return name;
   }
 
+  /** Bytes of a block, all planes. */
   public int blockBytes() {
-    return blockBytes;
+    return planeBytes * planes.length;
+  }
+
+  /** Planes that a block is divided over. */
+  public int planes() {
+    return planes.length;
+  }
+
+  /** Bytes of the whole pool. */
+  public long bytes() {
+    return (long) blockBytes() * total();
   }
 
   public int total() {
@@ -104,14 +143,28 @@ public final class BlockPool {
     }
   }
 
-  /** The bytes of one block, in native order; a view, not a copy. */
+  /** The bytes of a contiguous block, in native order; a view, not a copy. */
   public ByteBuffer block(int id) {
-    return memory.slice(id * blockBytes, blockBytes).order(ByteOrder.nativeOrder());
+    if (planes.length != 1) {
+      throw new IllegalStateException(
+          "A %s block is divided over %d planes".formatted(name, planes.length));
+    }
+    return part(id, 0);
   }
 
-  /** The bytes of all blocks, block 0 first; a view in native order. */
-  public ByteBuffer memory() {
-    return memory.duplicate().order(ByteOrder.nativeOrder());
+  /** One plane's bytes of a block, in native order; a view, not a copy. */
+  public ByteBuffer part(int id, int plane) {
+    return planes[plane].slice(id * planeBytes, planeBytes).order(ByteOrder.nativeOrder());
+  }
+
+  /** The bytes of a block in the order in which they travel, plane after plane; views. */
+  public List<ByteBuffer> parts(int id) {
+    return IntStream.range(0, planes.length).mapToObj(plane -> part(id, plane)).toList();
+  }
+
+  /** The bytes of all blocks in a plane, block 0 first; a view in native order. */
+  public ByteBuffer plane(int plane) {
+    return planes[plane].duplicate().order(ByteOrder.nativeOrder());
   }
 
   /**

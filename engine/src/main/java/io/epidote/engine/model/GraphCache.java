@@ -20,7 +20,7 @@ import java.util.stream.Stream;
  */
 final class GraphCache {
   /** Changes whenever a graph is written differently for the same checkpoint. */
-  private static final int FORMAT = 1;
+  private static final int FORMAT = 2;
 
   private final Path root;
 
@@ -31,13 +31,16 @@ final class GraphCache {
   /** Writes a graph and its weights. */
   @FunctionalInterface
   interface Writer {
-    byte[] write(Checkpoint checkpoint, WeightFile weights);
+    byte[] write(Checkpoint checkpoint, Precision precision, WeightFile weights);
   }
 
   /** The entry's folder, written first when it is not there. */
-  Path entry(Checkpoint checkpoint, String stage, Writer writer) {
+  Path entry(Checkpoint checkpoint, String stage, Precision precision, Writer writer) {
     Path entry =
-        root.resolve(checkpoint.fingerprint().substring(0, 32) + "-" + stage + "-fp32-v" + FORMAT);
+        root.resolve(
+            "%s-%s-%s-v%d"
+                .formatted(
+                    checkpoint.fingerprint().substring(0, 32), stage, precision.word(), FORMAT));
     if (Files.isDirectory(entry)) {
       return entry;
     }
@@ -47,7 +50,7 @@ final class GraphCache {
       try {
         byte[] model;
         try (WeightFile weights = new WeightFile(draft.resolve("weights.bin"))) {
-          model = writer.write(checkpoint, weights);
+          model = writer.write(checkpoint, precision, weights);
         }
         Files.write(draft.resolve("model.onnx"), model);
         publish(draft, entry);

@@ -28,10 +28,10 @@ final class LoadedGraph implements AutoCloseable {
   }
 
   /** Loads {@code model.onnx} of a cache entry. */
-  static LoadedGraph open(Path entry, int threads) {
+  static LoadedGraph open(Path entry, RuntimeOptions runtime) {
     // Before any OrtEnvironment exists, or DJL and ONNX Runtime disagree about the environment.
     Engine engine = Engine.getEngine("OnnxRuntime");
-    SessionOptions options = sessionOptions(threads);
+    SessionOptions options = sessionOptions(runtime);
     Model model = engine.newModel("model", null);
     try {
       model.load(entry, "model", Map.of("sessionOptions", options));
@@ -43,14 +43,18 @@ final class LoadedGraph implements AutoCloseable {
     }
   }
 
-  private static SessionOptions sessionOptions(int threads) {
+  private static SessionOptions sessionOptions(RuntimeOptions runtime) {
     try {
       SessionOptions options = new SessionOptions();
       options.setOptimizationLevel(SessionOptions.OptLevel.ALL_OPT);
-      options.setIntraOpNumThreads(threads);
+      options.setIntraOpNumThreads(runtime.threads());
       options.setInterOpNumThreads(1);
-      // Several processes share the cores: a thread that spins takes them from the others.
-      options.addConfigEntry("session.intra_op.allow_spinning", "0");
+      // Threads spin between the operators of a step, which are microseconds apart, but not between
+      // steps: several processes share the cores.
+      options.addConfigEntry("session.force_spinning_stop", "1");
+      if (!runtime.prepack()) {
+        options.addConfigEntry("session.disable_prepacking", "1");
+      }
       return options;
     } catch (OrtException e) {
       throw new Internal("ONNX Runtime rejects a session option: " + e.getMessage(), e);

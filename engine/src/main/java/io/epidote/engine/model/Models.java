@@ -37,9 +37,9 @@ public final class Models {
           "%s has no vision_config: it is a text model, and no node can hold its encode stage; start nodes with --stages prefill,decode"
               .formatted(checkpoint.folder()));
     }
-    Path entry = cache.entry(checkpoint, "vision", VisionGraph::write);
+    Path entry = cache.entry(checkpoint, "vision", options.precision(), VisionGraph::write);
     return new OnnxVisionEncoder(
-        checkpoint.config(), LoadedGraph.open(entry, options.threads()), weightBytes(entry));
+        checkpoint.config(), LoadedGraph.open(entry, options), weightBytes(entry));
   }
 
   /**
@@ -49,16 +49,18 @@ public final class Models {
    */
   public Decoder openDecoder() {
     TextConfig text = checkpoint.config().text();
-    Path entry = cache.entry(checkpoint, "decoder", DecoderGraph::write);
+    Path entry = cache.entry(checkpoint, "decoder", options.precision(), DecoderGraph::write);
     DecoderShape shape =
         new DecoderShape(
             text.layers(),
+            text.heads(),
             text.kvHeads(),
+            2 * text.kvHeads(),
             text.headDim(),
             text.hiddenSize(),
             text.vocabulary(),
             text.contextTokens());
-    return new OnnxDecoder(shape, LoadedGraph.open(entry, options.threads()), weightBytes(entry));
+    return new OnnxDecoder(shape, LoadedGraph.open(entry, options), weightBytes(entry));
   }
 
   private static long weightBytes(Path entry) {

@@ -13,6 +13,7 @@ import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.LongBuffer;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -24,7 +25,7 @@ final class OnnxDecoder implements Decoder {
   private final long weightBytes;
   private final NDManager poolManager;
   private @Nullable BlockPool pool;
-  private @Nullable NDArray poolArray;
+  private List<NDArray> planes = List.of();
 
   OnnxDecoder(DecoderShape shape, LoadedGraph graph, long weightBytes) {
     this.shape = shape;
@@ -47,21 +48,29 @@ final class OnnxDecoder implements Decoder {
   public Logits step(BlockPool kv, List<SequenceChunk> batch) {
     try (NDManager manager = graph.newManager()) {
       StepLayout layout = StepLayout.of(batch, shape);
-      NDList inputs = new NDList(10);
+      int sequences = layout.sequences();
+      int heads = shape.heads();
+      int kvHeads = shape.kvHeads();
+      int longest = layout.longestChunk();
+      int blocks = layout.pastBlocks();
+      NDList inputs = new NDList(12 + shape.layers());
       inputs.add(longs(manager, layout.tokenIds(), layout.tokens()));
-      inputs.add(longs(manager, layout.positions(), 1, layout.tokens()));
       inputs.add(
           manager.create(
               layout.mediaRows(),
               new Shape(layout.mediaTokens(), shape.hiddenSize()),
               DataType.FLOAT32));
       inputs.add(longs(manager, layout.mediaPositions(), layout.mediaTokens(), 1));
-      inputs.add(longs(manager, layout.padIndex(), layout.sequences(), layout.longestChunk()));
-      inputs.add(longs(manager, layout.unpadIndex(), layout.tokens()));
-      inputs.add(longs(manager, layout.blockTable(), layout.sequences(), layout.pastBlocks()));
-      inputs.add(longs(manager, layout.pastLengths(), layout.sequences(), 1));
       inputs.add(longs(manager, layout.logitRows(), layout.logitRows().length));
-      inputs.add(poolArray(kv));
+      inputs.add(longs(manager, layout.positions(), 1, layout.tokens()));
+      inputs.add(
+          longs(manager, layout.queryRows(), sequences, kvHeads, heads / kvHeads, longest));
+      inputs.add(longs(manager, layout.newRows(), sequences, kvHeads, 1, longest));
+      inputs.add(longs(manager, layout.contextRows(), layout.tokens(), heads));
+      inputs.add(longs(manager, layout.pastKeyRuns(), sequences, kvHeads, blocks));
+      inputs.add(longs(manager, layout.pastValueRuns(), sequences, kvHeads, blocks));
+      inputs.add(longs(manager, layout.pastLengths(), sequences, 1));
+      inputs.addAll(planes(kv));
       try (NDList result = graph.run(inputs)) {
         store(result.get(1).toByteBuffer(), layout.tokens(), kv, batch);
         FloatBuffer logits =
@@ -79,57 +88,52 @@ final class OnnxDecoder implements Decoder {
     return manager.create(bytes, new Shape(dimensions), DataType.INT64);
   }
 
-  /** The pool as the graph's input: one array over the pool's own memory, made once. */
-  private NDArray poolArray(BlockPool kv) {
-    if (poolArray == null || pool != kv) {
-      if (kv.blockBytes() != shape.kvBlockBytes()) {
+  /** The pool as the graph's inputs: an array over each plane's own memory, made once. */
+  private List<NDArray> planes(BlockPool kv) {
+    if (pool != kv) {
+      if (kv.planes() != shape.layers() || kv.blockBytes() != shape.kvBlockBytes()) {
         throw new IllegalArgumentException(
-            "The pool's blocks have %d bytes; this decoder's KV blocks have %d"
-                .formatted(kv.blockBytes(), shape.kvBlockBytes()));
+            "The pool's blocks have %d bytes in %d planes; this decoder's KV blocks have %d in %d"
+                .formatted(kv.blockBytes(), kv.planes(), shape.kvBlockBytes(), shape.layers()));
       }
-      if (poolArray != null) {
-        poolArray.close();
-      }
+      planes.forEach(NDArray::close);
       pool = kv;
-      poolArray =
-          poolManager.create(
-              kv.memory(),
-              new Shape(kv.total() * shape.layers() * 2L, BLOCK_TOKENS * kvWidth()),
-              DataType.FLOAT32);
+      Shape runs = new Shape((long) kv.total() * shape.kvRows(), BLOCK_TOKENS * shape.kvWidth());
+      planes =
+          IntStream.range(0, kv.planes())
+              .mapToObj(plane -> poolManager.create(kv.plane(plane), runs, DataType.FLOAT32))
+              .toList();
     }
-    return poolArray;
-  }
-
-  private int kvWidth() {
-    return shape.kvHeads() * shape.headDim();
+    return planes;
   }
 
   /**
    * Writes new keys and values into the blocks.
    *
-   * @param newKv {@code [layers * 2, tokens, kvHeads * headDim]}
+   * @param newKv {@code [layers * 2, tokens, kvRows / 2 * kvWidth]}
    */
   private void store(ByteBuffer newKv, int tokens, BlockPool kv, List<SequenceChunk> batch) {
-    int rowBytes = kvWidth() * Float.BYTES;
+    int rowBytes = shape.kvWidth() * Float.BYTES;
+    int halfRows = shape.kvRows() / 2;
     int packed = 0;
     for (SequenceChunk chunk : batch) {
-      int count = chunk.tokenIds().length;
-      int done = 0;
-      while (done < count) {
-        int position = chunk.pastTokens() + done;
-        int offset = position % BLOCK_TOKENS;
-        int run = Math.min(BLOCK_TOKENS - offset, count - done);
-        ByteBuffer block = kv.block(chunk.blocks()[position / BLOCK_TOKENS]);
-        for (int plane = 0; plane < shape.layers() * 2; plane++) {
-          block.put(
-              (plane * BLOCK_TOKENS + offset) * rowBytes,
-              newKv,
-              (plane * tokens + packed + done) * rowBytes,
-              run * rowBytes);
+      for (int i = 0; i < chunk.tokenIds().length; i++, packed++) {
+        int position = chunk.pastTokens() + i;
+        int block = chunk.blocks()[position / BLOCK_TOKENS];
+        int slot = position % BLOCK_TOKENS;
+        for (int layer = 0; layer < shape.layers(); layer++) {
+          ByteBuffer plane = kv.plane(layer);
+          int base = block * shape.kvPlaneBytes() + slot * rowBytes;
+          for (int row = 0; row < shape.kvRows(); row++) {
+            int half = row / halfRows;
+            plane.put(
+                base + row * BLOCK_TOKENS * rowBytes,
+                newKv,
+                (((layer * 2 + half) * tokens + packed) * halfRows + row % halfRows) * rowBytes,
+                rowBytes);
+          }
         }
-        done += run;
       }
-      packed += count;
     }
   }
 

@@ -7,9 +7,9 @@ import java.nio.ByteOrder;
 import java.util.List;
 
 /**
- * A step's chunks as the arrays that {@link DecoderGraph} takes. Tokens are packed sequence after
- * sequence; {@code padIndex [sequences, longestChunk]} and {@code unpadIndex [tokens]} go between
- * packed and padded order.
+ * A step's chunks as the arrays that {@link DecoderGraph} and {@link AttentionGraph} take. Tokens
+ * are packed sequence after sequence; around attention each sequence has room for the longest
+ * chunk.
  */
 record StepLayout(
     int sequences,
@@ -21,9 +21,11 @@ record StepLayout(
     long[] positions,
     ByteBuffer mediaRows,
     long[] mediaPositions,
-    long[] padIndex,
-    long[] unpadIndex,
-    long[] blockTable,
+    long[] queryRows,
+    long[] newRows,
+    long[] contextRows,
+    long[] pastKeyRuns,
+    long[] pastValueRuns,
     long[] pastLengths,
     long[] logitRows) {
 
@@ -47,9 +49,13 @@ record StepLayout(
     ByteBuffer mediaRows =
         ByteBuffer.allocateDirect(mediaTokens * rowBytes).order(ByteOrder.nativeOrder());
     long[] mediaPositions = new long[mediaTokens];
-    long[] padIndex = new long[sequences * longest];
-    long[] unpadIndex = new long[tokens];
-    long[] blockTable = new long[sequences * pastBlocks];
+    int kvHeads = shape.kvHeads();
+    int group = shape.heads() / kvHeads;
+    long[] queryRows = new long[sequences * shape.heads() * longest];
+    long[] newRows = new long[sequences * kvHeads * longest];
+    long[] contextRows = new long[tokens * shape.heads()];
+    long[] pastKeyRuns = new long[sequences * kvHeads * pastBlocks];
+    long[] pastValueRuns = new long[pastKeyRuns.length];
     long[] pastLengths = new long[sequences];
     long[] logitRows = new long[(int) batch.stream().filter(SequenceChunk::wantLogits).count()];
 
@@ -65,20 +71,35 @@ record StepLayout(
         }
       }
       int count = chunk.tokenIds().length;
-      for (int q = 0; q < longest; q++) {
-        // Padding repeats the first token; its result is never read back.
-        padIndex[s * longest + q] = token + (q < count ? q : 0);
+      for (int head = 0; head < kvHeads; head++) {
+        int place = s * kvHeads + head;
+        for (int q = 0; q < longest; q++) {
+          // Padding repeats the first token; its result is never read back.
+          int row = token + (q < count ? q : 0);
+          for (int g = 0; g < group; g++) {
+            queryRows[(place * group + g) * longest + q] =
+                (long) row * shape.heads() + head * group + g;
+          }
+          newRows[place * longest + q] = (long) row * kvHeads + head;
+        }
+        for (int g = 0; g < group; g++) {
+          for (int q = 0; q < count; q++) {
+            contextRows[(token + q) * shape.heads() + head * group + g] =
+                ((long) place * group + g) * longest + q;
+          }
+        }
+        for (int b = 0; b * BLOCK_TOKENS < chunk.pastTokens(); b++) {
+          long run = (long) chunk.blocks()[b] * shape.kvRows() + head;
+          pastKeyRuns[place * pastBlocks + b] = run;
+          pastValueRuns[place * pastBlocks + b] = run + kvHeads;
+        }
       }
       for (int q = 0; q < count; q++) {
         tokenIds[token + q] = chunk.tokenIds()[q];
         positions[token + q] = chunk.pastTokens() + q;
-        unpadIndex[token + q] = (long) s * longest + q;
       }
       token += count;
       pastLengths[s] = chunk.pastTokens();
-      for (int b = 0; b * BLOCK_TOKENS < chunk.pastTokens(); b++) {
-        blockTable[s * pastBlocks + b] = chunk.blocks()[b];
-      }
       if (chunk.wantLogits()) {
         logitRows[logit++] = token - 1;
       }
@@ -93,9 +114,11 @@ record StepLayout(
         positions,
         mediaRows.flip(),
         mediaPositions,
-        padIndex,
-        unpadIndex,
-        blockTable,
+        queryRows,
+        newRows,
+        contextRows,
+        pastKeyRuns,
+        pastValueRuns,
         pastLengths,
         logitRows);
   }

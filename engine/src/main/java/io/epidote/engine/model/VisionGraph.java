@@ -29,17 +29,17 @@ final class VisionGraph {
   private final ModelConfig model;
   private final VisionConfig config;
   private final GraphBuilder graph;
-  private final LinearWeights weights;
+  private final LinearLayers weights;
 
-  private VisionGraph(Checkpoint checkpoint, WeightFile file) {
+  private VisionGraph(Checkpoint checkpoint, Precision precision, WeightFile file) {
     this.model = checkpoint.config();
     this.config = model.vision().orElseThrow();
     this.graph = new GraphBuilder("vision", file);
-    this.weights = new LinearWeights(checkpoint, graph);
+    this.weights = new LinearLayers(checkpoint, graph, precision);
   }
 
-  static byte[] write(Checkpoint checkpoint, WeightFile file) {
-    return new VisionGraph(checkpoint, file).write();
+  static byte[] write(Checkpoint checkpoint, Precision precision, WeightFile file) {
+    return new VisionGraph(checkpoint, precision, file).write();
   }
 
   private byte[] write() {
@@ -57,6 +57,8 @@ final class VisionGraph {
                     TOWER + "embeddings.position_embedding.weight",
                     config.positions(),
                     config.hiddenSize())));
+    // Linear layers see rows; attention puts them back together by tile.
+    x = reshape(x, -1, config.hiddenSize());
     for (int layer = 0; layer < config.layers(); layer++) {
       String name = TOWER + "encoder.layers." + layer + ".";
       x = graph.op("Add", List.of(x, attention(name, norm(name + "layer_norm1", x))));
@@ -131,20 +133,20 @@ final class VisionGraph {
     List<String> biases =
         List.of(module + "q_proj.bias", module + "k_proj.bias", module + "v_proj.bias");
     Value qkv =
-        graph.op(
-            "MatMul", List.of(x, weights.columns(projections, hidden, hidden, hidden, hidden)));
+        weights.apply(
+            graph, x, new LinearLayers.Matrix(projections, hidden, hidden, hidden, hidden));
     qkv = graph.op("Add", List.of(qkv, weights.biases(biases, hidden, hidden, hidden)));
     List<Value> parts =
         graph.ops(
             "Split", List.of(qkv, graph.integers(hidden, hidden, hidden)), 3, integer("axis", -1));
-    Value q = transpose(reshape(parts.get(0), 0, 0, heads, headDim), 0, 2, 1, 3);
-    Value k = transpose(reshape(parts.get(1), 0, 0, heads, headDim), 0, 2, 3, 1);
-    Value v = transpose(reshape(parts.get(2), 0, 0, heads, headDim), 0, 2, 1, 3);
+    Value q = transpose(reshape(parts.get(0), -1, config.positions(), heads, headDim), 0, 2, 1, 3);
+    Value k = transpose(reshape(parts.get(1), -1, config.positions(), heads, headDim), 0, 2, 3, 1);
+    Value v = transpose(reshape(parts.get(2), -1, config.positions(), heads, headDim), 0, 2, 1, 3);
     q = graph.op("Mul", List.of(q, graph.real((float) (1 / Math.sqrt(headDim)))));
     Value probabilities =
         graph.op("Softmax", List.of(graph.op("MatMul", List.of(q, k))), integer("axis", -1));
     Value context = transpose(graph.op("MatMul", List.of(probabilities, v)), 0, 2, 1, 3);
-    return linear(module + "out_proj", reshape(context, 0, 0, hidden), hidden, hidden);
+    return linear(module + "out_proj", reshape(context, -1, hidden), hidden, hidden);
   }
 
   private Value feedForward(String name, Value x) {
@@ -155,7 +157,7 @@ final class VisionGraph {
   }
 
   private Value linear(String name, Value x, int in, int out) {
-    Value product = graph.op("MatMul", List.of(x, weights.column(name + ".weight", in, out)));
+    Value product = weights.apply(graph, x, LinearLayers.Matrix.of(name + ".weight", in, out));
     return graph.op("Add", List.of(product, weights.tensor(name + ".bias", out)));
   }
 
@@ -165,17 +167,18 @@ final class VisionGraph {
     int scale = model.scaleFactor();
     int hidden = config.hiddenSize();
     int wide = hidden * scale * scale;
-    Value square = reshape(x, 0, grid / scale, scale, grid / scale, scale * hidden);
+    Value square = reshape(x, -1, grid / scale, scale, grid / scale, scale * hidden);
     square = transpose(square, 0, 1, 3, 2, 4);
-    Value tokens = reshape(square, 0, config.mediaTokens(scale), wide);
-    return graph.op(
-        "MatMul",
-        List.of(
+    Value tokens = reshape(square, -1, wide);
+    Value projected =
+        weights.apply(
+            graph,
             tokens,
-            weights.column(
+            LinearLayers.Matrix.of(
                 "model.connector.modality_projection.proj.weight",
                 wide,
-                model.text().hiddenSize())));
+                model.text().hiddenSize()));
+    return reshape(projected, -1, config.mediaTokens(scale), model.text().hiddenSize());
   }
 
   private Value activate(Activation activation, Value x) {

@@ -2,13 +2,22 @@ package io.epidote.engine.onnx;
 
 /** Element types of the graphs' tensors, with their code in the ONNX format. */
 public enum ElementType {
-  FLOAT(1),
-  INT64(7);
+  FLOAT(1, Float.BYTES),
+  UINT8(2, Byte.BYTES),
+  INT8(3, Byte.BYTES),
+  INT64(7, Long.BYTES);
 
   private final int code;
+  private final int bytes;
 
-  ElementType(int code) {
+  ElementType(int code, int bytes) {
     this.code = code;
+    this.bytes = bytes;
+  }
+
+  /** Bytes of one element. */
+  int bytes() {
+    return bytes;
   }
 
   int code() {

@@ -31,7 +31,7 @@ public final class GraphBuilder {
   private static final int IR_VERSION = 10;
 
   /** Below this, a tensor is kept in the model file: a page for it would be waste. */
-  private static final int INLINE_FLOATS = 1024;
+  private static final int INLINE_BYTES = 4096;
 
   private final GraphProto.Builder graph = GraphProto.newBuilder();
   private final WeightFile weights;
@@ -94,6 +94,11 @@ public final class GraphBuilder {
     return node("", type, inputs, 1, attributes).getFirst();
   }
 
+  /** Stands for an optional input that is left out. */
+  public static Value absent() {
+    return new Value("");
+  }
+
   /** Adds an operator of ONNX Runtime's own domain with one output. */
   public Value microsoftOp(String type, List<Value> inputs, Attribute... attributes) {
     return node("com.microsoft", type, inputs, 1, attributes).getFirst();
@@ -120,17 +125,17 @@ public final class GraphBuilder {
     return List.of(results);
   }
 
-  /** A float tensor of the model, filled from the checkpoint. */
-  public Value weight(String name, WeightFile.Filler filler, long... shape) {
-    long floats = Arrays.stream(shape).reduce(1, (a, b) -> a * b);
-    TensorProto.Builder tensor = tensor(ElementType.FLOAT, shape).setName(name);
+  /** A tensor of the model, filled from the checkpoint. */
+  public Value weight(String name, ElementType type, WeightFile.Filler filler, long... shape) {
+    long length = Arrays.stream(shape).reduce(type.bytes(), Math::multiplyExact);
+    TensorProto.Builder tensor = tensor(type, shape).setName(name);
     try {
-      if (floats < INLINE_FLOATS) {
-        ByteBuffer bytes = littleEndian(Math.toIntExact(floats) * Float.BYTES);
-        filler.fill(bytes.asFloatBuffer());
-        tensor.setRawData(ByteString.copyFrom(bytes));
+      if (length < INLINE_BYTES) {
+        ByteBuffer bytes = littleEndian(Math.toIntExact(length));
+        filler.fill(bytes);
+        tensor.setRawData(ByteString.copyFrom(bytes.rewind()));
       } else {
-        WeightFile.Extent extent = weights.append(floats, filler);
+        WeightFile.Extent extent = weights.append(length, filler);
         tensor
             .setDataLocation(TensorProto.DataLocation.EXTERNAL)
             .addExternalData(entry("location", extent.fileName()))
@@ -163,6 +168,13 @@ public final class GraphBuilder {
     ByteBuffer bytes = littleEndian(Float.BYTES);
     bytes.putFloat(0, value);
     return constant(tensor(ElementType.FLOAT), bytes);
+  }
+
+  /** Bytes, without sign, in one dimension of length 1 or none. */
+  public Value unsignedByte(int value, long... shape) {
+    ByteBuffer bytes = littleEndian(1);
+    bytes.put(0, (byte) value);
+    return constant(tensor(ElementType.UINT8, shape), bytes);
   }
 
   /** A constant of floats. */

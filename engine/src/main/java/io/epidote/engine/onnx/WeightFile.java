@@ -5,8 +5,8 @@ import static java.nio.file.StandardOpenOption.READ;
 import static java.nio.file.StandardOpenOption.WRITE;
 
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.FloatBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileChannel.MapMode;
 import java.nio.file.Path;
@@ -32,20 +32,15 @@ public final class WeightFile implements AutoCloseable {
   /** Where a tensor stands in the file. */
   record Extent(String fileName, long offset, long length) {}
 
-  /** Fills a tensor's floats, in place in the mapped file. */
+  /** Fills a tensor's bytes, little-endian, in place in the mapped file. */
   @FunctionalInterface
   public interface Filler {
-    void fill(FloatBuffer destination) throws IOException;
+    void fill(ByteBuffer destination) throws IOException;
   }
 
-  Extent append(long floats, Filler filler) throws IOException {
-    long length = floats * Float.BYTES;
+  Extent append(long length, Filler filler) throws IOException {
     long offset = (end + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    filler.fill(
-        channel
-            .map(MapMode.READ_WRITE, offset, length)
-            .order(ByteOrder.LITTLE_ENDIAN)
-            .asFloatBuffer());
+    filler.fill(channel.map(MapMode.READ_WRITE, offset, length).order(ByteOrder.LITTLE_ENDIAN));
     end = offset + length;
     bytes += length;
     return new Extent(fileName, offset, length);

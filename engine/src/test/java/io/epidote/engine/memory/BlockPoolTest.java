@@ -63,8 +63,26 @@ class BlockPoolTest {
     }
     for (int id : ids) {
       assertThat(pool.block(id).getLong(0)).isEqualTo(id);
-      assertThat(pool.memory().getLong(id * 16 + 8)).isEqualTo(-id);
+      assertThat(pool.plane(0).getLong(id * 16 + 8)).isEqualTo(-id);
     }
+  }
+
+  @Example
+  void aBlockMayBeDividedOverPlanes() {
+    BlockPool pool = new BlockPool("test", 2, 8, 3);
+    int[] ids = pool.tryAllocate(3).orElseThrow();
+    for (int id : ids) {
+      assertThat(pool.parts(id)).hasSize(2);
+      pool.part(id, 0).putLong(0, id);
+      pool.part(id, 1).putLong(0, -id);
+    }
+    for (int id : ids) {
+      assertThat(pool.plane(0).getLong(id * 8)).isEqualTo(id);
+      assertThat(pool.plane(1).getLong(id * 8)).isEqualTo(-id);
+    }
+    assertThat(pool.blockBytes()).isEqualTo(16);
+    assertThat(pool.bytes()).isEqualTo(48);
+    assertThatThrownBy(() -> pool.block(0)).hasMessageContaining("divided over 2 planes");
   }
 
   @Example

@@ -36,7 +36,7 @@ class DecoderTest {
             Checkpoint.open(CheckpointFixture.write(form, folder.resolve("m"), 3));
         Decoder decoder = open(checkpoint)) {
       DecoderShape shape = decoder.shape();
-      BlockPool kv = new BlockPool("kv", shape.kvBlockBytes(), 16);
+      BlockPool kv = shape.kvPool(16);
       int[] ids = tokens(40, shape, 1);
       float[] row = media(shape);
       double[][] expected = new NaiveDecoder(checkpoint).logits(ids, Map.of(3, row));
@@ -67,7 +67,7 @@ class DecoderTest {
             Checkpoint.open(CheckpointFixture.write(form, folder.resolve("m"), 5));
         Decoder decoder = open(checkpoint)) {
       DecoderShape shape = decoder.shape();
-      BlockPool kv = new BlockPool("kv", shape.kvBlockBytes(), 64);
+      BlockPool kv = shape.kvPool(64);
       // Lengths around block boundaries, one of them far longer than the rest.
       int[] lengths = {1, 15, 16, 17, 70, 5};
       List<SequenceChunk> prompts = new ArrayList<>();
@@ -107,7 +107,7 @@ class DecoderTest {
             Checkpoint.open(CheckpointFixture.write(Form.LLAMA_TIED, folder.resolve("m"), 7));
         Decoder decoder = open(checkpoint)) {
       DecoderShape shape = decoder.shape();
-      BlockPool kv = new BlockPool("kv", shape.kvBlockBytes(), 16);
+      BlockPool kv = shape.kvPool(16);
       int[] one = kv.tryAllocate(1).orElseThrow();
       assertThatThrownBy(() ->
               decoder.step(kv, List.of(new SequenceChunk(new int[17], 0, one, List.of(), true))))
@@ -123,7 +123,8 @@ class DecoderTest {
   }
 
   private Decoder open(Checkpoint checkpoint) {
-    return new Models(checkpoint, new RuntimeOptions(1, folder.resolve("cache"))).openDecoder();
+    return new Models(checkpoint, RuntimeOptions.reference(1, folder.resolve("cache")))
+        .openDecoder();
   }
 
   private Map<Path, Object> entries() throws Exception {

@@ -32,7 +32,8 @@ class VisionEncoderTest {
     try (Checkpoint checkpoint =
             Checkpoint.open(CheckpointFixture.write(form, folder.resolve("m"), 3));
         VisionEncoder encoder =
-            new Models(checkpoint, new RuntimeOptions(1, folder.resolve("cache"))).openVision()) {
+            new Models(checkpoint, RuntimeOptions.reference(1, folder.resolve("cache")))
+                .openVision()) {
       int size = checkpoint.config().vision().orElseThrow().imageSize();
       List<FloatBuffer> tiles = new ArrayList<>();
       List<ByteBuffer> outputs = new ArrayList<>();
@@ -68,7 +69,7 @@ class VisionEncoderTest {
   void aTextModelHasNoTower() {
     try (Checkpoint checkpoint =
         Checkpoint.open(CheckpointFixture.write(Form.QWEN2, folder.resolve("m"), 3))) {
-      Models models = new Models(checkpoint, new RuntimeOptions(1, folder.resolve("cache")));
+      Models models = new Models(checkpoint, RuntimeOptions.reference(1, folder.resolve("cache")));
       assertThatThrownBy(models::openVision)
           .isInstanceOf(BadCheckpoint.class)
           .hasMessageContaining("--stages prefill,decode");

@@ -245,7 +245,7 @@ public final class LeaseTable {
     public List<ByteBuffer> buffers() {
       List<ByteBuffer> buffers = new ArrayList<>(lease.blocks.length);
       for (int block : lease.blocks) {
-        buffers.add(lease.pool.block(block).asReadOnlyBuffer());
+        lease.pool.parts(block).forEach(part -> buffers.add(part.asReadOnlyBuffer()));
       }
       return buffers;
     }

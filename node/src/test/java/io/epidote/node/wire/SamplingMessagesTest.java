@@ -13,7 +13,7 @@ import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 final class SamplingMessagesTest {
-  private static final DecoderShape SHAPE = new DecoderShape(2, 1, 4, 8, 97, 256);
+  private static final DecoderShape SHAPE = new DecoderShape(2, 1, 1, 2, 4, 8, 97, 256);
 
   private static SamplingOptions options(SamplingParams.Builder params, int promptTokens) {
     return SamplingMessages.options(params.build(), promptTokens, SHAPE);

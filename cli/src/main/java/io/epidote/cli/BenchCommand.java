@@ -1,0 +1,11 @@
+package io.epidote.cli;
+
+import picocli.CommandLine.Command;
+
+@Command(
+    name = "bench",
+    description = "Measures parts of the system on this machine.",
+    mixinStandardHelpOptions = true,
+    synopsisSubcommandLabel = "COMMAND",
+    subcommands = {BenchEngineCommand.class})
+final class BenchCommand {}

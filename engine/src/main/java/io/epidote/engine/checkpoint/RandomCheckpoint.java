@@ -1,0 +1,176 @@
+package io.epidote.engine.checkpoint;
+
+import static java.nio.file.StandardOpenOption.CREATE_NEW;
+import static java.nio.file.StandardOpenOption.READ;
+import static java.nio.file.StandardOpenOption.WRITE;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.ShortBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileChannel.MapMode;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.SplittableRandom;
+
+/**
+ * Writes checkpoints of a {@link ModelShape} with random bf16 weights: their answers mean nothing,
+ * their speed and memory are those of the real model.
+ */
+public final class RandomCheckpoint {
+  private static final long SEED = 135;
+
+  /** Standard deviation of a weight. */
+  private static final double SPREAD = 0.02;
+
+  private final Map<String, long[]> tensors = new LinkedHashMap<>();
+
+  private RandomCheckpoint() {}
+
+  /** The folder of a shape's checkpoint under {@code root}, written first when it is not there. */
+  public static Path folder(Path root, ModelShape shape) {
+    Path folder = root.resolve(shape.word());
+    if (Files.isDirectory(folder)) {
+      return folder;
+    }
+    try {
+      Files.createDirectories(root);
+      Path draft = Files.createTempDirectory(root, "draft-");
+      Files.writeString(draft.resolve("config.json"), shape.config());
+      RandomCheckpoint checkpoint = new RandomCheckpoint();
+      checkpoint.list(ConfigReader.read(draft));
+      checkpoint.write(draft.resolve("model.safetensors"));
+      Files.move(draft, folder, StandardCopyOption.ATOMIC_MOVE);
+      return folder;
+    } catch (IOException e) {
+      throw new UncheckedIOException("The weights of " + shape.word() + " cannot be written", e);
+    }
+  }
+
+  private void list(ModelConfig model) {
+    TextConfig text = model.text();
+    model.vision().ifPresent(vision -> listVision(model, vision));
+    String prefix = model.vision().isPresent() ? "model.text_model." : "model.";
+    int hidden = text.hiddenSize();
+    add(prefix + "embed_tokens.weight", text.vocabulary(), hidden);
+    add(prefix + "norm.weight", hidden);
+    for (int layer = 0; layer < text.layers(); layer++) {
+      String name = prefix + "layers." + layer + ".";
+      add(name + "input_layernorm.weight", hidden);
+      add(name + "post_attention_layernorm.weight", hidden);
+      add(name + "self_attn.q_proj.weight", text.heads() * text.headDim(), hidden);
+      add(name + "self_attn.k_proj.weight", text.kvHeads() * text.headDim(), hidden);
+      add(name + "self_attn.v_proj.weight", text.kvHeads() * text.headDim(), hidden);
+      add(name + "self_attn.o_proj.weight", hidden, text.heads() * text.headDim());
+      if (text.moe().isEmpty()) {
+        add(name + "mlp.gate_proj.weight", text.intermediateSize(), hidden);
+        add(name + "mlp.up_proj.weight", text.intermediateSize(), hidden);
+        add(name + "mlp.down_proj.weight", hidden, text.intermediateSize());
+        continue;
+      }
+      MoeConfig moe = text.moe().get();
+      add(name + "block_sparse_moe.gate.weight", moe.experts(), hidden);
+      for (int e = 0; e < moe.experts(); e++) {
+        String expert = name + "block_sparse_moe.experts." + e + ".";
+        add(expert + "w1.weight", moe.expertIntermediateSize(), hidden);
+        add(expert + "w3.weight", moe.expertIntermediateSize(), hidden);
+        add(expert + "w2.weight", hidden, moe.expertIntermediateSize());
+      }
+    }
+  }
+
+  private void listVision(ModelConfig model, VisionConfig vision) {
+    String tower = "model.vision_model.";
+    int hidden = vision.hiddenSize();
+    int patch = vision.patchSize();
+    add(tower + "embeddings.patch_embedding.weight", hidden, 3, patch, patch);
+    add(tower + "embeddings.patch_embedding.bias", hidden);
+    add(tower + "embeddings.position_embedding.weight", vision.positions(), hidden);
+    addWithBias(tower + "post_layernorm", hidden);
+    for (int layer = 0; layer < vision.layers(); layer++) {
+      String name = tower + "encoder.layers." + layer + ".";
+      addWithBias(name + "layer_norm1", hidden);
+      addWithBias(name + "layer_norm2", hidden);
+      for (String projection : List.of("q_proj", "k_proj", "v_proj", "out_proj")) {
+        addWithBias(name + "self_attn." + projection, hidden, hidden);
+      }
+      addWithBias(name + "mlp.fc1", vision.intermediateSize(), hidden);
+      addWithBias(name + "mlp.fc2", hidden, vision.intermediateSize());
+    }
+    add(
+        "model.connector.modality_projection.proj.weight",
+        model.text().hiddenSize(),
+        (long) hidden * model.scaleFactor() * model.scaleFactor());
+  }
+
+  private void addWithBias(String module, long... shape) {
+    add(module + ".weight", shape);
+    add(module + ".bias", shape[0]);
+  }
+
+  private void add(String name, long... shape) {
+    tensors.put(name, shape);
+  }
+
+  private void write(Path file) throws IOException {
+    Map<String, Object> header = new LinkedHashMap<>();
+    long end = 0;
+    for (Map.Entry<String, long[]> tensor : tensors.entrySet()) {
+      long bytes = elements(tensor.getValue()) * Short.BYTES;
+      header.put(
+          tensor.getKey(),
+          Map.of(
+              "dtype",
+              "BF16",
+              "shape",
+              tensor.getValue(),
+              "data_offsets",
+              List.of(end, end + bytes)));
+      end += bytes;
+    }
+    byte[] json = new ObjectMapper().writeValueAsString(header).getBytes(StandardCharsets.UTF_8);
+    SplittableRandom random = new SplittableRandom(SEED);
+    try (FileChannel channel = FileChannel.open(file, CREATE_NEW, READ, WRITE)) {
+      ByteBuffer start =
+          ByteBuffer.allocate(Long.BYTES + json.length).order(ByteOrder.LITTLE_ENDIAN);
+      start.putLong(json.length).put(json).flip();
+      channel.write(start, 0);
+      long at = Long.BYTES + json.length;
+      for (Map.Entry<String, long[]> tensor : tensors.entrySet()) {
+        long elements = elements(tensor.getValue());
+        ShortBuffer values =
+            channel
+                .map(MapMode.READ_WRITE, at, elements * Short.BYTES)
+                .order(ByteOrder.LITTLE_ENDIAN)
+                .asShortBuffer();
+        boolean norm = tensor.getKey().contains("norm.weight");
+        fill(values, norm ? 1 : 0, random);
+        at += elements * Short.BYTES;
+      }
+    }
+  }
+
+  /** Nearly normal: the sum of four uniform 16-bit numbers. */
+  private static void fill(ShortBuffer values, float mean, SplittableRandom random) {
+    double unit = SPREAD / (65536 * Math.sqrt(4 / 12.0));
+    for (int i = 0; i < values.limit(); i++) {
+      long bits = random.nextLong();
+      long sum = (bits & 0xFFFF) + (bits >>> 16 & 0xFFFF) + (bits >>> 32 & 0xFFFF) + (bits >>> 48);
+      float value = mean + (float) ((sum - 2 * 65535) * unit);
+      values.put(i, (short) (Float.floatToRawIntBits(value) >>> 16));
+    }
+  }
+
+  private static long elements(long[] shape) {
+    return Arrays.stream(shape).reduce(1, (a, b) -> a * b);
+  }
+}

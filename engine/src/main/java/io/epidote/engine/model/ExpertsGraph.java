@@ -1,0 +1,202 @@
+package io.epidote.engine.model;
+
+import static io.epidote.engine.onnx.Attribute.graph;
+import static io.epidote.engine.onnx.Attribute.integer;
+
+import io.epidote.engine.checkpoint.Family;
+import io.epidote.engine.checkpoint.MoeConfig;
+import io.epidote.engine.checkpoint.TextConfig;
+import io.epidote.engine.onnx.ElementType;
+import io.epidote.engine.onnx.GraphBuilder;
+import io.epidote.engine.onnx.Value;
+import java.nio.FloatBuffer;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.LongStream;
+
+/**
+ * Mixture of experts. Pairs of token and expert are sorted by expert; each expert runs once over
+ * its own rows and is skipped when it has none. A token's answer is summed in the order of its own
+ * top k, so that it does not depend on the batch.
+ */
+final class ExpertsGraph {
+  private final TextConfig config;
+  private final MoeConfig moe;
+  private final GraphBuilder graph;
+  private final LinearLayers layers;
+
+  ExpertsGraph(TextConfig config, MoeConfig moe, GraphBuilder graph, LinearLayers layers) {
+    this.config = config;
+    this.moe = moe;
+    this.graph = graph;
+    this.layers = layers;
+  }
+
+  /**
+   * The experts of one layer, {@code [T, hidden]} to {@code [T, hidden]}.
+   *
+   * @param layer the layer's module, for example {@code model.layers.0.}
+   */
+  Value write(String layer, Value x) {
+    int hidden = config.hiddenSize();
+    boolean mixtral = config.family() == Family.MIXTRAL;
+    String module = layer + (mixtral ? "block_sparse_moe." : "mlp.");
+    LinearLayers.Rows rows = layers.rows(graph, x);
+    Gates gates = gates(module, x);
+    Pairs pairs = pairs(gates.experts(), rows);
+
+    List<Value> results = new ArrayList<>();
+    for (int e = 0; e < moe.experts(); e++) {
+      String expert = module + "experts." + e + ".";
+      FeedForward feedForward =
+          mixtral
+              ? new FeedForward(
+                  expert + "w1.weight",
+                  expert + "w3.weight",
+                  expert + "w2.weight",
+                  hidden,
+                  moe.expertIntermediateSize())
+              : FeedForward.of(expert, hidden, moe.expertIntermediateSize());
+      results.add(expert(layer + e, e, pairs, feedForward));
+    }
+    Value byExpert = graph.op("Concat", results, integer("axis", 0));
+    // Back to the order of pairs: row order[i] of the result is row i of byExpert.
+    Value byPair =
+        graph.op(
+            "ScatterND",
+            List.of(
+                byExpert,
+                graph.op("Unsqueeze", List.of(pairs.order(), graph.integers(1))),
+                byExpert));
+    Value mixed =
+        graph.op(
+            "ReduceSum",
+            List.of(
+                graph.op(
+                    "Mul",
+                    List.of(
+                        reshape(byPair, -1, moe.expertsPerToken(), hidden),
+                        graph.op("Unsqueeze", List.of(gates.weights(), graph.integers(-1))))),
+                graph.integers(1)),
+            integer("keepdims", 0));
+    return moe.sharedExpertIntermediateSize() > 0
+        ? graph.op("Add", List.of(mixed, sharedExpert(module, x, rows)))
+        : mixed;
+  }
+
+  /** Each token's experts and their weights, {@code [T, k]}. */
+  private record Gates(Value experts, Value weights) {}
+
+  /** Gates are computed in full precision: which experts run must not hang on a rounding. */
+  private Gates gates(String module, Value x) {
+    Value logits =
+        graph.microsoftOp(
+            "FusedMatMul",
+            List.of(x, layers.tensor(module + "gate.weight", moe.experts(), config.hiddenSize())),
+            integer("transB", 1));
+    Value scores = graph.op("Softmax", List.of(logits), integer("axis", -1));
+    List<Value> top =
+        graph.ops(
+            "TopK", List.of(scores, graph.integers(moe.expertsPerToken())), 2, integer("axis", -1));
+    Value weights = top.getFirst();
+    if (moe.normalizeTopK()) {
+      weights =
+          graph.op(
+              "Div", List.of(weights, graph.op("ReduceSum", List.of(weights, graph.integers(-1)))));
+    }
+    return new Gates(top.getLast(), weights);
+  }
+
+  /**
+   * Pairs of token and expert, by expert.
+   *
+   * @param order which pair, counted by token, stands in each place
+   * @param starts where each expert's pairs start
+   * @param ends where they end
+   * @param rows each pair's token
+   */
+  private record Pairs(Value order, Value starts, Value ends, LinearLayers.Rows rows) {}
+
+  private Pairs pairs(Value experts, LinearLayers.Rows rows) {
+    // [experts, T * k]: which pair belongs to which expert; NonZero lists the pairs by expert.
+    Value ids = graph.integers(LongStream.range(0, moe.experts()).toArray());
+    Value member =
+        graph.op(
+            "Equal",
+            List.of(
+                graph.op("Unsqueeze", List.of(ids, graph.integers(1))), reshape(experts, 1, -1)));
+    Value order =
+        graph.op("Gather", List.of(graph.op("NonZero", List.of(member)), graph.integer(1)));
+    Value counts =
+        graph.op(
+            "ReduceSum",
+            List.of(graph.op("Cast", List.of(member), integer("to", 7)), graph.integers(1)),
+            integer("keepdims", 0));
+    Value ends = graph.op("CumSum", List.of(counts, graph.integer(0)));
+    Value tokens = graph.op("Div", List.of(order, graph.integer(moe.expertsPerToken())));
+    return new Pairs(
+        order,
+        graph.op("Sub", List.of(ends, counts)),
+        ends,
+        new LinearLayers.Rows(
+            graph.op("Gather", List.of(rows.values(), tokens)),
+            rows.quantised().map(bytes -> graph.op("Gather", List.of(bytes, tokens))),
+            rows.scales().map(scales -> graph.op("Gather", List.of(scales, tokens)))));
+  }
+
+  private Value expert(String name, int expert, Pairs pairs, FeedForward feedForward) {
+    Value start = graph.op("Gather", List.of(pairs.starts(), graph.integers(expert)));
+    Value end = graph.op("Gather", List.of(pairs.ends(), graph.integers(expert)));
+    GraphBuilder run = graph.branch("expert");
+    LinearLayers.Rows own =
+        new LinearLayers.Rows(
+            slice(run, pairs.rows().values(), start, end),
+            pairs.rows().quantised().map(bytes -> slice(run, bytes, start, end)),
+            pairs.rows().scales().map(scales -> slice(run, scales, start, end)));
+    run.output(
+        "expert_" + name,
+        feedForward.write(run, layers, own),
+        ElementType.FLOAT,
+        "n",
+        config.hiddenSize());
+    GraphBuilder skip = graph.branch("no_tokens");
+    skip.output(
+        "no_tokens_" + name,
+        skip.reals(FloatBuffer.allocate(0), 0, config.hiddenSize()),
+        ElementType.FLOAT,
+        "n",
+        config.hiddenSize());
+    return graph.op(
+        "If",
+        List.of(graph.op("Less", List.of(start, end))),
+        graph("then_branch", run),
+        graph("else_branch", skip));
+  }
+
+  private static Value slice(GraphBuilder into, Value x, Value start, Value end) {
+    return into.op("Slice", List.of(x, start, end, into.integers(0)));
+  }
+
+  private Value sharedExpert(String module, Value x, LinearLayers.Rows rows) {
+    Value shared =
+        FeedForward.of(
+                module + "shared_expert.", config.hiddenSize(), moe.sharedExpertIntermediateSize())
+            .write(graph, layers, rows);
+    Value open =
+        graph.op(
+            "Sigmoid",
+            List.of(
+                graph.microsoftOp(
+                    "FusedMatMul",
+                    List.of(
+                        x,
+                        layers.tensor(
+                            module + "shared_expert_gate.weight", 1, config.hiddenSize())),
+                    integer("transB", 1))));
+    return graph.op("Mul", List.of(shared, open));
+  }
+
+  private Value reshape(Value x, long... shape) {
+    return graph.op("Reshape", List.of(x, graph.integers(shape)));
+  }
+}

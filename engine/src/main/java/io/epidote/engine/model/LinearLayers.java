@@ -1,0 +1,335 @@
+package io.epidote.engine.model;
+
+import static io.epidote.engine.onnx.Attribute.integer;
+import static java.util.Objects.requireNonNull;
+
+import io.epidote.engine.checkpoint.Checkpoint;
+import io.epidote.engine.onnx.ElementType;
+import io.epidote.engine.onnx.GraphBuilder;
+import io.epidote.engine.onnx.Value;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.LongStream;
+
+/**
+ * A checkpoint's tensors and linear layers in a graph, at a precision.
+ *
+ * <p>At INT8 a row of activations is scaled so that its largest magnitude is 127, then multiplied
+ * as unsigned bytes around 128; weights are kept within 63 at one scale per output, because the
+ * AVX2 kernel adds pairs of products in 16 bits and saturates beyond that. A row's result depends
+ * on that row alone.
+ */
+final class LinearLayers {
+  /** What one weight byte may hold: 2 * 255 * 63 still fits the kernel's 16 bits. */
+  private static final int WEIGHT_RANGE = 63;
+
+  private static final int ACTIVATION_RANGE = 127;
+  private static final int ACTIVATION_ZERO = 128;
+
+  /** Keeps the scale of a row of zeros from being 0. */
+  private static final float SMALLEST_SCALE = 1e-20f;
+
+  private final Checkpoint checkpoint;
+  private final GraphBuilder graph;
+  private final Precision precision;
+
+  LinearLayers(Checkpoint checkpoint, GraphBuilder graph, Precision precision) {
+    this.checkpoint = requireNonNull(checkpoint, "checkpoint is null");
+    this.graph = requireNonNull(graph, "graph is null");
+    this.precision = requireNonNull(precision, "precision is null");
+  }
+
+  /**
+   * Rows that linear layers read, {@code [T, in]}; quantised once for all that read them.
+   *
+   * @param scales {@code [T, 1]}
+   */
+  record Rows(Value values, Optional<Value> quantised, Optional<Value> scales) {}
+
+  /** Weights of layers that read the same rows, each {@code [out, in]} in the checkpoint. */
+  record Matrix(List<String> names, int in, int... outs) {
+    static Matrix of(String name, int in, int out) {
+      return new Matrix(List.of(name), in, out);
+    }
+
+    int out() {
+      return Arrays.stream(outs).sum();
+    }
+
+    String name() {
+      return names.getFirst() + (names.size() > 1 ? "+" : "");
+    }
+  }
+
+  /** A tensor as it is. */
+  Value tensor(String name, long... shape) {
+    return graph.weight(
+        name,
+        ElementType.FLOAT,
+        out -> checkpoint.readFloats(name, out.asFloatBuffer(), shape),
+        shape);
+  }
+
+  /** Biases of the layers of a matrix, {@code [sum(out)]}. */
+  Value biases(List<String> names, int... outs) {
+    return graph.weight(
+        names.getFirst() + (names.size() > 1 ? "+" : ""),
+        ElementType.FLOAT,
+        bytes -> {
+          FloatBuffer destination = bytes.asFloatBuffer();
+          int at = 0;
+          for (int i = 0; i < outs.length; i++) {
+            checkpoint.readFloats(names.get(i), destination.slice(at, outs[i]), outs[i]);
+            at += outs[i];
+          }
+        },
+        LongStream.of(Arrays.stream(outs).sum()).toArray());
+  }
+
+  /** Makes rows ready for linear layers. */
+  Rows rows(GraphBuilder into, Value x) {
+    if (precision != Precision.INT8) {
+      return new Rows(x, Optional.empty(), Optional.empty());
+    }
+    Value magnitudes = into.op("Abs", List.of(x));
+    Value largest =
+        into.op("ReduceMax", List.of(magnitudes, into.integers(-1)), integer("keepdims", 1));
+    Value scales = into.op("Max", List.of(largest, into.real(SMALLEST_SCALE)));
+    Value quantised =
+        into.op(
+            "QuantizeLinear",
+            List.of(
+                into.op("Div", List.of(x, scales)),
+                into.real(1f / ACTIVATION_RANGE),
+                into.unsignedByte(ACTIVATION_ZERO)));
+    return new Rows(x, Optional.of(quantised), Optional.of(scales));
+  }
+
+  /** A linear layer of its own: {@code [T, in]} to {@code [T, out]}. */
+  Value apply(GraphBuilder into, Value x, Matrix matrix) {
+    return apply(into, rows(into, x), matrix);
+  }
+
+  /** {@code [T, in]} to {@code [T, sum(out)]}. */
+  Value apply(GraphBuilder into, Rows rows, Matrix matrix) {
+    return switch (precision) {
+      case FP32 -> into.op("MatMul", List.of(rows.values(), columns(matrix)));
+      case INT8 -> {
+        Int8Weights weights = int8(matrix);
+        Value product =
+            into.microsoftOp(
+                "MatMulIntegerToFloat",
+                List.of(
+                    rows.quantised().orElseThrow(),
+                    weights.bytes(),
+                    into.real(1f / ACTIVATION_RANGE),
+                    weights.scales(),
+                    into.unsignedByte(ACTIVATION_ZERO)));
+        yield into.op("Mul", List.of(product, rows.scales().orElseThrow()));
+      }
+      case INT4 -> int4(into, rows.values(), matrix);
+    };
+  }
+
+  /**
+   * The embedding table and its use as a head: {@code ids [T]} to {@code [T, hidden]}. At INT8 and
+   * INT4 its rows are bytes with a scale each.
+   */
+  Value embed(String name, int vocabulary, int hidden, Value ids) {
+    if (precision == Precision.FP32) {
+      return graph.op("Gather", List.of(tensor(name, vocabulary, hidden), ids));
+    }
+    float[] scales = new float[vocabulary];
+    Value bytes =
+        graph.weight(
+            name + ".table",
+            ElementType.INT8,
+            destination -> {
+              FloatBuffer rows = read(name, vocabulary, hidden);
+              for (int row = 0; row < vocabulary; row++) {
+                FloatBuffer values = rows.slice(row * hidden, hidden);
+                scales[row] = scale(values, Byte.MAX_VALUE);
+                for (int i = 0; i < hidden; i++) {
+                  destination.put(row * hidden + i, (byte) Math.round(values.get(i) / scales[row]));
+                }
+              }
+            },
+            vocabulary,
+            hidden);
+    Value rowScales =
+        graph.weight(
+            name + ".table.scales",
+            ElementType.FLOAT,
+            destination -> destination.asFloatBuffer().put(scales),
+            vocabulary,
+            1);
+    Value rows =
+        graph.op("Cast", List.of(graph.op("Gather", List.of(bytes, ids))), integer("to", 1));
+    return graph.op("Mul", List.of(rows, graph.op("Gather", List.of(rowScales, ids))));
+  }
+
+  /**
+   * The head, {@code [R, hidden]} to {@code [R, vocabulary]}.
+   *
+   * @param name of the head's own tensor or of the embedding table that it is tied to
+   */
+  Value head(GraphBuilder into, Value x, String name, int vocabulary, int hidden, boolean tied) {
+    if (precision != Precision.FP32) {
+      return apply(into, x, new Matrix(List.of(name), hidden, vocabulary));
+    }
+    // Gemm reads the [V, H] table as it is: a transposed second copy would double a tied model's
+    // head.
+    Value table = tied ? new Value(name) : tensor(name, vocabulary, hidden);
+    return into.op("Gemm", List.of(x, table), integer("transB", 1));
+  }
+
+  /** One {@code [in, sum(out)]} matrix for MatMul. */
+  private Value columns(Matrix matrix) {
+    int total = matrix.out();
+    return graph.weight(
+        matrix.name(),
+        ElementType.FLOAT,
+        destination -> {
+          FloatBuffer floats = destination.asFloatBuffer();
+          int column = 0;
+          for (int i = 0; i < matrix.outs().length; i++) {
+            int out = matrix.outs()[i];
+            FloatBuffer rows = read(matrix.names().get(i), out, matrix.in());
+            int first = column;
+            forTiles(
+                out,
+                matrix.in(),
+                (o, k) -> floats.put(k * total + first + o, rows.get(o * matrix.in() + k)));
+            column += out;
+          }
+        },
+        matrix.in(),
+        total);
+  }
+
+  /** {@code [in, sum(out)]} bytes and {@code [sum(out)]} scales. */
+  private record Int8Weights(Value bytes, Value scales) {}
+
+  private Int8Weights int8(Matrix matrix) {
+    int in = matrix.in();
+    int total = matrix.out();
+    float[] scales = new float[total];
+    Value bytes =
+        graph.weight(
+            matrix.name() + ".bytes",
+            ElementType.INT8,
+            destination -> {
+              int column = 0;
+              for (int i = 0; i < matrix.outs().length; i++) {
+                int out = matrix.outs()[i];
+                FloatBuffer rows = read(matrix.names().get(i), out, in);
+                int first = column;
+                for (int o = 0; o < out; o++) {
+                  scales[first + o] = scale(rows.slice(o * in, in), WEIGHT_RANGE);
+                }
+                forTiles(
+                    out,
+                    in,
+                    (o, k) ->
+                        destination.put(
+                            k * total + first + o,
+                            (byte) Math.round(rows.get(o * in + k) / scales[first + o])));
+                column += out;
+              }
+            },
+            in,
+            total);
+    Value columnScales =
+        graph.weight(
+            matrix.name() + ".scales",
+            ElementType.FLOAT,
+            destination -> destination.asFloatBuffer().put(scales),
+            total);
+    return new Int8Weights(bytes, columnScales);
+  }
+
+  /** Symmetric blocks of {@link Int4Blocks#LENGTH} along the input, for MatMulNBits. */
+  private Value int4(GraphBuilder into, Value x, Matrix matrix) {
+    int in = matrix.in();
+    int blocks = Int4Blocks.count(in);
+    int total = matrix.out();
+    float[] scales = new float[total * blocks];
+    Value packed =
+        graph.weight(
+            matrix.name() + ".nibbles",
+            ElementType.UINT8,
+            destination -> {
+              int row = 0;
+              for (int i = 0; i < matrix.outs().length; i++) {
+                FloatBuffer rows = read(matrix.names().get(i), matrix.outs()[i], in);
+                for (int o = 0; o < matrix.outs()[i]; o++, row++) {
+                  Int4Blocks.pack(
+                      rows.slice(o * in, in),
+                      destination,
+                      row * blocks * Int4Blocks.BYTES,
+                      scales,
+                      row * blocks);
+                }
+              }
+            },
+            total,
+            blocks,
+            Int4Blocks.BYTES);
+    Value blockScales =
+        graph.weight(
+            matrix.name() + ".scales",
+            ElementType.FLOAT,
+            destination -> destination.asFloatBuffer().put(scales),
+            (long) total * blocks);
+    return into.microsoftOp(
+        "MatMulNBits",
+        List.of(x, packed, blockScales),
+        integer("K", in),
+        integer("N", total),
+        integer("bits", 4),
+        integer("block_size", Int4Blocks.LENGTH),
+        integer("accuracy_level", 4));
+  }
+
+  private FloatBuffer read(String name, int rows, int columns) {
+    FloatBuffer floats =
+        ByteBuffer.allocateDirect(Math.toIntExact((long) rows * columns * Float.BYTES))
+            .order(ByteOrder.nativeOrder())
+            .asFloatBuffer();
+    checkpoint.readFloats(name, floats, rows, columns);
+    return floats;
+  }
+
+  /** The scale at which the largest magnitude becomes {@code range}. */
+  private static float scale(FloatBuffer values, int range) {
+    float largest = 0;
+    for (int i = 0; i < values.limit(); i++) {
+      largest = Math.max(largest, Math.abs(values.get(i)));
+    }
+    return Math.max(largest / range, SMALLEST_SCALE);
+  }
+
+  /** Takes one element of a matrix. */
+  @FunctionalInterface
+  private interface Element {
+    void take(int row, int column);
+  }
+
+  /** Visits a matrix in tiles, so that both sides of a transposition stay in the cache. */
+  private static void forTiles(int rows, int columns, Element element) {
+    int tile = 32;
+    for (int r = 0; r < rows; r += tile) {
+      for (int c = 0; c < columns; c += tile) {
+        for (int row = r; row < Math.min(r + tile, rows); row++) {
+          for (int column = c; column < Math.min(c + tile, columns); column++) {
+            element.take(row, column);
+          }
+        }
+      }
+    }
+  }
+}
