@@ -1,7 +1,6 @@
 package io.epidote.engine.model;
 
 import static io.epidote.engine.onnx.Attribute.integer;
-import static io.epidote.engine.onnx.Attribute.real;
 
 import io.epidote.engine.checkpoint.TextConfig;
 import io.epidote.engine.onnx.ElementType;
@@ -119,8 +118,7 @@ final class AttentionGraph {
 
   private Value lengths(Value newRows, Value pastKeys) {
     Value past =
-        graph.op(
-            "Mul", List.of(dimension(pastKeys, 2), graph.integers(DecoderShape.BLOCK_TOKENS)));
+        graph.op("Mul", List.of(dimension(pastKeys, 2), graph.integers(DecoderShape.BLOCK_TOKENS)));
     return shape(dimension(newRows, 3), past);
   }
 
@@ -130,8 +128,7 @@ final class AttentionGraph {
 
   /** One dimension's length, {@code [1]}. */
   private Value dimension(Value of, int axis) {
-    return graph.op(
-        "Shape", List.of(of), integer("start", axis), integer("end", axis + 1));
+    return graph.op("Shape", List.of(of), integer("start", axis), integer("end", axis + 1));
   }
 
   /** 0, 1, ... up to the last dimension's length times {@code factor}. */
@@ -225,8 +222,7 @@ final class AttentionGraph {
   }
 
   private List<Value> split(Value x, int first, int second) {
-    return graph.ops(
-        "Split", List.of(x, graph.integers(first, second)), 2, integer("axis", -1));
+    return graph.ops("Split", List.of(x, graph.integers(first, second)), 2, integer("axis", -1));
   }
 
   /** Rows of {@code headDim}. */

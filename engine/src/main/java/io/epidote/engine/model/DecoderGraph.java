@@ -58,6 +58,7 @@ final class DecoderGraph {
     x = graph.op("ScatterND", List.of(x, mediaPositions, mediaRows));
     AttentionGraph attention = new AttentionGraph(config, graph, layers);
     List<Value> newKv = new ArrayList<>();
+    Value normed = norm(prefix + "layers.0.input_layernorm.weight", x);
     for (int layer = 0; layer < config.layers(); layer++) {
       String name = prefix + "layers." + layer + ".";
       Value pool =
@@ -66,13 +67,20 @@ final class DecoderGraph {
               ElementType.FLOAT,
               "runs",
               DecoderShape.BLOCK_TOKENS * config.headDim());
-      AttentionGraph.Result attended =
-          attention.write(name + "self_attn.", norm(name + "input_layernorm.weight", x), pool);
+      AttentionGraph.Result attended = attention.write(name + "self_attn.", normed, pool);
       newKv.add(attended.keys());
       newKv.add(attended.values());
-      x = graph.op("Add", List.of(x, attended.hidden()));
-      Value normed = norm(name + "post_attention_layernorm.weight", x);
-      x = graph.op("Add", List.of(x, feedForward(name, normed)));
+      Sum sum = addAndNorm(x, attended.hidden(), name + "post_attention_layernorm.weight");
+      Value changed = feedForward(name, sum.normed());
+      if (layer + 1 == config.layers()) {
+        x = graph.op("Add", List.of(sum.x(), changed));
+      } else {
+        sum =
+            addAndNorm(
+                sum.x(), changed, prefix + "layers." + (layer + 1) + ".input_layernorm.weight");
+        x = sum.x();
+        normed = sum.normed();
+      }
     }
 
     Value logits = logits(prefix, table, graph.op("Gather", List.of(x, logitRows)));
@@ -125,6 +133,19 @@ final class DecoderGraph {
         .orElseGet(() ->
             FeedForward.of(layer + "mlp.", config.hiddenSize(), config.intermediateSize())
                 .write(graph, layers, layers.rows(graph, x)));
+  }
+
+  /** A residual stream and its norm. */
+  private record Sum(Value x, Value normed) {}
+
+  private Sum addAndNorm(Value x, Value change, String weight) {
+    List<Value> made =
+        graph.microsoftOps(
+            "SkipSimplifiedLayerNormalization",
+            List.of(x, change, layers.tensor(weight, config.hiddenSize())),
+            List.of(true, false, false, true),
+            real("epsilon", config.rmsNormEps()));
+    return new Sum(made.getLast(), made.getFirst());
   }
 
   private Value norm(String weight, Value x) {

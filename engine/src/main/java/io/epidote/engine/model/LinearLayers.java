@@ -96,9 +96,9 @@ final class LinearLayers {
       return new Rows(x, Optional.empty(), Optional.empty());
     }
     Value magnitudes = into.op("Abs", List.of(x));
-    Value largest =
+    // A row of zeros becomes 0 / 0 and then some byte, whose product is scaled by 0 again.
+    Value scales =
         into.op("ReduceMax", List.of(magnitudes, into.integers(-1)), integer("keepdims", 1));
-    Value scales = into.op("Max", List.of(largest, into.real(SMALLEST_SCALE)));
     Value quantised =
         into.op(
             "QuantizeLinear",

@@ -63,8 +63,7 @@ final class OnnxDecoder implements Decoder {
       inputs.add(longs(manager, layout.mediaPositions(), layout.mediaTokens(), 1));
       inputs.add(longs(manager, layout.logitRows(), layout.logitRows().length));
       inputs.add(longs(manager, layout.positions(), 1, layout.tokens()));
-      inputs.add(
-          longs(manager, layout.queryRows(), sequences, kvHeads, heads / kvHeads, longest));
+      inputs.add(longs(manager, layout.queryRows(), sequences, kvHeads, heads / kvHeads, longest));
       inputs.add(longs(manager, layout.newRows(), sequences, kvHeads, 1, longest));
       inputs.add(longs(manager, layout.contextRows(), layout.tokens(), heads));
       inputs.add(longs(manager, layout.pastKeyRuns(), sequences, kvHeads, blocks));

@@ -18,6 +18,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 
 /**
@@ -109,16 +110,36 @@ public final class GraphBuilder {
     return node("", type, inputs, outputs, attributes);
   }
 
+  /**
+   * Adds an operator of ONNX Runtime's own domain with several outputs.
+   *
+   * @param wanted for each output in order, whether it is made; those that are not are {@link
+   *     #absent}
+   */
+  public List<Value> microsoftOps(
+      String type, List<Value> inputs, List<Boolean> wanted, Attribute... attributes) {
+    return node("com.microsoft", type, inputs, wanted, attributes);
+  }
+
   private List<Value> node(
       String domain, String type, List<Value> inputs, int outputs, Attribute... attributes) {
+    return node(domain, type, inputs, Collections.nCopies(outputs, true), attributes);
+  }
+
+  private List<Value> node(
+      String domain,
+      String type,
+      List<Value> inputs,
+      List<Boolean> wanted,
+      Attribute... attributes) {
     NodeProto.Builder node = NodeProto.newBuilder().setOpType(type).setDomain(domain);
     String name = type + "_" + counter[0]++;
     node.setName(name);
     inputs.forEach(input -> node.addInput(input.name()));
     Arrays.stream(attributes).forEach(attribute -> node.addAttribute(attribute.proto()));
-    Value[] results = new Value[outputs];
-    for (int i = 0; i < outputs; i++) {
-      results[i] = new Value(name + ":" + i);
+    Value[] results = new Value[wanted.size()];
+    for (int i = 0; i < results.length; i++) {
+      results[i] = wanted.get(i) ? new Value(name + ":" + i) : absent();
       node.addOutput(results[i].name());
     }
     graph.addNode(node);
