@@ -10,17 +10,24 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.util.Comparator;
+import java.util.HexFormat;
 import java.util.stream.Stream;
 
 /**
  * Graphs and converted weights on disk, by content: written once, then mapped and shared by every
  * process. An entry is a folder with {@code model.onnx} and {@code weights.bin}; it appears whole
- * or not at all, because it is written elsewhere and moved into place.
+ * or not at all, because it is written elsewhere and moved into place. Its name holds the
+ * checkpoint's fingerprint and that of the planned graph, so that a release that writes a graph
+ * differently does not read an older one's.
  */
 final class GraphCache {
-  /** Changes whenever a graph is written differently for the same checkpoint. */
-  private static final int FORMAT = 2;
+  private static final String WEIGHTS = "weights.bin";
+
+  /** Changes whenever the same tensors of a graph are filled differently. */
+  private static final int FORMAT = 3;
 
   private final Path root;
 
@@ -38,9 +45,13 @@ final class GraphCache {
   Path entry(Checkpoint checkpoint, String stage, Precision precision, Writer writer) {
     Path entry =
         root.resolve(
-            "%s-%s-%s-v%d"
+            "%s-%s-%s-v%d-%s"
                 .formatted(
-                    checkpoint.fingerprint().substring(0, 32), stage, precision.word(), FORMAT));
+                    checkpoint.fingerprint().substring(0, 32),
+                    stage,
+                    precision.word(),
+                    FORMAT,
+                    fingerprint(writer.write(checkpoint, precision, WeightFile.plan(WEIGHTS)))));
     if (Files.isDirectory(entry)) {
       return entry;
     }
@@ -49,7 +60,7 @@ final class GraphCache {
       Path draft = Files.createTempDirectory(root, "draft-");
       try {
         byte[] model;
-        try (WeightFile weights = new WeightFile(draft.resolve("weights.bin"))) {
+        try (WeightFile weights = new WeightFile(draft.resolve(WEIGHTS))) {
           model = writer.write(checkpoint, precision, weights);
         }
         Files.write(draft.resolve("model.onnx"), model);
@@ -68,6 +79,14 @@ final class GraphCache {
               + e.getMessage()
               + "); make room there, or name another folder with EPIDOTE_CACHE",
           e);
+    }
+  }
+
+  private static String fingerprint(byte[] graph) {
+    try {
+      return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(graph), 0, 8);
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException(e);
     }
   }
 

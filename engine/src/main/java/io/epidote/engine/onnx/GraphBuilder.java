@@ -153,7 +153,9 @@ public final class GraphBuilder {
     try {
       if (length < INLINE_BYTES) {
         ByteBuffer bytes = littleEndian(Math.toIntExact(length));
-        filler.fill(bytes);
+        if (!weights.planned()) {
+          filler.fill(bytes);
+        }
         tensor.setRawData(ByteString.copyFrom(bytes.rewind()));
       } else {
         WeightFile.Extent extent = weights.append(length, filler);

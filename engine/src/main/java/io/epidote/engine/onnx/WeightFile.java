@@ -10,16 +10,18 @@ import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileChannel.MapMode;
 import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The external data of a model: tensors one after the other at page-aligned offsets, so that ONNX
- * Runtime can map each instead of reading it.
+ * Runtime can map each instead of reading it. A plan of a file gives every tensor its place and
+ * reads none.
  */
 public final class WeightFile implements AutoCloseable {
   private static final int ALIGNMENT = 4096;
 
   private final String fileName;
-  private final FileChannel channel;
+  private final @Nullable FileChannel channel;
   private long end;
   private long bytes;
 
@@ -27,6 +29,21 @@ public final class WeightFile implements AutoCloseable {
   public WeightFile(Path file) throws IOException {
     this.fileName = file.getFileName().toString();
     this.channel = FileChannel.open(file, CREATE_NEW, READ, WRITE);
+  }
+
+  private WeightFile(String fileName) {
+    this.fileName = fileName;
+    this.channel = null;
+  }
+
+  /** A plan of a file of that name. */
+  public static WeightFile plan(String fileName) {
+    return new WeightFile(fileName);
+  }
+
+  /** Whether tensors get a place only and are not filled. */
+  boolean planned() {
+    return channel == null;
   }
 
   /** Where a tensor stands in the file. */
@@ -40,7 +57,9 @@ public final class WeightFile implements AutoCloseable {
 
   Extent append(long length, Filler filler) throws IOException {
     long offset = (end + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    filler.fill(channel.map(MapMode.READ_WRITE, offset, length).order(ByteOrder.LITTLE_ENDIAN));
+    if (channel != null) {
+      filler.fill(channel.map(MapMode.READ_WRITE, offset, length).order(ByteOrder.LITTLE_ENDIAN));
+    }
     end = offset + length;
     bytes += length;
     return new Extent(fileName, offset, length);
@@ -53,7 +72,9 @@ public final class WeightFile implements AutoCloseable {
 
   @Override
   public void close() throws IOException {
-    channel.force(true);
-    channel.close();
+    if (channel != null) {
+      channel.force(true);
+      channel.close();
+    }
   }
 }
