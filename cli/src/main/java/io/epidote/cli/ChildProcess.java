@@ -28,6 +28,9 @@ final class ChildProcess implements AutoCloseable {
 
   private static final Duration STOP_TIMEOUT = Duration.ofSeconds(10);
 
+  /** The kernels of the engine need it; where nothing is computed, the launcher leaves it out. */
+  private static final String VECTORS = "--add-modules=jdk.incubator.vector";
+
   private final String name;
   private final Process process;
   private final Path log;
@@ -51,6 +54,9 @@ final class ChildProcess implements AutoCloseable {
         ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
             .filter(flag -> !flag.startsWith("-agentlib") && !flag.startsWith("-javaagent"))
             .toList());
+    if (!command.contains(VECTORS)) {
+      command.add(VECTORS);
+    }
     command.addAll(List.of("-cp", System.getProperty("java.class.path")));
     command.add(EpidoteCommand.class.getName());
     command.addAll(arguments);

@@ -87,6 +87,10 @@ public abstract sealed class EpidoteException extends RuntimeException {
   public static final class Internal extends EpidoteException {
     private static final long serialVersionUID = 1L;
 
+    public Internal(String message) {
+      super(message);
+    }
+
     public Internal(String message, Throwable cause) {
       super(message, cause);
     }

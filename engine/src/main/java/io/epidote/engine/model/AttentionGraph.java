@@ -3,167 +3,31 @@ package io.epidote.engine.model;
 import static io.epidote.engine.onnx.Attribute.integer;
 
 import io.epidote.engine.checkpoint.TextConfig;
-import io.epidote.engine.onnx.ElementType;
+import io.epidote.engine.kernel.PagedAttention;
 import io.epidote.engine.onnx.GraphBuilder;
 import io.epidote.engine.onnx.Value;
 import java.util.List;
 
-/**
- * Grouped-query attention over paged keys and values.
- *
- * <p>Linear layers and RoPE run on packed tokens. Queries, new keys and new values are then
- * gathered, head by head, into {@code [B, kvHeads, G, Q, headDim]}; past ones are gathered from the
- * layer's pool into the same form, which a block's layout makes a plain copy. Scores against new
- * and past keys are computed apart and meet in one softmax, so that no keys or values are
- * concatenated; new ones come first, so that how far the batch's longest past pads does not move
- * them.
- */
+/** Writes grouped-query attention: the projections around {@link PagedAttention}. */
 final class AttentionGraph {
-  /** Added to scores that must not count: its exponential is 0 beside any real score. */
-  private static final float MASKED = -1e30f;
-
   private final TextConfig config;
   private final GraphBuilder graph;
   private final LinearLayers layers;
-  private final Step step;
 
-  /**
-   * What every layer's attention needs of a step. Indices count rows of {@code headDim} floats.
-   *
-   * @param positions {@code [1, T]}
-   * @param queries {@code [B, kvHeads, G, Q]}: rows of the rotated queries
-   * @param fresh {@code [B, kvHeads, 1, Q]}: rows of the new keys and of the new values
-   * @param context {@code [T, heads]}: rows of the attended values
-   * @param pastKeys {@code [B, kvHeads, N]}: runs of 16 rows in a layer's pool
-   * @param pastValues likewise
-   * @param bias {@code [B, 1, 1, Q, Q + N * 16]}: 0, or masked
-   * @param lengths {@code [Q, N * 16]}
-   */
-  private record Step(
-      Value positions,
-      Value queries,
-      Value fresh,
-      Value context,
-      Value pastKeys,
-      Value pastValues,
-      Value bias,
-      Value lengths,
-      Value cosines,
-      Value sines) {}
-
-  /** Declares the inputs that attention reads of a step. */
   AttentionGraph(TextConfig config, GraphBuilder graph, LinearLayers layers) {
     this.config = config;
     this.graph = graph;
     this.layers = layers;
-    int kvHeads = config.kvHeads();
-    int group = config.heads() / kvHeads;
-    Value positions = graph.input("positions", ElementType.INT64, 1, "T");
-    Value queries = graph.input("query_rows", ElementType.INT64, "B", kvHeads, group, "Q");
-    Value fresh = graph.input("new_rows", ElementType.INT64, "B", kvHeads, 1, "Q");
-    Value context = graph.input("context_rows", ElementType.INT64, "T", config.heads());
-    Value pastKeys = graph.input("past_key_runs", ElementType.INT64, "B", kvHeads, "N");
-    Value pastValues = graph.input("past_value_runs", ElementType.INT64, "B", kvHeads, "N");
-    Value pastLengths = graph.input("past_lengths", ElementType.INT64, "B", 1);
-    this.step =
-        new Step(
-            positions,
-            queries,
-            fresh,
-            context,
-            pastKeys,
-            pastValues,
-            bias(fresh, pastKeys, pastLengths),
-            lengths(fresh, pastKeys),
-            rotation("cosines", true),
-            rotation("sines", false));
-  }
-
-  /** Cosines or sines of every position, {@code [context, headDim / 2]}. */
-  private Value rotation(String name, boolean cosine) {
-    int half = config.headDim() / 2;
-    return graph.weight(
-        name,
-        ElementType.FLOAT,
-        out -> {
-          for (int position = 0; position < config.contextTokens(); position++) {
-            for (int i = 0; i < half; i++) {
-              double angle = position * Math.pow(config.ropeTheta(), -2.0 * i / config.headDim());
-              out.putFloat((float) (cosine ? Math.cos(angle) : Math.sin(angle)));
-            }
-          }
-        },
-        config.contextTokens(),
-        half);
-  }
-
-  private Value bias(Value newRows, Value pastKeys, Value pastLengths) {
-    Value query = graph.op("Unsqueeze", List.of(range(newRows, 1), graph.integers(1)));
-    // [Q, Q] and [B, N * 16], repeated over each other's sequences and queries.
-    Value causal = masked(graph.op("GreaterOrEqual", List.of(query, range(newRows, 1))));
-    Value filled =
-        masked(graph.op("Less", List.of(range(pastKeys, DecoderShape.BLOCK_TOKENS), pastLengths)));
-    Value fresh = graph.op("Unsqueeze", List.of(causal, graph.integers(0, 1, 2)));
-    Value past = graph.op("Unsqueeze", List.of(filled, graph.integers(1, 2, 3)));
-    Value sequences = dimension(newRows, 0);
-    Value queries = dimension(newRows, 3);
-    Value one = graph.integers(1);
-    return graph.op(
-        "Concat",
-        List.of(
-            graph.op("Expand", List.of(fresh, shape(sequences, one, one, one, one))),
-            graph.op("Expand", List.of(past, shape(one, one, one, queries, one)))),
-        integer("axis", -1));
-  }
-
-  private Value lengths(Value newRows, Value pastKeys) {
-    Value past =
-        graph.op("Mul", List.of(dimension(pastKeys, 2), graph.integers(DecoderShape.BLOCK_TOKENS)));
-    return shape(dimension(newRows, 3), past);
-  }
-
-  private Value shape(Value... dimensions) {
-    return graph.op("Concat", List.of(dimensions), integer("axis", 0));
-  }
-
-  /** One dimension's length, {@code [1]}. */
-  private Value dimension(Value of, int axis) {
-    return graph.op("Shape", List.of(of), integer("start", axis), integer("end", axis + 1));
-  }
-
-  /** 0, 1, ... up to the last dimension's length times {@code factor}. */
-  private Value range(Value of, int factor) {
-    Value length =
-        graph.op("Squeeze", List.of(graph.op("Shape", List.of(of), integer("start", -1))));
-    Value end = graph.op("Mul", List.of(length, graph.integer(factor)));
-    return graph.op("Range", List.of(graph.integer(0), end, graph.integer(1)));
-  }
-
-  private Value masked(Value seen) {
-    return graph.op("Where", List.of(seen, graph.real(0), graph.real(MASKED)));
   }
 
   /**
-   * What attention made of a layer's tokens.
-   *
-   * @param hidden {@code [T, hidden]}
-   * @param keys {@code [1, T, kvHeads * headDim]}, rotated
-   * @param values {@code [1, T, kvHeads * headDim]}
-   */
-  record Result(Value hidden, Value keys, Value values) {}
-
-  /**
-   * Attention of one layer.
+   * Attention of one layer, {@code [T, hidden]} to {@code [T, hidden]}.
    *
    * @param name of the layer's module, for example {@code model.layers.0.self_attn.}
-   * @param x {@code [T, hidden]}
-   * @param pool the layer's keys and values, {@code [blocks * 2 * kvHeads, 16 * headDim]}
    */
-  Result write(String name, Value x, Value pool) {
-    int headDim = config.headDim();
-    int kvHeads = config.kvHeads();
-    int queryWidth = config.heads() * headDim;
-    int kvWidth = kvHeads * headDim;
+  Value write(String name, int layer, Value x) {
+    int queryWidth = config.heads() * config.headDim();
+    int kvWidth = config.kvHeads() * config.headDim();
     List<String> projections =
         List.of(name + "q_proj.weight", name + "k_proj.weight", name + "v_proj.weight");
     Value qkv =
@@ -176,70 +40,11 @@ final class AttentionGraph {
       List<String> biases = projections.stream().map(p -> p.replace(".weight", ".bias")).toList();
       qkv = graph.op("Add", List.of(qkv, layers.biases(biases, queryWidth, kvWidth, kvWidth)));
     }
-    qkv = reshape(qkv, 1, -1, queryWidth + 2 * kvWidth);
-    List<Value> parts = split(qkv, queryWidth + kvWidth, kvWidth);
-    List<Value> rotated =
-        split(
-            graph.microsoftOp(
-                "RotaryEmbedding",
-                List.of(parts.getFirst(), step.positions(), step.cosines(), step.sines()),
-                integer("interleaved", 0)),
-            queryWidth,
-            kvWidth);
-    Value keys = rotated.getLast();
-    Value values = parts.getLast();
-    // A query of its own for each head, [B, kvHeads, G, Q, headDim]: at Q = 1 the products below
-    // are of vectors, for which the kernels need not repack the keys and values.
-    Value queries = gather(rotated.getFirst(), step.queries());
-    queries = graph.op("Mul", List.of(queries, graph.real((float) (1 / Math.sqrt(headDim)))));
-    Value newKeys = gather(keys, step.fresh());
-    Value newValues = gather(values, step.fresh());
-    Value pastKeys = past(pool, step.pastKeys());
-    Value pastValues = past(pool, step.pastValues());
-
-    Value scores =
-        graph.op(
-            "Concat",
-            List.of(scores(queries, newKeys), scores(queries, pastKeys)),
-            integer("axis", -1));
-    Value probabilities =
-        graph.op(
-            "Softmax", List.of(graph.op("Add", List.of(scores, step.bias()))), integer("axis", -1));
-    List<Value> shares =
-        graph.ops("Split", List.of(probabilities, step.lengths()), 2, integer("axis", -1));
     Value context =
-        graph.op(
-            "Add",
-            List.of(
-                graph.op("MatMul", List.of(shares.getFirst(), newValues)),
-                graph.op("MatMul", List.of(shares.getLast(), pastValues))));
-    Value hidden =
-        layers.apply(
-            graph,
-            reshape(gather(context, step.context()), -1, queryWidth),
-            LinearLayers.Matrix.of(name + "o_proj.weight", queryWidth, config.hiddenSize()));
-    return new Result(hidden, keys, values);
-  }
-
-  private List<Value> split(Value x, int first, int second) {
-    return graph.ops("Split", List.of(x, graph.integers(first, second)), 2, integer("axis", -1));
-  }
-
-  /** Rows of {@code headDim}. */
-  private Value gather(Value x, Value rows) {
-    return graph.op("Gather", List.of(reshape(x, -1, config.headDim()), rows));
-  }
-
-  private Value scores(Value queries, Value keys) {
-    return graph.microsoftOp("FusedMatMul", List.of(queries, keys), integer("transB", 1));
-  }
-
-  /** {@code [B, kvHeads, 1, N * 16, headDim]}. */
-  private Value past(Value pool, Value runs) {
-    return reshape(graph.op("Gather", List.of(pool, runs)), 0, 0, 1, -1, config.headDim());
-  }
-
-  private Value reshape(Value x, long... shape) {
-    return graph.op("Reshape", List.of(x, graph.integers(shape)));
+        graph.epidoteOp(PagedAttention.NAME, List.of(qkv), integer(PagedAttention.LAYER, layer));
+    return layers.apply(
+        graph,
+        context,
+        LinearLayers.Matrix.of(name + "o_proj.weight", queryWidth, config.hiddenSize()));
   }
 }

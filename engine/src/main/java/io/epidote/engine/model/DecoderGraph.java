@@ -12,7 +12,6 @@ import io.epidote.engine.onnx.GraphBuilder;
 import io.epidote.engine.onnx.Value;
 import io.epidote.engine.onnx.WeightFile;
 import java.nio.FloatBuffer;
-import java.util.ArrayList;
 import java.util.List;
 
 /**
@@ -22,9 +21,9 @@ import java.util.List;
  * <p>The tokens of all sequences are packed ({@code T} of them): linear layers never see padding.
  *
  * <p>Inputs, in order: {@code input_ids [T]}, {@code media_rows [M, H]}, {@code media_positions [M,
- * 1]} (where they replace embeddings), {@code logit_rows [R]}, those of {@link AttentionGraph}, and
- * for each layer its plane of the KV pool. Outputs: {@code logits [R, V]}, {@code new_kv [layers *
- * 2, T, kvHeads * headDim]}.
+ * 1]} (where they replace embeddings), {@code logit_rows [R]}. Output: {@code logits [R, V]}. Where
+ * the tokens stand and their paged keys and values are {@link
+ * io.epidote.engine.kernel.PagedAttention}'s, outside the graph.
  */
 final class DecoderGraph {
   private final ModelConfig model;
@@ -47,7 +46,6 @@ final class DecoderGraph {
     String prefix = model.vision().isPresent() ? "model.text_model." : "model.";
     int hidden = config.hiddenSize();
     int vocabulary = config.vocabulary();
-    int kvWidth = config.kvHeads() * config.headDim();
     Value ids = graph.input("input_ids", ElementType.INT64, "T");
     Value mediaRows = graph.input("media_rows", ElementType.FLOAT, "M", hidden);
     Value mediaPositions = graph.input("media_positions", ElementType.INT64, "M", 1);
@@ -57,20 +55,11 @@ final class DecoderGraph {
     Value x = layers.embed(table, vocabulary, hidden, ids);
     x = graph.op("ScatterND", List.of(x, mediaPositions, mediaRows));
     AttentionGraph attention = new AttentionGraph(config, graph, layers);
-    List<Value> newKv = new ArrayList<>();
     Value normed = norm(prefix + "layers.0.input_layernorm.weight", x);
     for (int layer = 0; layer < config.layers(); layer++) {
       String name = prefix + "layers." + layer + ".";
-      Value pool =
-          graph.input(
-              "kv_pool_" + layer,
-              ElementType.FLOAT,
-              "runs",
-              DecoderShape.BLOCK_TOKENS * config.headDim());
-      AttentionGraph.Result attended = attention.write(name + "self_attn.", normed, pool);
-      newKv.add(attended.keys());
-      newKv.add(attended.values());
-      Sum sum = addAndNorm(x, attended.hidden(), name + "post_attention_layernorm.weight");
+      Value attended = attention.write(name + "self_attn.", layer, normed);
+      Sum sum = addAndNorm(x, attended, name + "post_attention_layernorm.weight");
       Value changed = feedForward(name, sum.normed());
       if (layer + 1 == config.layers()) {
         x = graph.op("Add", List.of(sum.x(), changed));
@@ -85,13 +74,6 @@ final class DecoderGraph {
 
     Value logits = logits(prefix, table, graph.op("Gather", List.of(x, logitRows)));
     graph.output("logits", logits, ElementType.FLOAT, "R", vocabulary);
-    graph.output(
-        "new_kv",
-        graph.op("Concat", newKv, integer("axis", 0)),
-        ElementType.FLOAT,
-        config.layers() * 2,
-        "T",
-        kvWidth);
     return graph.model();
   }
 

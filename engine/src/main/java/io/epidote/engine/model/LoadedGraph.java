@@ -11,8 +11,12 @@ import ai.djl.translate.TranslateException;
 import ai.onnxruntime.OrtException;
 import ai.onnxruntime.OrtSession.SessionOptions;
 import io.epidote.engine.error.EpidoteException.Internal;
+import io.epidote.engine.kernel.Operator;
+import io.epidote.engine.kernel.OperatorDomain;
 import java.io.IOException;
+import java.lang.reflect.Method;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 
 /** One graph, loaded through DJL on ONNX Runtime. Used by one thread. */
@@ -20,25 +24,34 @@ final class LoadedGraph implements AutoCloseable {
   private final Model model;
   private final Predictor<NDList, NDList> predictor;
   private final SessionOptions options;
+  private final OperatorDomain operators;
 
-  private LoadedGraph(Model model, Predictor<NDList, NDList> predictor, SessionOptions options) {
+  private LoadedGraph(
+      Model model,
+      Predictor<NDList, NDList> predictor,
+      SessionOptions options,
+      OperatorDomain operators) {
     this.model = model;
     this.predictor = predictor;
     this.options = options;
+    this.operators = operators;
   }
 
-  /** Loads {@code model.onnx} of a cache entry. */
-  static LoadedGraph open(Path entry, RuntimeOptions runtime) {
+  /** Loads {@code model.onnx} of a cache entry, which may use Epidote's own operators. */
+  static LoadedGraph open(Path entry, RuntimeOptions runtime, List<Operator> operators) {
     // Before any OrtEnvironment exists, or DJL and ONNX Runtime disagree about the environment.
     Engine engine = Engine.getEngine("OnnxRuntime");
     SessionOptions options = sessionOptions(runtime);
+    OperatorDomain domain = new OperatorDomain(operators, runtime.threads());
+    domain.register(address(options));
     Model model = engine.newModel("model", null);
     try {
       model.load(entry, "model", Map.of("sessionOptions", options));
-      return new LoadedGraph(model, model.newPredictor(new NoopTranslator(null)), options);
+      return new LoadedGraph(model, model.newPredictor(new NoopTranslator(null)), options, domain);
     } catch (IOException | MalformedModelException e) {
       model.close();
       options.close();
+      domain.close();
       throw new Internal("The graph in " + entry + " cannot be loaded: " + e.getMessage(), e);
     }
   }
@@ -61,6 +74,17 @@ final class LoadedGraph implements AutoCloseable {
     }
   }
 
+  /** ONNX Runtime's Java interface registers operators of native libraries only. */
+  private static long address(SessionOptions options) {
+    try {
+      Method handle = SessionOptions.class.getDeclaredMethod("getNativeHandle");
+      handle.setAccessible(true);
+      return (long) handle.invoke(options);
+    } catch (ReflectiveOperationException e) {
+      throw new Internal("This version of ONNX Runtime hides its session options: " + e, e);
+    }
+  }
+
   /** A manager for input arrays; the caller closes it. */
   NDManager newManager() {
     return model.getNDManager().newSubManager();
@@ -71,7 +95,8 @@ final class LoadedGraph implements AutoCloseable {
     try {
       return predictor.predict(inputs);
     } catch (TranslateException e) {
-      throw new Internal("The model's step failed: " + e.getMessage(), e);
+      throw new Internal(
+          "The model's step failed: " + e.getMessage(), operators.takeFailure().orElse(e));
     }
   }
 
@@ -80,5 +105,6 @@ final class LoadedGraph implements AutoCloseable {
     predictor.close();
     model.close();
     options.close();
+    operators.close();
   }
 }

@@ -3,10 +3,13 @@ package io.epidote.engine.model;
 import io.epidote.engine.checkpoint.Checkpoint;
 import io.epidote.engine.checkpoint.TextConfig;
 import io.epidote.engine.error.EpidoteException.BadCheckpoint;
+import io.epidote.engine.kernel.AttentionShape;
+import io.epidote.engine.kernel.PagedAttention;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 
 /**
  * Opens the models of a checkpoint, one stage at a time: a node loads only what its stages need.
@@ -39,7 +42,7 @@ public final class Models {
     }
     Path entry = cache.entry(checkpoint, "vision", options.precision(), VisionGraph::write);
     return new OnnxVisionEncoder(
-        checkpoint.config(), LoadedGraph.open(entry, options), weightBytes(entry));
+        checkpoint.config(), LoadedGraph.open(entry, options, List.of()), weightBytes(entry));
   }
 
   /**
@@ -50,17 +53,38 @@ public final class Models {
   public Decoder openDecoder() {
     TextConfig text = checkpoint.config().text();
     Path entry = cache.entry(checkpoint, "decoder", options.precision(), DecoderGraph::write);
-    DecoderShape shape =
-        new DecoderShape(
-            text.layers(),
+    AttentionShape attention =
+        new AttentionShape(
             text.heads(),
             text.kvHeads(),
-            2 * text.kvHeads(),
             text.headDim(),
-            text.hiddenSize(),
-            text.vocabulary(),
-            text.contextTokens());
-    return new OnnxDecoder(shape, LoadedGraph.open(entry, options), weightBytes(entry));
+            text.headDim(),
+            (float) (1 / Math.sqrt(text.headDim())),
+            rotation(text),
+            layer -> AttentionShape.UNLIMITED);
+    DecoderShape shape =
+        new DecoderShape(
+            text.layers(), attention, text.hiddenSize(), text.vocabulary(), text.contextTokens());
+    PagedAttention operator = new PagedAttention(attention, options.threads());
+    return new OnnxDecoder(
+        shape,
+        operator,
+        LoadedGraph.open(entry, options, List.of(operator.operator())),
+        weightBytes(entry));
+  }
+
+  private static AttentionShape.Rotation rotation(TextConfig text) {
+    int half = text.headDim() / 2;
+    float[] cosines = new float[text.contextTokens() * half];
+    float[] sines = new float[cosines.length];
+    for (int i = 0; i < half; i++) {
+      double frequency = Math.pow(text.ropeTheta(), -2.0 * i / text.headDim());
+      for (int position = 0; position < text.contextTokens(); position++) {
+        cosines[position * half + i] = (float) Math.cos(position * frequency);
+        sines[position * half + i] = (float) Math.sin(position * frequency);
+      }
+    }
+    return new AttentionShape.Rotation(0, text.headDim(), cosines, sines);
   }
 
   private static long weightBytes(Path entry) {

@@ -20,7 +20,8 @@ public enum ElementType {
     return bytes;
   }
 
-  int code() {
+  /** Its code in the format, which is ONNX Runtime's too. */
+  public int code() {
     return code;
   }
 }

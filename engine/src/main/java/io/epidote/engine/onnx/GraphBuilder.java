@@ -3,6 +3,7 @@ package io.epidote.engine.onnx;
 import static java.util.Objects.requireNonNull;
 
 import com.google.protobuf.ByteString;
+import io.epidote.engine.kernel.OperatorDomain;
 import io.epidote.engine.onnx.format.GraphProto;
 import io.epidote.engine.onnx.format.ModelProto;
 import io.epidote.engine.onnx.format.NodeProto;
@@ -103,6 +104,11 @@ public final class GraphBuilder {
   /** Adds an operator of ONNX Runtime's own domain with one output. */
   public Value microsoftOp(String type, List<Value> inputs, Attribute... attributes) {
     return node("com.microsoft", type, inputs, 1, attributes).getFirst();
+  }
+
+  /** Adds an operator of {@link OperatorDomain} with one output. */
+  public Value epidoteOp(String type, List<Value> inputs, Attribute... attributes) {
+    return node(OperatorDomain.NAME, type, inputs, 1, attributes).getFirst();
   }
 
   /** Adds a standard operator with several outputs. */
@@ -239,6 +245,8 @@ public final class GraphBuilder {
         .setGraph(graph)
         .addOpsetImport(OperatorSetIdProto.newBuilder().setVersion(OPSET))
         .addOpsetImport(OperatorSetIdProto.newBuilder().setDomain("com.microsoft").setVersion(1))
+        .addOpsetImport(
+            OperatorSetIdProto.newBuilder().setDomain(OperatorDomain.NAME).setVersion(1))
         .build()
         .toByteArray();
   }

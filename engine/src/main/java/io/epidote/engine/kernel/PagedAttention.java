@@ -1,0 +1,266 @@
+package io.epidote.engine.kernel;
+
+import static io.epidote.engine.kernel.AttentionShape.BLOCK_TOKENS;
+
+import io.epidote.engine.onnx.ElementType;
+import java.lang.foreign.Arena;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.IntConsumer;
+import java.util.stream.IntStream;
+
+/**
+ * Causal attention over paged keys and values (after vLLM's PagedAttention), with the rotation and
+ * the storing of new ones. Nothing is gathered: scores are taken where the blocks are.
+ *
+ * <p>In a block a head's keys stand transposed, {@code [keyWidth, 16 tokens]}, its values by token,
+ * {@code [16, valueWidth]}, so that neither product sums across the lanes of a vector. A token's
+ * result is computed in the same order of operations whatever else is in its chunk or its batch.
+ *
+ * <p>Input: {@code qkv [T, heads * keyWidth + kvHeads * (keyWidth + valueWidth)]}, queries first,
+ * then keys, then values. Output: {@code [T, heads * valueWidth]}.
+ */
+public final class PagedAttention implements AutoCloseable {
+  public static final String NAME = "PagedAttention";
+
+  /** The operator's attribute: which layer, from 0. */
+  public static final String LAYER = "layer";
+
+  /** Fewer tokens than this are rotated on one thread. */
+  private static final int PARALLEL_TOKENS = 8;
+
+  /** Less work than this, in queries times context, is not worth a second thread. */
+  private static final long PARALLEL_WORK = 64;
+
+  /** Queries of a unit of work, times the query heads of a group. */
+  private static final int UNIT_ROWS = 48;
+
+  private final AttentionShape shape;
+  private final Arena arena = Arena.ofShared();
+  private final List<Scratch> scratches;
+  private final AtomicInteger next = new AtomicInteger();
+  private PagedStep step = PagedStep.NONE;
+  private List<PagedStep.Unit> units = List.of();
+  private long queries;
+  private long queryFloats;
+
+  /**
+   * @param threads of the session
+   */
+  public PagedAttention(AttentionShape shape, int threads) {
+    this.shape = shape;
+    this.scratches = IntStream.range(0, threads).mapToObj(i -> new Scratch(arena)).toList();
+  }
+
+  /** The operator, for the session that it is used in. */
+  public Operator operator() {
+    return new Operator(
+        NAME,
+        List.of(ElementType.FLOAT),
+        List.of(ElementType.FLOAT),
+        LAYER,
+        layer -> context -> compute(context, (int) layer));
+  }
+
+  /** Sets what the next run is about. */
+  public void prepare(PagedStep step) {
+    this.step = step;
+    int group = shape.heads() / shape.kvHeads();
+    this.units = step.units(Math.max(1, UNIT_ROWS / group), shape.kvHeads());
+  }
+
+  private void compute(KernelContext context, int layer) throws Throwable {
+    long qkv = context.input(0);
+    int tokens = step.tokens();
+    long output = context.output(0, tokens, (long) shape.heads() * shape.valueWidth());
+    reserveQueries((long) tokens * shape.heads() * shape.keyWidth());
+    long plane = step.plane(layer);
+    if (tokens < PARALLEL_TOKENS) {
+      for (int token = 0; token < tokens; token++) {
+        admit(qkv, plane, token);
+      }
+    } else {
+      share(
+          context,
+          (tokens + PARALLEL_TOKENS - 1) / PARALLEL_TOKENS,
+          (unit, worker) -> {
+            int end = Math.min(tokens, (unit + 1) * PARALLEL_TOKENS);
+            for (int token = unit * PARALLEL_TOKENS; token < end; token++) {
+              admit(qkv, plane, token);
+            }
+          });
+    }
+    int window = shape.window().applyAsInt(layer);
+    if (step.work() < PARALLEL_WORK) {
+      for (PagedStep.Unit unit : units) {
+        attend(unit, plane, output, window, scratches.getFirst());
+      }
+    } else {
+      share(
+          context,
+          units.size(),
+          (unit, worker) -> attend(units.get(unit), plane, output, window, scratches.get(worker)));
+    }
+  }
+
+  /** A piece of work. */
+  @FunctionalInterface
+  private interface Piece {
+    void run(int unit, int worker);
+  }
+
+  /** Workers take the next piece until none is left, so that a late one holds nobody up. */
+  private void share(KernelContext context, int pieces, Piece piece) throws Throwable {
+    next.set(0);
+    IntConsumer worker =
+        index -> {
+          for (int unit = next.getAndIncrement(); unit < pieces; unit = next.getAndIncrement()) {
+            piece.run(unit, index);
+          }
+        };
+    context.parallel(worker);
+  }
+
+  private void reserveQueries(long floats) {
+    if (floats > queryFloats) {
+      queryFloats = floats + floats / 2;
+      queries = arena.allocate(queryFloats * Float.BYTES, 64).address();
+    }
+  }
+
+  /** Rotates and scales a token's queries and puts its keys and values into their block. */
+  private void admit(long qkv, long plane, int token) {
+    int heads = shape.heads();
+    int keyWidth = shape.keyWidth();
+    int valueWidth = shape.valueWidth();
+    int position = step.position(token);
+    long from = qkv + (long) token * shape.tokenFloats() * Float.BYTES;
+    long to = queries + (long) token * heads * keyWidth * Float.BYTES;
+    AttentionShape.Rotation rotation = shape.rotation();
+    for (int head = 0; head < heads; head++) {
+      Rows.rotate(from, to, keyWidth, rotation, position, shape.scale());
+      from += (long) keyWidth * Float.BYTES;
+      to += (long) keyWidth * Float.BYTES;
+    }
+    int slot = position % BLOCK_TOKENS;
+    long block =
+        plane
+            + (long) step.block(token, position / BLOCK_TOKENS) * shape.blockFloats() * Float.BYTES;
+    for (int head = 0; head < shape.kvHeads(); head++) {
+      // Rotated in place: nothing else reads the projection.
+      Rows.rotate(from, from, keyWidth, rotation, position, 1);
+      long keys = block + (long) head * shape.headFloats() * Float.BYTES;
+      for (int i = 0; i < keyWidth; i++) {
+        Memory.put(
+            keys + (long) (i * BLOCK_TOKENS + slot) * Float.BYTES,
+            Memory.get(from + (long) i * Float.BYTES));
+      }
+      from += (long) keyWidth * Float.BYTES;
+    }
+    for (int head = 0; head < shape.kvHeads(); head++) {
+      long values =
+          block
+              + (head * (long) shape.headFloats()
+                      + BLOCK_TOKENS * (long) keyWidth
+                      + slot * (long) valueWidth)
+                  * Float.BYTES;
+      Memory.copy(from, values, valueWidth);
+      from += (long) valueWidth * Float.BYTES;
+    }
+  }
+
+  /** All query heads of one KV head, for some consecutive tokens of a sequence. */
+  private void attend(PagedStep.Unit unit, long plane, long output, int window, Scratch scratch) {
+    int group = shape.heads() / shape.kvHeads();
+    int keyWidth = shape.keyWidth();
+    int valueWidth = shape.valueWidth();
+    int last = step.position(unit.firstToken() + unit.tokens() - 1);
+    int firstBlock = firstSeen(step.position(unit.firstToken()), window) / BLOCK_TOKENS;
+    int blocks = last / BLOCK_TOKENS - firstBlock + 1;
+    int stride = blocks * BLOCK_TOKENS;
+    int rows = unit.tokens() * group;
+    int tiles = (rows + Rows.TILE - 1) / Rows.TILE;
+    scratch.reserve(tiles, keyWidth, valueWidth, stride);
+    // Row r is query head r / tokens of the group and token r % tokens; those that fill the last
+    // tile up are zeros.
+    for (int row = 0; row < tiles * Rows.TILE; row++) {
+      long tile = scratch.queries() + (long) (row / Rows.TILE) * Rows.TILE * keyWidth * Float.BYTES;
+      long query =
+          row < rows
+              ? queries
+                  + ((long) (unit.firstToken() + row % unit.tokens()) * shape.heads()
+                          + unit.head() * group
+                          + row / unit.tokens())
+                      * keyWidth
+                      * Float.BYTES
+              : 0;
+      Rows.interleave(query, tile, row % Rows.TILE, keyWidth);
+    }
+    long headBytes = (long) unit.head() * shape.headFloats() * Float.BYTES;
+    long blockBytes = (long) shape.blockFloats() * Float.BYTES;
+    for (int b = 0; b < blocks; b++) {
+      long keys = plane + step.block(unit.firstToken(), firstBlock + b) * blockBytes + headBytes;
+      for (int tile = 0; tile < tiles; tile++) {
+        Rows.scores(
+            scratch.queries() + (long) tile * Rows.TILE * keyWidth * Float.BYTES,
+            keys,
+            keyWidth,
+            scratch.scores() + ((long) tile * Rows.TILE * stride + b * BLOCK_TOKENS) * Float.BYTES,
+            stride);
+      }
+    }
+    int origin = firstBlock * BLOCK_TOKENS;
+    for (int row = 0; row < rows; row++) {
+      int position = step.position(unit.firstToken() + row % unit.tokens());
+      int from = firstSeen(position, window) - origin;
+      scratch.sums()[row] =
+          Rows.exponentials(
+              scratch.scores() + (long) row * stride * Float.BYTES,
+              from,
+              position + 1 - origin,
+              stride);
+    }
+    Memory.clear(scratch.contexts(), (long) tiles * Rows.TILE * valueWidth);
+    for (int b = 0; b < blocks; b++) {
+      long values =
+          plane
+              + step.block(unit.firstToken(), firstBlock + b) * blockBytes
+              + headBytes
+              + (long) BLOCK_TOKENS * keyWidth * Float.BYTES;
+      // Beyond the last token a block holds whatever was there before, NaN perhaps.
+      int filled = Math.min(BLOCK_TOKENS, last + 1 - origin - b * BLOCK_TOKENS);
+      for (int tile = 0; tile < tiles; tile++) {
+        Rows.contexts(
+            scratch.scores() + ((long) tile * Rows.TILE * stride + b * BLOCK_TOKENS) * Float.BYTES,
+            stride,
+            values,
+            filled,
+            valueWidth,
+            scratch.contexts() + (long) tile * Rows.TILE * valueWidth * Float.BYTES);
+      }
+    }
+    for (int row = 0; row < rows; row++) {
+      long to =
+          output
+              + ((long) (unit.firstToken() + row % unit.tokens()) * shape.heads()
+                      + unit.head() * group
+                      + row / unit.tokens())
+                  * valueWidth
+                  * Float.BYTES;
+      Rows.scale(
+          scratch.contexts() + (long) row * valueWidth * Float.BYTES,
+          to,
+          1 / scratch.sums()[row],
+          valueWidth);
+    }
+  }
+
+  private static int firstSeen(int position, int window) {
+    return (int) Math.max(0, position - (long) window + 1);
+  }
+
+  @Override
+  public void close() {
+    arena.close();
+  }
+}
