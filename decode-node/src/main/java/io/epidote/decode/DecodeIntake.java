@@ -6,8 +6,8 @@ import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.node.NodeConfig.Limits;
 import io.epidote.node.NodeContext;
+import io.epidote.node.StageStream;
 import io.epidote.node.engine.BlockQueue;
-import io.epidote.node.grpc.GrpcErrors;
 import io.epidote.node.grpc.ReplyStream;
 import io.epidote.node.lease.SharedBlocks;
 import io.epidote.node.transfer.PullEnd;
@@ -17,13 +17,11 @@ import io.epidote.node.wire.StageAccount;
 import io.epidote.proto.stage.v1.DecodeRequest;
 import io.epidote.proto.stage.v1.DecodeResponse;
 import io.epidote.proto.stage.v1.DecodeServiceGrpc;
-import io.epidote.proto.stage.v1.DecodeStart;
 import io.epidote.proto.stage.v1.FirstToken;
 import io.epidote.proto.stage.v1.Handle;
 import io.epidote.proto.stage.v1.KvReady;
 import io.epidote.proto.stage.v1.KvReceived;
 import io.epidote.proto.v1.FinishReason;
-import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
@@ -67,110 +65,71 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
 
   @Override
   public StreamObserver<DecodeRequest> decode(StreamObserver<DecodeResponse> observer) {
-    return new Connection((ServerCallStreamObserver<DecodeResponse>) observer);
+    return new StageStream<>(node, new Calls(), observer);
   }
 
-  /** One call. gRPC delivers its messages one after the other; each is handed to the engine. */
-  private final class Connection implements StreamObserver<DecodeRequest> {
-    private final ServerCallStreamObserver<DecodeResponse> observer;
-    private final ReplyStream<DecodeResponse> reply;
-    private boolean offered;
-    private boolean refused;
-
-    /** Set and read on the engine thread. */
-    private @Nullable DecodeCall call;
-
-    Connection(ServerCallStreamObserver<DecodeResponse> observer) {
-      this.observer = observer;
-      this.reply =
-          new ReplyStream<>(observer, node.loop(), node.limits().replies(), this::cancelled);
+  /** What the stage does with the messages of a call. */
+  private final class Calls
+      implements StageStream.Handler<DecodeRequest, DecodeResponse, DecodeCall> {
+    @Override
+    public String stage() {
+      return "decode";
     }
 
     @Override
-    public void onNext(DecodeRequest request) {
-      if (request.hasStart() && !offered) {
-        offered = true;
-        if (!node.loop().offer(() -> begin(request.getStart()))) {
-          refused = true;
-          observer.onError(GrpcErrors.toStatus(full()));
-        }
-      } else if (!refused) {
-        node.loop().execute(() -> next(request));
-      }
+    public int requests() {
+      return calls.size();
     }
 
-    private void begin(DecodeStart start) {
-      // A message before the start has failed the call already.
-      if (reply.isClosed()) {
-        return;
-      }
-      try {
-        if (calls.size() >= node.limits().requests()) {
-          throw full();
-        }
-        DecodeCall begun =
-            new DecodeCall(start, shape, reply, new StageAccount(stage.kind(), node.nodeId()));
-        checkFits(begun);
-        call = begun;
-        calls.add(begun);
-      } catch (EpidoteException e) {
-        reply.fail(e);
-      }
+    @Override
+    public boolean isStart(DecodeRequest message) {
+      return message.hasStart();
     }
 
-    private void next(DecodeRequest request) {
-      DecodeCall begun = call;
-      if (begun == null || request.hasStart()) {
-        protocolError("start comes first and once, then kv and first_token");
-      } else if (calls.contains(begun)) {
-        try {
-          switch (request.getEventCase()) {
-            case KV -> kvReady(begun, request.getKv());
-            case FIRST_TOKEN -> firstToken(begun, request.getFirstToken());
-            default -> {}
-          }
-          if (begun.hasAllInput() && begun.phase() == DecodePhase.AWAITING_INPUT) {
-            inputComplete(begun);
-          }
-        } catch (EpidoteException e) {
-          stage.fail(begun, e);
-        }
+    @Override
+    public DecodeCall begin(DecodeRequest start, ReplyStream<DecodeResponse> reply) {
+      StageAccount account = new StageAccount(stage.kind(), node.nodeId());
+      DecodeCall call = new DecodeCall(start.getStart(), shape, reply, account);
+      checkFits(call);
+      calls.add(call);
+      return call;
+    }
+
+    @Override
+    public String events() {
+      return "kv and first_token";
+    }
+
+    @Override
+    public void next(DecodeCall call, DecodeRequest event) {
+      switch (event.getEventCase()) {
+        case KV -> kvReady(call, event.getKv());
+        case FIRST_TOKEN -> firstToken(call, event.getFirstToken());
+        default -> {}
+      }
+      if (call.hasAllInput() && call.phase() == DecodePhase.AWAITING_INPUT) {
+        inputComplete(call);
       }
     }
 
     @Override
-    public void onCompleted() {
-      if (refused) {
-        return;
-      }
-      node.loop()
-          .execute(() -> {
-            if (call == null || call.phase() == DecodePhase.AWAITING_INPUT) {
-              protocolError("the caller ended its stream before the prompt was covered");
-            }
-          });
-    }
-
-    private void protocolError(String what) {
-      EpidoteException error =
-          new EpidoteException.InvalidRequest(
-              "The decode stream is out of order: %s.".formatted(what));
-      if (call == null) {
-        reply.fail(error);
-      } else {
-        stage.fail(call, error);
-      }
+    public boolean isOpen(DecodeCall call) {
+      return calls.contains(call);
     }
 
     @Override
-    public void onError(Throwable error) {
-      // The cancel handler of the reply stream has been told.
+    public @Nullable String missing(DecodeCall call) {
+      return call.phase() == DecodePhase.AWAITING_INPUT ? "the prompt was covered" : null;
     }
 
-    private void cancelled() {
-      if (call != null) {
-        stage.cancelled(call);
-      }
+    @Override
+    public void fail(DecodeCall call, EpidoteException error) {
+      stage.fail(call, error);
+    }
+
+    @Override
+    public void cancelled(DecodeCall call) {
+      stage.cancelled(call);
     }
   }
 
@@ -366,10 +325,5 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
     return new EpidoteException.Exhausted(
         "No room to decode the request within %s; try again later or add decode nodes."
             .formatted(Limits.words(node.limits().maxWait())));
-  }
-
-  private static EpidoteException full() {
-    return new EpidoteException.Exhausted(
-        "The decode stage has as many requests as it can hold; try again in a second.");
   }
 }

@@ -7,8 +7,8 @@ import io.epidote.engine.memory.BlockPool;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.node.NodeConfig.Limits;
 import io.epidote.node.NodeContext;
+import io.epidote.node.StageStream;
 import io.epidote.node.engine.BlockQueue;
-import io.epidote.node.grpc.GrpcErrors;
 import io.epidote.node.grpc.ReplyStream;
 import io.epidote.node.transfer.PullEnd;
 import io.epidote.node.transfer.PullGroup;
@@ -19,8 +19,6 @@ import io.epidote.proto.stage.v1.MediaReceived;
 import io.epidote.proto.stage.v1.PrefillRequest;
 import io.epidote.proto.stage.v1.PrefillResponse;
 import io.epidote.proto.stage.v1.PrefillServiceGrpc;
-import io.epidote.proto.stage.v1.PrefillStart;
-import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import java.util.ArrayList;
 import java.util.List;
@@ -67,109 +65,70 @@ final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
 
   @Override
   public StreamObserver<PrefillRequest> prefill(StreamObserver<PrefillResponse> observer) {
-    return new Connection((ServerCallStreamObserver<PrefillResponse>) observer);
+    return new StageStream<>(node, new Calls(), observer);
   }
 
-  /** One call. gRPC delivers its messages one after the other; each is handed to the engine. */
-  private final class Connection implements StreamObserver<PrefillRequest> {
-    private final ServerCallStreamObserver<PrefillResponse> observer;
-    private final ReplyStream<PrefillResponse> reply;
-    private boolean offered;
-    private boolean refused;
-
-    /** Set and read on the engine thread. */
-    private @Nullable PrefillCall call;
-
-    Connection(ServerCallStreamObserver<PrefillResponse> observer) {
-      this.observer = observer;
-      this.reply =
-          new ReplyStream<>(observer, node.loop(), node.limits().replies(), this::cancelled);
+  /** What the stage does with the messages of a call. */
+  private final class Calls
+      implements StageStream.Handler<PrefillRequest, PrefillResponse, PrefillCall> {
+    @Override
+    public String stage() {
+      return "prefill";
     }
 
     @Override
-    public void onNext(PrefillRequest request) {
-      if (request.hasStart() && !offered) {
-        offered = true;
-        if (!node.loop().offer(() -> begin(request.getStart()))) {
-          refused = true;
-          observer.onError(GrpcErrors.toStatus(full()));
-        }
-      } else if (!refused) {
-        node.loop().execute(() -> next(request));
-      }
+    public int requests() {
+      return calls.size();
     }
 
-    private void begin(PrefillStart start) {
-      // A message before the start has failed the call already.
-      if (reply.isClosed()) {
-        return;
-      }
-      try {
-        if (calls.size() >= node.limits().requests()) {
-          throw full();
-        }
-        PrefillCall begun =
-            new PrefillCall(start, shape, reply, new StageAccount(stage.kind(), node.nodeId()));
-        stage.checkFits(begun);
-        checkSpansFit(begun);
-        call = begun;
-        calls.add(begun);
-        if (begun.spans.isEmpty()) {
-          stage.inputComplete(begun);
-        }
-      } catch (EpidoteException e) {
-        reply.fail(e);
-      }
+    @Override
+    public boolean isStart(PrefillRequest message) {
+      return message.hasStart();
     }
 
-    private void next(PrefillRequest request) {
-      PrefillCall begun = call;
-      if (!request.hasMedia() || begun == null) {
-        protocolError("start comes first and once, then media");
-      } else if (calls.contains(begun)) {
-        try {
-          announced(begun, request.getMedia());
-        } catch (EpidoteException e) {
-          stage.fail(begun, e);
-        }
+    @Override
+    public PrefillCall begin(PrefillRequest start, ReplyStream<PrefillResponse> reply) {
+      StageAccount account = new StageAccount(stage.kind(), node.nodeId());
+      PrefillCall call = new PrefillCall(start.getStart(), shape, reply, account);
+      stage.checkFits(call);
+      checkSpansFit(call);
+      calls.add(call);
+      if (call.spans.isEmpty()) {
+        stage.inputComplete(call);
+      }
+      return call;
+    }
+
+    @Override
+    public String events() {
+      return "media";
+    }
+
+    @Override
+    public void next(PrefillCall call, PrefillRequest event) {
+      if (event.hasMedia()) {
+        announced(call, event.getMedia());
       }
     }
 
     @Override
-    public void onCompleted() {
-      if (refused) {
-        return;
-      }
-      node.loop()
-          .execute(() -> {
-            if (call == null) {
-              protocolError("the caller ended its stream before start");
-            } else if (call.phase() == PrefillPhase.AWAITING_MEDIA) {
-              protocolError("the caller ended its stream before every media span was announced");
-            }
-          });
-    }
-
-    private void protocolError(String what) {
-      EpidoteException error =
-          new EpidoteException.InvalidRequest(
-              "The prefill stream is out of order: %s.".formatted(what));
-      if (call == null) {
-        reply.fail(error);
-      } else {
-        stage.fail(call, error);
-      }
+    public boolean isOpen(PrefillCall call) {
+      return calls.contains(call);
     }
 
     @Override
-    public void onError(Throwable error) {
-      // The cancel handler of the reply stream has been told.
+    public @Nullable String missing(PrefillCall call) {
+      return call.phase() == PrefillPhase.AWAITING_MEDIA ? "every media span was announced" : null;
     }
 
-    private void cancelled() {
-      if (call != null) {
-        stage.cancelled(call);
-      }
+    @Override
+    public void fail(PrefillCall call, EpidoteException error) {
+      stage.fail(call, error);
+    }
+
+    @Override
+    public void cancelled(PrefillCall call) {
+      stage.cancelled(call);
     }
   }
 
@@ -328,10 +287,5 @@ final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
     return new EpidoteException.Exhausted(
         "No room for the request's %s within %s; try again later or add prefill nodes."
             .formatted(what, Limits.words(node.limits().maxWait())));
-  }
-
-  private static EpidoteException full() {
-    return new EpidoteException.Exhausted(
-        "The prefill stage has as many requests as it can hold; try again in a second.");
   }
 }
