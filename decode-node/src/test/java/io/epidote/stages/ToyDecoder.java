@@ -1,5 +1,6 @@
 package io.epidote.stages;
 
+import io.epidote.engine.kernel.AttentionShape;
 import io.epidote.engine.memory.BlockPool;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.DecoderShape;
@@ -17,7 +18,20 @@ import java.util.function.Consumer;
  * by a hash over all rows so far, in order.
  */
 final class ToyDecoder implements Decoder {
-  static final DecoderShape SHAPE = new DecoderShape(2, 1, 1, 2, 4, 8, 97, 256);
+  static final DecoderShape SHAPE =
+      new DecoderShape(
+          2,
+          new AttentionShape(
+              1,
+              1,
+              4,
+              4,
+              0.5f,
+              new AttentionShape.Rotation(0, 0, new float[0], new float[0]),
+              layer -> AttentionShape.UNLIMITED),
+          8,
+          97,
+          256);
   private static final int PLANES = 4;
   private static final int ROW_FLOATS = 4;
 

@@ -5,7 +5,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.function.IntConsumer;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -21,7 +21,9 @@ public final class KernelContext {
   private final MemorySegment workerFunction;
   private final int threads;
   private MemorySegment context = MemorySegment.NULL;
-  private @Nullable IntConsumer work;
+  private final AtomicInteger next = new AtomicInteger();
+  private int pieces;
+  private volatile @Nullable Piece work;
   private volatile @Nullable Throwable failure;
 
   KernelContext(OrtApi api, Arena arena, int threads, UpcallStubs stubs) {
@@ -36,9 +38,10 @@ public final class KernelContext {
     this.context = context;
   }
 
-  /** The address of an input's first element. */
+  /** The address of an input's first element; 0 for an optional input that is left out. */
   public long input(int index) throws Throwable {
-    return data(value(index));
+    MemorySegment value = value(index);
+    return value.address() == 0 ? 0 : data(value);
   }
 
   /** The number of an input's elements. */
@@ -63,7 +66,10 @@ public final class KernelContext {
     return result.get(ADDRESS, 0).address();
   }
 
-  /** The address of an output's first element, after giving it a shape. */
+  /**
+   * The address of an output's first element, after giving it a shape; 0 for an optional output
+   * that nobody reads.
+   */
   public long output(int index, long... shape) throws Throwable {
     for (int i = 0; i < shape.length; i++) {
       dimensions.setAtIndex(JAVA_LONG, i, shape[i]);
@@ -72,7 +78,8 @@ public final class KernelContext {
         (MemorySegment)
             api.getOutput.invokeExact(
                 context, (long) index, dimensions, (long) shape.length, result));
-    return data(result.get(ADDRESS, 0));
+    MemorySegment value = result.get(ADDRESS, 0);
+    return value.address() == 0 ? 0 : data(value);
   }
 
   /** How many threads {@link #parallel} can use. */
@@ -80,18 +87,31 @@ public final class KernelContext {
     return threads;
   }
 
+  /** A piece of work, done by one of {@link #threads()} workers. */
+  @FunctionalInterface
+  public interface Piece {
+    void run(int piece, int worker);
+  }
+
   /**
-   * Runs {@code work} once for each worker, 0 to {@link #threads()} - 1, on ONNX Runtime's threads
-   * and this one, and waits for all. Whether they run at once is not promised: workers share work
-   * out among themselves.
+   * Runs pieces 0 to {@code count - 1} on ONNX Runtime's threads and this one, and waits for all.
+   * Workers take the next piece until none is left, so that a late one holds nobody up.
    */
-  public void parallel(IntConsumer work) throws Throwable {
-    this.work = work;
+  public void share(int count, Piece piece) throws Throwable {
+    if (count <= 1 || threads == 1) {
+      for (int i = 0; i < count; i++) {
+        piece.run(i, 0);
+      }
+      return;
+    }
+    next.set(0);
+    pieces = count;
+    work = piece;
     api.check(
         (MemorySegment)
             api.parallelFor.invokeExact(
                 context, workerFunction, (long) threads, 0L, MemorySegment.NULL));
-    this.work = null;
+    work = null;
     Throwable thrown = failure;
     if (thrown != null) {
       failure = null;
@@ -103,9 +123,11 @@ public final class KernelContext {
   @SuppressWarnings("UnusedVariable") // the parameters are those of the C function
   void worker(MemorySegment userData, long index) {
     try {
-      IntConsumer current = work;
+      Piece current = work;
       if (current != null) {
-        current.accept((int) index);
+        for (int i = next.getAndIncrement(); i < pieces; i = next.getAndIncrement()) {
+          current.run(i, (int) index);
+        }
       }
     } catch (Throwable e) {
       failure = e;

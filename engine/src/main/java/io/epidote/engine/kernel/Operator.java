@@ -5,7 +5,8 @@ import java.util.List;
 import java.util.function.LongFunction;
 
 /**
- * An operator of the domain {@link OperatorDomain#NAME}.
+ * An operator of the domain {@link OperatorDomain#NAME}. Any of its inputs and outputs may be left
+ * out in a graph; what is missing, its kernel sees as address 0.
  *
  * @param attribute the name of its one integer attribute
  * @param kernel makes the kernel of a node from the attribute's value

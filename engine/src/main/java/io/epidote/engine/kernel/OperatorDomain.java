@@ -117,8 +117,8 @@ public final class OperatorDomain implements AutoCloseable {
               stub("outputCount", count),
               unused, // KernelCompute, before version 16
               stub("destroy", FunctionDescriptor.ofVoid(ADDRESS)),
-              stub("required", typeOf),
-              stub("required", typeOf),
+              stub("optional", typeOf),
+              stub("optional", typeOf),
               stub("memoryType", typeOf),
               unused, // four functions of operators with any number of inputs or outputs
               unused,
@@ -205,9 +205,9 @@ public final class OperatorDomain implements AutoCloseable {
       // The session's kernels go with the domain.
     }
 
-    /** 0 of OrtCustomOpInputOutputCharacteristic. */
-    int required(MemorySegment op, long index) {
-      return 0;
+    /** 1 of OrtCustomOpInputOutputCharacteristic: any input or output may be left out. */
+    int optional(MemorySegment op, long index) {
+      return 1;
     }
 
     /** 0 of OrtMemType: the provider's own. */

@@ -5,8 +5,6 @@ import static io.epidote.engine.kernel.AttentionShape.BLOCK_TOKENS;
 import io.epidote.engine.onnx.ElementType;
 import java.lang.foreign.Arena;
 import java.util.List;
-import java.util.concurrent.atomic.AtomicInteger;
-import java.util.function.IntConsumer;
 import java.util.stream.IntStream;
 
 /**
@@ -17,8 +15,9 @@ import java.util.stream.IntStream;
  * {@code [16, valueWidth]}, so that neither product sums across the lanes of a vector. A token's
  * result is computed in the same order of operations whatever else is in its chunk or its batch.
  *
- * <p>Input: {@code qkv [T, heads * keyWidth + kvHeads * (keyWidth + valueWidth)]}, queries first,
- * then keys, then values. Output: {@code [T, heads * valueWidth]}.
+ * <p>Inputs: {@code qkv [T, heads * keyWidth + kvHeads * (keyWidth + valueWidth)]}, queries first,
+ * then keys, then values; and factors of its rows, {@code [T, 1]}. Outputs: {@code [T, heads *
+ * valueWidth]}, the same quantised, its rows' scales {@code [T, 1]}.
  */
 public final class PagedAttention implements AutoCloseable {
   public static final String NAME = "PagedAttention";
@@ -26,23 +25,16 @@ public final class PagedAttention implements AutoCloseable {
   /** The operator's attribute: which layer, from 0. */
   public static final String LAYER = "layer";
 
-  /** Fewer tokens than this are rotated on one thread. */
-  private static final int PARALLEL_TOKENS = 8;
-
-  /** Less work than this, in queries times context, is not worth a second thread. */
-  private static final long PARALLEL_WORK = 64;
-
   /** Queries of a unit of work, times the query heads of a group. */
   private static final int UNIT_ROWS = 48;
 
   private final AttentionShape shape;
   private final Arena arena = Arena.ofShared();
   private final List<Scratch> scratches;
-  private final AtomicInteger next = new AtomicInteger();
   private PagedStep step = PagedStep.NONE;
   private List<PagedStep.Unit> units = List.of();
-  private long queries;
-  private long queryFloats;
+  private final FloatArray queries = new FloatArray(arena);
+  private final FloatArray contexts = new FloatArray(arena);
 
   /**
    * @param threads of the session
@@ -56,8 +48,8 @@ public final class PagedAttention implements AutoCloseable {
   public Operator operator() {
     return new Operator(
         NAME,
-        List.of(ElementType.FLOAT),
-        List.of(ElementType.FLOAT),
+        List.of(ElementType.FLOAT, ElementType.FLOAT),
+        List.of(ElementType.FLOAT, ElementType.UINT8, ElementType.FLOAT),
         LAYER,
         layer -> context -> compute(context, (int) layer));
   }
@@ -71,74 +63,53 @@ public final class PagedAttention implements AutoCloseable {
 
   private void compute(KernelContext context, int layer) throws Throwable {
     long qkv = context.input(0);
+    long scales = context.input(1);
     int tokens = step.tokens();
-    long output = context.output(0, tokens, (long) shape.heads() * shape.valueWidth());
-    reserveQueries((long) tokens * shape.heads() * shape.keyWidth());
+    int width = shape.heads() * shape.valueWidth();
+    long wanted = context.output(0, tokens, width);
+    long bytes = context.output(1, tokens, width);
+    long byteScales = context.output(2, tokens, 1);
+    queries.reserve((long) tokens * shape.heads() * shape.keyWidth());
+    contexts.reserve(wanted == 0 ? (long) tokens * width : 0);
+    long output = wanted == 0 ? contexts.address() : wanted;
     long plane = step.plane(layer);
-    if (tokens < PARALLEL_TOKENS) {
-      for (int token = 0; token < tokens; token++) {
-        admit(qkv, plane, token);
-      }
-    } else {
-      share(
-          context,
-          (tokens + PARALLEL_TOKENS - 1) / PARALLEL_TOKENS,
-          (unit, worker) -> {
-            int end = Math.min(tokens, (unit + 1) * PARALLEL_TOKENS);
-            for (int token = unit * PARALLEL_TOKENS; token < end; token++) {
-              admit(qkv, plane, token);
-            }
-          });
-    }
+    context.share(
+        Pieces.of(tokens),
+        (piece, worker) ->
+            Pieces.forEach(piece, tokens, token -> admit(qkv, scales, plane, token)));
     int window = shape.window().applyAsInt(layer);
-    if (step.work() < PARALLEL_WORK) {
-      for (PagedStep.Unit unit : units) {
-        attend(unit, plane, output, window, scratches.getFirst());
-      }
-    } else {
-      share(
-          context,
-          units.size(),
-          (unit, worker) -> attend(units.get(unit), plane, output, window, scratches.get(worker)));
-    }
-  }
-
-  /** A piece of work. */
-  @FunctionalInterface
-  private interface Piece {
-    void run(int unit, int worker);
-  }
-
-  /** Workers take the next piece until none is left, so that a late one holds nobody up. */
-  private void share(KernelContext context, int pieces, Piece piece) throws Throwable {
-    next.set(0);
-    IntConsumer worker =
-        index -> {
-          for (int unit = next.getAndIncrement(); unit < pieces; unit = next.getAndIncrement()) {
-            piece.run(unit, index);
-          }
-        };
-    context.parallel(worker);
-  }
-
-  private void reserveQueries(long floats) {
-    if (floats > queryFloats) {
-      queryFloats = floats + floats / 2;
-      queries = arena.allocate(queryFloats * Float.BYTES, 64).address();
+    context.share(
+        units.size(),
+        (unit, worker) -> attend(units.get(unit), plane, output, window, scratches.get(worker)));
+    if (bytes != 0) {
+      context.share(
+          Pieces.of(tokens),
+          (piece, worker) ->
+              Pieces.forEach(
+                  piece,
+                  tokens,
+                  token ->
+                      Activations.quantize(
+                          output + (long) token * width * Float.BYTES,
+                          width,
+                          bytes + (long) token * width,
+                          byteScales + (long) token * Float.BYTES)));
     }
   }
 
   /** Rotates and scales a token's queries and puts its keys and values into their block. */
-  private void admit(long qkv, long plane, int token) {
+  private void admit(long qkv, long scales, long plane, int token) {
     int heads = shape.heads();
     int keyWidth = shape.keyWidth();
     int valueWidth = shape.valueWidth();
     int position = step.position(token);
     long from = qkv + (long) token * shape.tokenFloats() * Float.BYTES;
-    long to = queries + (long) token * heads * keyWidth * Float.BYTES;
+    // What the projection's product is still to be multiplied by.
+    float factor = scales == 0 ? 1 : Memory.get(scales + (long) token * Float.BYTES);
+    long to = queries.address() + (long) token * heads * keyWidth * Float.BYTES;
     AttentionShape.Rotation rotation = shape.rotation();
     for (int head = 0; head < heads; head++) {
-      Rows.rotate(from, to, keyWidth, rotation, position, shape.scale());
+      Rows.rotate(from, to, keyWidth, rotation, position, factor * shape.scale());
       from += (long) keyWidth * Float.BYTES;
       to += (long) keyWidth * Float.BYTES;
     }
@@ -148,7 +119,7 @@ public final class PagedAttention implements AutoCloseable {
             + (long) step.block(token, position / BLOCK_TOKENS) * shape.blockFloats() * Float.BYTES;
     for (int head = 0; head < shape.kvHeads(); head++) {
       // Rotated in place: nothing else reads the projection.
-      Rows.rotate(from, from, keyWidth, rotation, position, 1);
+      Rows.rotate(from, from, keyWidth, rotation, position, factor);
       long keys = block + (long) head * shape.headFloats() * Float.BYTES;
       for (int i = 0; i < keyWidth; i++) {
         Memory.put(
@@ -164,7 +135,7 @@ public final class PagedAttention implements AutoCloseable {
                       + BLOCK_TOKENS * (long) keyWidth
                       + slot * (long) valueWidth)
                   * Float.BYTES;
-      Memory.copy(from, values, valueWidth);
+      Rows.scale(from, values, factor, valueWidth);
       from += (long) valueWidth * Float.BYTES;
     }
   }
@@ -187,7 +158,7 @@ public final class PagedAttention implements AutoCloseable {
       long tile = scratch.queries() + (long) (row / Rows.TILE) * Rows.TILE * keyWidth * Float.BYTES;
       long query =
           row < rows
-              ? queries
+              ? queries.address()
                   + ((long) (unit.firstToken() + row % unit.tokens()) * shape.heads()
                           + unit.head() * group
                           + row / unit.tokens())

@@ -25,26 +25,36 @@ final class AttentionGraph {
    *
    * @param name of the layer's module, for example {@code model.layers.0.self_attn.}
    */
-  Value write(String name, int layer, Value x) {
+  LinearLayers.Product write(String name, int layer, LinearLayers.Rows x) {
     int queryWidth = config.heads() * config.headDim();
     int kvWidth = config.kvHeads() * config.headDim();
     List<String> projections =
         List.of(name + "q_proj.weight", name + "k_proj.weight", name + "v_proj.weight");
-    Value qkv =
-        layers.apply(
-            graph,
-            x,
-            new LinearLayers.Matrix(
-                projections, config.hiddenSize(), queryWidth, kvWidth, kvWidth));
-    if (config.attentionBias()) {
-      List<String> biases = projections.stream().map(p -> p.replace(".weight", ".bias")).toList();
-      qkv = graph.op("Add", List.of(qkv, layers.biases(biases, queryWidth, kvWidth, kvWidth)));
-    }
-    Value context =
-        graph.epidoteOp(PagedAttention.NAME, List.of(qkv), integer(PagedAttention.LAYER, layer));
-    return layers.apply(
+    LinearLayers.Matrix matrix =
+        new LinearLayers.Matrix(projections, config.hiddenSize(), queryWidth, kvWidth, kvWidth);
+    LinearLayers.Product qkv =
+        config.attentionBias()
+            ? biased(layers.apply(graph, x, matrix), projections, matrix)
+            : layers.multiply(graph, x, matrix);
+    boolean bytes = layers.quantizesRows();
+    List<Value> context =
+        graph.epidoteOps(
+            PagedAttention.NAME,
+            List.of(qkv.values(), qkv.factors()),
+            List.of(!bytes, bytes, bytes),
+            integer(PagedAttention.LAYER, layer));
+    return layers.multiply(
         graph,
-        context,
+        layers.rows(context.get(0), context.get(1), context.get(2)),
         LinearLayers.Matrix.of(name + "o_proj.weight", queryWidth, config.hiddenSize()));
+  }
+
+  private LinearLayers.Product biased(
+      Value product, List<String> projections, LinearLayers.Matrix matrix) {
+    List<String> biases =
+        projections.stream().map(name -> name.replace(".weight", ".bias")).toList();
+    return new LinearLayers.Product(
+        graph.op("Add", List.of(product, layers.biases(biases, matrix.outs()))),
+        GraphBuilder.absent());
   }
 }

@@ -7,6 +7,7 @@ import static io.epidote.engine.onnx.Attribute.real;
 import io.epidote.engine.checkpoint.Checkpoint;
 import io.epidote.engine.checkpoint.ModelConfig;
 import io.epidote.engine.checkpoint.TextConfig;
+import io.epidote.engine.kernel.RowOperators;
 import io.epidote.engine.onnx.ElementType;
 import io.epidote.engine.onnx.GraphBuilder;
 import io.epidote.engine.onnx.Value;
@@ -55,20 +56,24 @@ final class DecoderGraph {
     Value x = layers.embed(table, vocabulary, hidden, ids);
     x = graph.op("ScatterND", List.of(x, mediaPositions, mediaRows));
     AttentionGraph attention = new AttentionGraph(config, graph, layers);
-    Value normed = norm(prefix + "layers.0.input_layernorm.weight", x);
+    LinearLayers.Product none =
+        new LinearLayers.Product(GraphBuilder.absent(), GraphBuilder.absent());
+    Sum sum = addAndNorm(x, none, prefix + "layers.0.input_layernorm.weight", false);
+    boolean experts = config.moe().isPresent();
     for (int layer = 0; layer < config.layers(); layer++) {
       String name = prefix + "layers." + layer + ".";
-      Value attended = attention.write(name + "self_attn.", layer, normed);
-      Sum sum = addAndNorm(x, attended, name + "post_attention_layernorm.weight");
-      Value changed = feedForward(name, sum.normed());
+      LinearLayers.Product attended = attention.write(name + "self_attn.", layer, sum.normed());
+      sum = addAndNorm(sum.x(), attended, name + "post_attention_layernorm.weight", experts);
+      LinearLayers.Product changed = feedForward(name, sum.normed());
       if (layer + 1 == config.layers()) {
-        x = graph.op("Add", List.of(sum.x(), changed));
+        x = graph.op("Add", List.of(sum.x(), layers.scaled(graph, changed)));
       } else {
         sum =
             addAndNorm(
-                sum.x(), changed, prefix + "layers." + (layer + 1) + ".input_layernorm.weight");
-        x = sum.x();
-        normed = sum.normed();
+                sum.x(),
+                changed,
+                prefix + "layers." + (layer + 1) + ".input_layernorm.weight",
+                false);
       }
     }
 
@@ -108,33 +113,35 @@ final class DecoderGraph {
         graph("else_branch", skip));
   }
 
-  private Value feedForward(String layer, Value x) {
+  private LinearLayers.Product feedForward(String layer, LinearLayers.Rows x) {
     return config
         .moe()
-        .map(moe -> new ExpertsGraph(config, moe, graph, layers).write(layer, x))
+        .map(moe ->
+            new LinearLayers.Product(
+                new ExpertsGraph(config, moe, graph, layers).write(layer, x),
+                GraphBuilder.absent()))
         .orElseGet(() ->
             FeedForward.of(layer + "mlp.", config.hiddenSize(), config.intermediateSize())
-                .write(graph, layers, layers.rows(graph, x)));
+                .write(graph, layers, x));
   }
 
   /** A residual stream and its norm. */
-  private record Sum(Value x, Value normed) {}
+  private record Sum(Value x, LinearLayers.Rows normed) {}
 
-  private Sum addAndNorm(Value x, Value change, String weight) {
+  /**
+   * @param change what is added to {@code x} first, or absent
+   * @param real whether the normed rows are also needed as they are
+   */
+  private Sum addAndNorm(Value x, LinearLayers.Product change, String weight, boolean real) {
+    boolean bytes = layers.quantizesRows();
+    boolean adds = !change.values().equals(GraphBuilder.absent());
     List<Value> made =
-        graph.microsoftOps(
-            "SkipSimplifiedLayerNormalization",
-            List.of(x, change, layers.tensor(weight, config.hiddenSize())),
-            List.of(true, false, false, true),
-            real("epsilon", config.rmsNormEps()));
-    return new Sum(made.getLast(), made.getFirst());
-  }
-
-  private Value norm(String weight, Value x) {
-    return graph.op(
-        "SimplifiedLayerNormalization",
-        List.of(x, layers.tensor(weight, config.hiddenSize())),
-        integer("axis", -1),
-        real("epsilon", config.rmsNormEps()));
+        graph.epidoteOps(
+            RowOperators.ADD_AND_NORM,
+            List.of(
+                x, change.values(), change.factors(), layers.tensor(weight, config.hiddenSize())),
+            List.of(adds, real || !bytes, bytes, bytes),
+            integer(RowOperators.WIDTH, config.hiddenSize()));
+    return new Sum(adds ? made.get(0) : x, layers.rows(made.get(1), made.get(2), made.get(3)));
   }
 }

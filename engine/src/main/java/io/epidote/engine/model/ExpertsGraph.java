@@ -36,12 +36,13 @@ final class ExpertsGraph {
    * The experts of one layer, {@code [T, hidden]} to {@code [T, hidden]}.
    *
    * @param layer the layer's module, for example {@code model.layers.0.}
+   * @param rows with their real values, which the gates read
    */
-  Value write(String layer, Value x) {
+  Value write(String layer, LinearLayers.Rows rows) {
+    Value x = rows.values();
     int hidden = config.hiddenSize();
     boolean mixtral = config.family() == Family.MIXTRAL;
     String module = layer + (mixtral ? "block_sparse_moe." : "mlp.");
-    LinearLayers.Rows rows = layers.rows(graph, x);
     Gates gates = gates(module, x);
     Pairs pairs = pairs(gates.experts(), rows);
 
@@ -155,7 +156,7 @@ final class ExpertsGraph {
             pairs.rows().scales().map(scales -> slice(run, scales, start, end)));
     run.output(
         "expert_" + name,
-        feedForward.write(run, layers, own),
+        layers.scaled(run, feedForward.write(run, layers, own)),
         ElementType.FLOAT,
         "n",
         config.hiddenSize());
@@ -179,9 +180,13 @@ final class ExpertsGraph {
 
   private Value sharedExpert(String module, Value x, LinearLayers.Rows rows) {
     Value shared =
-        FeedForward.of(
-                module + "shared_expert.", config.hiddenSize(), moe.sharedExpertIntermediateSize())
-            .write(graph, layers, rows);
+        layers.scaled(
+            graph,
+            FeedForward.of(
+                    module + "shared_expert.",
+                    config.hiddenSize(),
+                    moe.sharedExpertIntermediateSize())
+                .write(graph, layers, rows));
     Value open =
         graph.op(
             "Sigmoid",

@@ -1,8 +1,8 @@
 package io.epidote.engine.model;
 
 import static io.epidote.engine.onnx.Attribute.integer;
-import static io.epidote.engine.onnx.Attribute.real;
 
+import io.epidote.engine.kernel.RowOperators;
 import io.epidote.engine.onnx.GraphBuilder;
 import io.epidote.engine.onnx.Value;
 import java.util.List;
@@ -26,23 +26,22 @@ record FeedForward(String gate, String up, String down, int hidden, int intermed
   }
 
   /** {@code [T, hidden]} to {@code [T, hidden]}. */
-  Value write(GraphBuilder into, LinearLayers layers, LinearLayers.Rows x) {
-    Value gateUp =
-        layers.apply(
+  LinearLayers.Product write(GraphBuilder into, LinearLayers layers, LinearLayers.Rows x) {
+    LinearLayers.Product gateUp =
+        layers.multiply(
             into,
             x,
             new LinearLayers.Matrix(List.of(gate, up), hidden, intermediate, intermediate));
-    List<Value> parts =
-        into.ops(
-            "Split",
-            List.of(gateUp, into.integers(intermediate, intermediate)),
-            2,
-            integer("axis", -1));
-    // QuickGelu at alpha 1 is SiLU, in one pass.
-    Value silu = into.microsoftOp("QuickGelu", List.of(parts.getFirst()), real("alpha", 1));
-    return layers.apply(
+    boolean bytes = layers.quantizesRows();
+    List<Value> inner =
+        into.epidoteOps(
+            RowOperators.SWI_GLU,
+            List.of(gateUp.values(), gateUp.factors()),
+            List.of(!bytes, bytes, bytes),
+            integer(RowOperators.WIDTH, intermediate));
+    return layers.multiply(
         into,
-        into.op("Mul", List.of(silu, parts.getLast())),
+        layers.rows(inner.get(0), inner.get(1), inner.get(2)),
         LinearLayers.Matrix.of(down, intermediate, hidden));
   }
 }

@@ -4,6 +4,7 @@ import static io.epidote.engine.onnx.Attribute.integer;
 import static java.util.Objects.requireNonNull;
 
 import io.epidote.engine.checkpoint.Checkpoint;
+import io.epidote.engine.kernel.RowOperators;
 import io.epidote.engine.onnx.ElementType;
 import io.epidote.engine.onnx.GraphBuilder;
 import io.epidote.engine.onnx.Value;
@@ -90,34 +91,62 @@ final class LinearLayers {
         LongStream.of(Arrays.stream(outs).sum()).toArray());
   }
 
+  /** Whether linear layers read bytes. */
+  boolean quantizesRows() {
+    return precision == Precision.INT8;
+  }
+
   /** Makes rows ready for linear layers. */
-  Rows rows(GraphBuilder into, Value x) {
-    if (precision != Precision.INT8) {
+  Rows rows(GraphBuilder into, Value x, int width) {
+    if (!quantizesRows()) {
       return new Rows(x, Optional.empty(), Optional.empty());
     }
-    Value magnitudes = into.op("Abs", List.of(x));
-    // A row of zeros becomes 0 / 0 and then some byte, whose product is scaled by 0 again.
-    Value scales =
-        into.op("ReduceMax", List.of(magnitudes, into.integers(-1)), integer("keepdims", 1));
-    Value quantised =
-        into.op(
-            "QuantizeLinear",
-            List.of(
-                into.op("Div", List.of(x, scales)),
-                into.real(1f / ACTIVATION_RANGE),
-                into.unsignedByte(ACTIVATION_ZERO)));
-    return new Rows(x, Optional.of(quantised), Optional.of(scales));
+    List<Value> made =
+        into.epidoteOps(
+            RowOperators.QUANTIZE_ROWS,
+            List.of(x),
+            List.of(true, true),
+            integer(RowOperators.WIDTH, width));
+    return rows(x, made.getFirst(), made.getLast());
   }
+
+  /** Rows as an operator made them; those that it was not asked for are absent. */
+  Rows rows(Value values, Value quantised, Value scales) {
+    return quantizesRows()
+        ? new Rows(values, Optional.of(quantised), Optional.of(scales))
+        : new Rows(values, Optional.empty(), Optional.empty());
+  }
+
+  /**
+   * What a linear layer made of rows, {@code [T, out]}, and what each is still to be multiplied by.
+   *
+   * @param factors {@code [T, 1]}, or absent
+   */
+  record Product(Value values, Value factors) {}
 
   /** A linear layer of its own: {@code [T, in]} to {@code [T, out]}. */
   Value apply(GraphBuilder into, Value x, Matrix matrix) {
-    return apply(into, rows(into, x), matrix);
+    return apply(into, rows(into, x, matrix.in()), matrix);
   }
 
   /** {@code [T, in]} to {@code [T, sum(out)]}. */
   Value apply(GraphBuilder into, Rows rows, Matrix matrix) {
+    return scaled(into, multiply(into, rows, matrix));
+  }
+
+  /** The product multiplied by its factors. */
+  Value scaled(GraphBuilder into, Product product) {
+    return product.factors().equals(GraphBuilder.absent())
+        ? product.values()
+        : into.op("Mul", List.of(product.values(), product.factors()));
+  }
+
+  /** As {@link #apply}, for an operator that multiplies by the factors itself. */
+  Product multiply(GraphBuilder into, Rows rows, Matrix matrix) {
     return switch (precision) {
-      case FP32 -> into.op("MatMul", List.of(rows.values(), columns(matrix)));
+      case FP32 ->
+          new Product(
+              into.op("MatMul", List.of(rows.values(), columns(matrix))), GraphBuilder.absent());
       case INT8 -> {
         Int8Weights weights = int8(matrix);
         Value product =
@@ -129,9 +158,9 @@ final class LinearLayers {
                     into.real(1f / ACTIVATION_RANGE),
                     weights.scales(),
                     into.unsignedByte(ACTIVATION_ZERO)));
-        yield into.op("Mul", List.of(product, rows.scales().orElseThrow()));
+        yield new Product(product, rows.scales().orElseThrow());
       }
-      case INT4 -> int4(into, rows.values(), matrix);
+      case INT4 -> new Product(int4(into, rows.values(), matrix), GraphBuilder.absent());
     };
   }
 

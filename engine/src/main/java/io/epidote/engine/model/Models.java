@@ -5,11 +5,11 @@ import io.epidote.engine.checkpoint.TextConfig;
 import io.epidote.engine.error.EpidoteException.BadCheckpoint;
 import io.epidote.engine.kernel.AttentionShape;
 import io.epidote.engine.kernel.PagedAttention;
+import io.epidote.engine.kernel.RowOperators;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.List;
 
 /**
  * Opens the models of a checkpoint, one stage at a time: a node loads only what its stages need.
@@ -41,8 +41,12 @@ public final class Models {
               .formatted(checkpoint.folder()));
     }
     Path entry = cache.entry(checkpoint, "vision", options.precision(), VisionGraph::write);
+    RowOperators rows = new RowOperators(0, options.threads());
     return new OnnxVisionEncoder(
-        checkpoint.config(), LoadedGraph.open(entry, options, List.of()), weightBytes(entry));
+        checkpoint.config(),
+        rows,
+        LoadedGraph.open(entry, options, rows.operators()),
+        weightBytes(entry));
   }
 
   /**
@@ -65,12 +69,12 @@ public final class Models {
     DecoderShape shape =
         new DecoderShape(
             text.layers(), attention, text.hiddenSize(), text.vocabulary(), text.contextTokens());
-    PagedAttention operator = new PagedAttention(attention, options.threads());
+    DecoderOperators operators =
+        new DecoderOperators(
+            new PagedAttention(attention, options.threads()),
+            new RowOperators(text.rmsNormEps(), options.threads()));
     return new OnnxDecoder(
-        shape,
-        operator,
-        LoadedGraph.open(entry, options, List.of(operator.operator())),
-        weightBytes(entry));
+        shape, operators, LoadedGraph.open(entry, options, operators.all()), weightBytes(entry));
   }
 
   private static AttentionShape.Rotation rotation(TextConfig text) {

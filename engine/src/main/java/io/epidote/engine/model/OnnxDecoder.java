@@ -5,7 +5,6 @@ import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
-import io.epidote.engine.kernel.PagedAttention;
 import io.epidote.engine.memory.BlockPool;
 import java.lang.foreign.MemorySegment;
 import java.lang.ref.Reference;
@@ -19,7 +18,7 @@ import org.jspecify.annotations.Nullable;
 
 /** The decoder on ONNX Runtime: lays a step out for {@link DecoderGraph} and its attention. */
 final class OnnxDecoder implements Decoder {
-  private final PagedAttention attention;
+  private final DecoderOperators operators;
   private final LoadedGraph graph;
   private final DecoderShape shape;
   private final long weightBytes;
@@ -27,11 +26,11 @@ final class OnnxDecoder implements Decoder {
   private long[] planes = new long[0];
 
   /**
-   * @param attention the graph's operator; closed with the decoder
+   * @param operators of the graph; closed with the decoder
    */
-  OnnxDecoder(DecoderShape shape, PagedAttention attention, LoadedGraph graph, long weightBytes) {
+  OnnxDecoder(DecoderShape shape, DecoderOperators operators, LoadedGraph graph, long weightBytes) {
     this.shape = shape;
-    this.attention = attention;
+    this.operators = operators;
     this.graph = graph;
     this.weightBytes = weightBytes;
   }
@@ -50,7 +49,7 @@ final class OnnxDecoder implements Decoder {
   public Logits step(BlockPool kv, List<SequenceChunk> batch) {
     try (NDManager manager = graph.newManager()) {
       StepLayout layout = StepLayout.of(batch, shape, planes(kv));
-      attention.prepare(layout.paged());
+      operators.attention().prepare(layout.paged());
       NDList inputs =
           new NDList(
               longs(manager, layout.tokenIds(), layout.tokens()),
@@ -99,6 +98,6 @@ final class OnnxDecoder implements Decoder {
   @Override
   public void close() {
     graph.close();
-    attention.close();
+    operators.close();
   }
 }

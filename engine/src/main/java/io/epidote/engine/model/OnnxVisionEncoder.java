@@ -6,6 +6,7 @@ import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.epidote.engine.checkpoint.ModelConfig;
 import io.epidote.engine.checkpoint.VisionConfig;
+import io.epidote.engine.kernel.RowOperators;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
@@ -15,6 +16,7 @@ import java.util.List;
 final class OnnxVisionEncoder implements VisionEncoder {
   private static final int MAX_BATCH = 16;
 
+  private final RowOperators operators;
   private final LoadedGraph graph;
   private final long weightBytes;
   private final int imageSize;
@@ -22,8 +24,13 @@ final class OnnxVisionEncoder implements VisionEncoder {
   private final int hiddenSize;
   private ByteBuffer staging = ByteBuffer.allocateDirect(0);
 
-  OnnxVisionEncoder(ModelConfig model, LoadedGraph graph, long weightBytes) {
+  /**
+   * @param operators of the graph; closed with the encoder
+   */
+  OnnxVisionEncoder(
+      ModelConfig model, RowOperators operators, LoadedGraph graph, long weightBytes) {
     VisionConfig config = model.vision().orElseThrow();
+    this.operators = operators;
     this.graph = graph;
     this.weightBytes = weightBytes;
     this.imageSize = config.imageSize();
@@ -84,5 +91,6 @@ final class OnnxVisionEncoder implements VisionEncoder {
   @Override
   public void close() {
     graph.close();
+    operators.close();
   }
 }

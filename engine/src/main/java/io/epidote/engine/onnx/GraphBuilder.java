@@ -106,11 +106,6 @@ public final class GraphBuilder {
     return node("com.microsoft", type, inputs, 1, attributes).getFirst();
   }
 
-  /** Adds an operator of {@link OperatorDomain} with one output. */
-  public Value epidoteOp(String type, List<Value> inputs, Attribute... attributes) {
-    return node(OperatorDomain.NAME, type, inputs, 1, attributes).getFirst();
-  }
-
   /** Adds a standard operator with several outputs. */
   public List<Value> ops(String type, List<Value> inputs, int outputs, Attribute... attributes) {
     return node("", type, inputs, outputs, attributes);
@@ -125,6 +120,12 @@ public final class GraphBuilder {
   public List<Value> microsoftOps(
       String type, List<Value> inputs, List<Boolean> wanted, Attribute... attributes) {
     return node("com.microsoft", type, inputs, wanted, attributes);
+  }
+
+  /** Adds an operator of {@link OperatorDomain}; see {@link #microsoftOps}. */
+  public List<Value> epidoteOps(
+      String type, List<Value> inputs, List<Boolean> wanted, Attribute... attributes) {
+    return node(OperatorDomain.NAME, type, inputs, wanted, attributes);
   }
 
   private List<Value> node(

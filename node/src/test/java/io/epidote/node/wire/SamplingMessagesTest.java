@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.engine.kernel.AttentionShape;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.sampling.SamplingOptions;
 import io.epidote.proto.v1.FinishReason;
@@ -13,7 +14,20 @@ import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 final class SamplingMessagesTest {
-  private static final DecoderShape SHAPE = new DecoderShape(2, 1, 1, 2, 4, 8, 97, 256);
+  private static final DecoderShape SHAPE =
+      new DecoderShape(
+          2,
+          new AttentionShape(
+              1,
+              1,
+              4,
+              4,
+              0.5f,
+              new AttentionShape.Rotation(0, 0, new float[0], new float[0]),
+              layer -> AttentionShape.UNLIMITED),
+          8,
+          97,
+          256);
 
   private static SamplingOptions options(SamplingParams.Builder params, int promptTokens) {
     return SamplingMessages.options(params.build(), promptTokens, SHAPE);

@@ -1,0 +1,163 @@
+package io.epidote.engine.kernel;
+
+import io.epidote.engine.onnx.ElementType;
+import java.lang.foreign.Arena;
+import java.util.List;
+import java.util.stream.IntStream;
+
+/**
+ * Operators on rows between a model's linear layers, each of which does in one pass what would be
+ * several nodes: at a few rows a step, nodes cost more than their work. The attribute of all is
+ * {@link #WIDTH}.
+ */
+public final class RowOperators implements AutoCloseable {
+  /** Attribute: floats of a row of the result, a multiple of 8. */
+  public static final String WIDTH = "width";
+
+  /**
+   * Inputs: {@code x [T, width]}. Outputs: unsigned bytes {@code [T, width]}, scales {@code [T,
+   * 1]}.
+   */
+  public static final String QUANTIZE_ROWS = "QuantizeRows";
+
+  /**
+   * RMSNorm of a residual sum. Inputs: {@code x [T, width]}, what is added to it or nothing,
+   * factors of the latter's rows {@code [T, 1]} or nothing, the norm's weight {@code [width]}.
+   * Outputs: the sum, the normed sum, the latter quantised, its rows' scales.
+   */
+  public static final String ADD_AND_NORM = "AddAndNorm";
+
+  /**
+   * Inputs: gate and up side by side {@code [T, 2 * width]}, factors of its rows {@code [T, 1]} or
+   * nothing. Outputs: {@code silu(gate) * up}, the same quantised, its rows' scales.
+   */
+  public static final String SWI_GLU = "SwiGlu";
+
+  private static final long F = Float.BYTES;
+
+  private final Arena arena = Arena.ofShared();
+  private final List<FloatArray> rows;
+  private final float epsilon;
+
+  /**
+   * @param epsilon of the norms
+   * @param threads of the session
+   */
+  public RowOperators(float epsilon, int threads) {
+    this.epsilon = epsilon;
+    this.rows = IntStream.range(0, threads).mapToObj(i -> new FloatArray(arena)).toList();
+  }
+
+  /** The operators, for the session that they are used in. */
+  public List<Operator> operators() {
+    ElementType real = ElementType.FLOAT;
+    ElementType bytes = ElementType.UINT8;
+    return List.of(
+        new Operator(
+            QUANTIZE_ROWS,
+            List.of(real),
+            List.of(bytes, real),
+            WIDTH,
+            width -> context -> quantize(context, (int) width)),
+        new Operator(
+            ADD_AND_NORM,
+            List.of(real, real, real, real),
+            List.of(real, real, bytes, real),
+            WIDTH,
+            width -> context -> addAndNorm(context, (int) width)),
+        new Operator(
+            SWI_GLU,
+            List.of(real, real),
+            List.of(real, bytes, real),
+            WIDTH,
+            width -> context -> swiGlu(context, (int) width)));
+  }
+
+  private void quantize(KernelContext context, int width) throws Throwable {
+    long x = context.input(0);
+    int tokens = (int) (context.elements(0) / width);
+    long bytes = context.output(0, tokens, width);
+    long scales = context.output(1, tokens, 1);
+    share(
+        context,
+        tokens,
+        (token, worker) ->
+            Activations.quantize(
+                x + token * width * F, width, bytes + (long) token * width, scales + token * F));
+  }
+
+  private void addAndNorm(KernelContext context, int width) throws Throwable {
+    long x = context.input(0);
+    long delta = context.input(1);
+    long factors = context.input(2);
+    long weight = context.input(3);
+    int tokens = (int) (context.elements(0) / width);
+    long sum = context.output(0, tokens, width);
+    long normed = context.output(1, tokens, width);
+    long bytes = context.output(2, tokens, width);
+    long scales = context.output(3, tokens, 1);
+    share(
+        context,
+        tokens,
+        (token, worker) -> {
+          long at = token * width * F;
+          long result = normed == 0 ? row(worker, width) : normed + at;
+          Activations.addAndNorm(
+              x + at,
+              delta == 0 ? 0 : delta + at,
+              factor(factors, token),
+              weight,
+              epsilon,
+              width,
+              sum + at,
+              result);
+          quantize(result, width, bytes, scales, token);
+        });
+  }
+
+  private void swiGlu(KernelContext context, int width) throws Throwable {
+    long gateUp = context.input(0);
+    long factors = context.input(1);
+    int tokens = (int) (context.elements(0) / (2 * width));
+    long product = context.output(0, tokens, width);
+    long bytes = context.output(1, tokens, width);
+    long scales = context.output(2, tokens, 1);
+    share(
+        context,
+        tokens,
+        (token, worker) -> {
+          long gate = gateUp + 2 * token * width * F;
+          long result = product == 0 ? row(worker, width) : product + token * width * F;
+          Activations.swiGlu(gate, gate + width * F, factor(factors, token), width, result);
+          quantize(result, width, bytes, scales, token);
+        });
+  }
+
+  private static void share(KernelContext context, int tokens, KernelContext.Piece row)
+      throws Throwable {
+    context.share(
+        Pieces.of(tokens),
+        (piece, worker) -> Pieces.forEach(piece, tokens, token -> row.run(token, worker)));
+  }
+
+  private long row(int worker, int width) {
+    FloatArray row = rows.get(worker);
+    row.reserve(width);
+    return row.address();
+  }
+
+  private static float factor(long factors, int token) {
+    return factors == 0 ? 1 : Memory.get(factors + token * F);
+  }
+
+  private static void quantize(long row, int width, long bytes, long scales, int token) {
+    if (bytes != 0) {
+      Activations.quantize(row, width, bytes + (long) token * width, scales + token * F);
+    }
+  }
+
+  @Override
+  public void close() {
+    arena.close();
+  }
+}
