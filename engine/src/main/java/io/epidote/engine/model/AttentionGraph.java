@@ -19,9 +19,6 @@ import java.util.List;
  * them.
  */
 final class AttentionGraph {
-  /** Added to scores that must not count: its exponential is 0 beside any real score. */
-  private static final float MASKED = -1e30f;
-
   private final TextConfig config;
   private final GraphBuilder graph;
   private final LinearLayers layers;
@@ -36,7 +33,7 @@ final class AttentionGraph {
    * @param context {@code [T, heads]}: rows of the attended values
    * @param pastKeys {@code [B, kvHeads, N]}: runs of 16 rows in a layer's pool
    * @param pastValues likewise
-   * @param bias {@code [B, 1, 1, Q, Q + N * 16]}: 0, or masked
+   * @param mask what a query attends to
    * @param lengths {@code [Q, N * 16]}
    */
   private record Step(
@@ -46,7 +43,7 @@ final class AttentionGraph {
       Value context,
       Value pastKeys,
       Value pastValues,
-      Value bias,
+      AttentionMask mask,
       Value lengths,
       Value cosines,
       Value sines) {}
@@ -65,6 +62,10 @@ final class AttentionGraph {
     Value pastKeys = graph.input("past_key_runs", ElementType.INT64, "B", kvHeads, "N");
     Value pastValues = graph.input("past_value_runs", ElementType.INT64, "B", kvHeads, "N");
     Value pastLengths = graph.input("past_lengths", ElementType.INT64, "B", 1);
+    AttentionMask mask =
+        new AttentionMask(graph, config.contextTokens(), fresh, pastKeys, pastLengths);
+    RotaryTable table = new RotaryTable(config.rope(), config.headDim());
+    int known = config.contextTokens();
     this.step =
         new Step(
             positions,
@@ -73,74 +74,16 @@ final class AttentionGraph {
             context,
             pastKeys,
             pastValues,
-            bias(fresh, pastKeys, pastLengths),
-            lengths(fresh, pastKeys),
-            rotation("cosines", true),
-            rotation("sines", false));
-  }
-
-  /** Cosines or sines of every position, {@code [context, headDim / 2]}. */
-  private Value rotation(String name, boolean cosine) {
-    int half = config.headDim() / 2;
-    return graph.weight(
-        name,
-        ElementType.FLOAT,
-        out -> {
-          for (int position = 0; position < config.contextTokens(); position++) {
-            for (int i = 0; i < half; i++) {
-              double angle = position * Math.pow(config.ropeTheta(), -2.0 * i / config.headDim());
-              out.putFloat((float) (cosine ? Math.cos(angle) : Math.sin(angle)));
-            }
-          }
-        },
-        config.contextTokens(),
-        half);
-  }
-
-  private Value bias(Value newRows, Value pastKeys, Value pastLengths) {
-    Value query = graph.op("Unsqueeze", List.of(range(newRows, 1), graph.integers(1)));
-    // [Q, Q] and [B, N * 16], repeated over each other's sequences and queries.
-    Value causal = masked(graph.op("GreaterOrEqual", List.of(query, range(newRows, 1))));
-    Value filled =
-        masked(graph.op("Less", List.of(range(pastKeys, DecoderShape.BLOCK_TOKENS), pastLengths)));
-    Value fresh = graph.op("Unsqueeze", List.of(causal, graph.integers(0, 1, 2)));
-    Value past = graph.op("Unsqueeze", List.of(filled, graph.integers(1, 2, 3)));
-    Value sequences = dimension(newRows, 0);
-    Value queries = dimension(newRows, 3);
-    Value one = graph.integers(1);
-    return graph.op(
-        "Concat",
-        List.of(
-            graph.op("Expand", List.of(fresh, shape(sequences, one, one, one, one))),
-            graph.op("Expand", List.of(past, shape(one, one, one, queries, one)))),
-        integer("axis", -1));
-  }
-
-  private Value lengths(Value newRows, Value pastKeys) {
-    Value past =
-        graph.op("Mul", List.of(dimension(pastKeys, 2), graph.integers(DecoderShape.BLOCK_TOKENS)));
-    return shape(dimension(newRows, 3), past);
-  }
-
-  private Value shape(Value... dimensions) {
-    return graph.op("Concat", List.of(dimensions), integer("axis", 0));
-  }
-
-  /** One dimension's length, {@code [1]}. */
-  private Value dimension(Value of, int axis) {
-    return graph.op("Shape", List.of(of), integer("start", axis), integer("end", axis + 1));
-  }
-
-  /** 0, 1, ... up to the last dimension's length times {@code factor}. */
-  private Value range(Value of, int factor) {
-    Value length =
-        graph.op("Squeeze", List.of(graph.op("Shape", List.of(of), integer("start", -1))));
-    Value end = graph.op("Mul", List.of(length, graph.integer(factor)));
-    return graph.op("Range", List.of(graph.integer(0), end, graph.integer(1)));
-  }
-
-  private Value masked(Value seen) {
-    return graph.op("Where", List.of(seen, graph.real(0), graph.real(MASKED)));
+            mask,
+            mask.lengths(),
+            graph.weight(
+                "cosines",
+                ElementType.FLOAT,
+                out -> table.cosines(out, known),
+                known,
+                table.pairs()),
+            graph.weight(
+                "sines", ElementType.FLOAT, out -> table.sines(out, known), known, table.pairs()));
   }
 
   /**
@@ -156,10 +99,11 @@ final class AttentionGraph {
    * Attention of one layer.
    *
    * @param name of the layer's module, for example {@code model.layers.0.self_attn.}
+   * @param window how many of the latest tokens a token attends to
    * @param x {@code [T, hidden]}
    * @param pool the layer's keys and values, {@code [blocks * 2 * kvHeads, 16 * headDim]}
    */
-  Result write(String name, Value x, Value pool) {
+  Result write(String name, int window, Value x, Value pool) {
     int headDim = config.headDim();
     int kvHeads = config.kvHeads();
     int queryWidth = config.heads() * headDim;
@@ -172,7 +116,7 @@ final class AttentionGraph {
             x,
             new LinearLayers.Matrix(
                 projections, config.hiddenSize(), queryWidth, kvWidth, kvWidth));
-    if (config.attentionBias()) {
+    if (config.attentionBiases().inputs()) {
       List<String> biases = projections.stream().map(p -> p.replace(".weight", ".bias")).toList();
       qkv = graph.op("Add", List.of(qkv, layers.biases(biases, queryWidth, kvWidth, kvWidth)));
     }
@@ -204,7 +148,9 @@ final class AttentionGraph {
             integer("axis", -1));
     Value probabilities =
         graph.op(
-            "Softmax", List.of(graph.op("Add", List.of(scores, step.bias()))), integer("axis", -1));
+            "Softmax",
+            List.of(graph.op("Add", List.of(scores, step.mask().bias(window)))),
+            integer("axis", -1));
     List<Value> shares =
         graph.ops("Split", List.of(probabilities, step.lengths()), 2, integer("axis", -1));
     Value context =
@@ -218,6 +164,11 @@ final class AttentionGraph {
             graph,
             reshape(gather(context, step.context()), -1, queryWidth),
             LinearLayers.Matrix.of(name + "o_proj.weight", queryWidth, config.hiddenSize()));
+    if (config.attentionBiases().output()) {
+      hidden =
+          graph.op(
+              "Add", List.of(hidden, layers.tensor(name + "o_proj.bias", config.hiddenSize())));
+    }
     return new Result(hidden, keys, values);
   }
 

@@ -67,7 +67,8 @@ final class DecoderGraph {
               ElementType.FLOAT,
               "runs",
               DecoderShape.BLOCK_TOKENS * config.headDim());
-      AttentionGraph.Result attended = attention.write(name + "self_attn.", normed, pool);
+      AttentionGraph.Result attended =
+          attention.write(name + "self_attn.", config.windows().get(layer), normed, pool);
       newKv.add(attended.keys());
       newKv.add(attended.values());
       Sum sum = addAndNorm(x, attended.hidden(), name + "post_attention_layernorm.weight");
