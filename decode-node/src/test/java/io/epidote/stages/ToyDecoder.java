@@ -28,7 +28,7 @@ final class ToyDecoder implements Decoder {
               4,
               0.5f,
               new AttentionShape.Rotation(0, 0, new float[0], new float[0]),
-              layer -> AttentionShape.UNLIMITED),
+              layer -> 256),
           8,
           97,
           256);

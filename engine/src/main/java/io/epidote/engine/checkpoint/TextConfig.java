@@ -1,13 +1,16 @@
 package io.epidote.engine.checkpoint;
 
+import java.util.List;
 import java.util.Optional;
 
 /**
  * The decoder.
  *
  * @param intermediateSize width of the dense feed-forward layers; not used where {@code moe} is
+ * @param windows for each layer, how many of the latest tokens a token attends to, itself among
+ *     them; {@code contextTokens} where it attends to all
  * @param contextTokens the longest sequence, prompt and answer together
- * @param attentionBias whether the query, key and value projections have a bias
+ * @param attentionBiases of the attention's linear layers
  * @param tiedEmbeddings whether the head is the embedding's matrix
  */
 public record TextConfig(
@@ -19,9 +22,14 @@ public record TextConfig(
     int headDim,
     int intermediateSize,
     float rmsNormEps,
-    double ropeTheta,
+    Rope rope,
+    List<Integer> windows,
     int contextTokens,
     int vocabulary,
-    boolean attentionBias,
+    Biases attentionBiases,
     boolean tiedEmbeddings,
-    Optional<MoeConfig> moe) {}
+    Optional<MoeConfig> moe) {
+  public TextConfig {
+    windows = List.copyOf(windows);
+  }
+}

@@ -9,8 +9,7 @@ import java.util.function.IntUnaryOperator;
  * @param keyWidth floats of a query and of a key
  * @param valueWidth floats of a value
  * @param scale that products of queries and keys are multiplied by
- * @param window for a layer, how many tokens up to and with its own a token sees, or {@link
- *     #UNLIMITED}
+ * @param window for a layer, how many tokens up to and with its own a token sees
  */
 public record AttentionShape(
     int heads,
@@ -22,9 +21,6 @@ public record AttentionShape(
     IntUnaryOperator window) {
   /** Tokens in a block. */
   public static final int BLOCK_TOKENS = 16;
-
-  /** A window that sees everything. */
-  public static final int UNLIMITED = Integer.MAX_VALUE;
 
   /**
    * Rotary position embedding: elements {@code start + i} and {@code start + width / 2 + i} of a

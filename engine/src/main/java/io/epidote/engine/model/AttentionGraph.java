@@ -33,8 +33,8 @@ final class AttentionGraph {
     LinearLayers.Matrix matrix =
         new LinearLayers.Matrix(projections, config.hiddenSize(), queryWidth, kvWidth, kvWidth);
     LinearLayers.Product qkv =
-        config.attentionBias()
-            ? biased(layers.apply(graph, x, matrix), projections, matrix)
+        config.attentionBiases().inputs()
+            ? biased(layers.multiply(graph, x, matrix), projections, matrix.outs())
             : layers.multiply(graph, x, matrix);
     boolean bytes = layers.quantizesRows();
     List<Value> context =
@@ -43,18 +43,21 @@ final class AttentionGraph {
             List.of(qkv.values(), qkv.factors()),
             List.of(!bytes, bytes, bytes),
             integer(PagedAttention.LAYER, layer));
-    return layers.multiply(
-        graph,
-        layers.rows(context.get(0), context.get(1), context.get(2)),
-        LinearLayers.Matrix.of(name + "o_proj.weight", queryWidth, config.hiddenSize()));
+    LinearLayers.Product hidden =
+        layers.multiply(
+            graph,
+            layers.rows(context.get(0), context.get(1), context.get(2)),
+            LinearLayers.Matrix.of(name + "o_proj.weight", queryWidth, config.hiddenSize()));
+    return config.attentionBiases().output()
+        ? biased(hidden, List.of(name + "o_proj.weight"), config.hiddenSize())
+        : hidden;
   }
 
   private LinearLayers.Product biased(
-      Value product, List<String> projections, LinearLayers.Matrix matrix) {
-    List<String> biases =
-        projections.stream().map(name -> name.replace(".weight", ".bias")).toList();
+      LinearLayers.Product product, List<String> weights, int... outs) {
+    List<String> biases = weights.stream().map(name -> name.replace(".weight", ".bias")).toList();
     return new LinearLayers.Product(
-        graph.op("Add", List.of(product, layers.biases(biases, matrix.outs()))),
+        graph.op("Add", List.of(layers.scaled(graph, product), layers.biases(biases, outs))),
         GraphBuilder.absent());
   }
 }

@@ -64,8 +64,8 @@ public final class Models {
             text.headDim(),
             text.headDim(),
             (float) (1 / Math.sqrt(text.headDim())),
-            rotation(text),
-            layer -> AttentionShape.UNLIMITED);
+            new RotaryTable(text.rope(), text.headDim()).rotation(0, text.contextTokens()),
+            text.windows()::get);
     DecoderShape shape =
         new DecoderShape(
             text.layers(), attention, text.hiddenSize(), text.vocabulary(), text.contextTokens());
@@ -75,20 +75,6 @@ public final class Models {
             new RowOperators(text.rmsNormEps(), options.threads()));
     return new OnnxDecoder(
         shape, operators, LoadedGraph.open(entry, options, operators.all()), weightBytes(entry));
-  }
-
-  private static AttentionShape.Rotation rotation(TextConfig text) {
-    int half = text.headDim() / 2;
-    float[] cosines = new float[text.contextTokens() * half];
-    float[] sines = new float[cosines.length];
-    for (int i = 0; i < half; i++) {
-      double frequency = Math.pow(text.ropeTheta(), -2.0 * i / text.headDim());
-      for (int position = 0; position < text.contextTokens(); position++) {
-        cosines[position * half + i] = (float) Math.cos(position * frequency);
-        sines[position * half + i] = (float) Math.sin(position * frequency);
-      }
-    }
-    return new AttentionShape.Rotation(0, text.headDim(), cosines, sines);
   }
 
   private static long weightBytes(Path entry) {

@@ -27,7 +27,13 @@ public final class CheckpointFixture {
     IDEFICS3_LLAMA,
     LLAMA_TIED,
     LLAMA_UNTIED,
+    /** With a bias on each of attention's linear layers. */
+    LLAMA_BIASES,
+    /** With a sliding window of 20 tokens in every layer. */
+    MISTRAL,
     QWEN2,
+    /** With a sliding window of 9 tokens in the second layer. */
+    QWEN2_WINDOW,
     MIXTRAL,
     QWEN2_MOE;
 
@@ -136,6 +142,13 @@ public final class CheckpointFixture {
               .put("intermediate_size", EXPERT_INTERMEDIATE)
               .put("head_dim", HEAD_DIM);
       case IDEFICS3_LLAMA, LLAMA_TIED, LLAMA_UNTIED -> text.put("model_type", "llama");
+      case LLAMA_BIASES -> text.put("model_type", "llama").put("attention_bias", true);
+      case MISTRAL -> text.put("model_type", "mistral").put("sliding_window", 20);
+      case QWEN2_WINDOW ->
+          text.put("model_type", "qwen2")
+              .put("use_sliding_window", true)
+              .put("sliding_window", 9)
+              .put("max_window_layers", 1);
       case QWEN2 -> text.put("model_type", "qwen2").put("use_sliding_window", false);
       case QWEN2_MOE ->
           text.put("model_type", "qwen2_moe")
@@ -292,7 +305,10 @@ public final class CheckpointFixture {
     put(tensors, random, prefix + "k_proj.weight", keys, HIDDEN);
     put(tensors, random, prefix + "v_proj.weight", keys, HIDDEN);
     put(tensors, random, prefix + "o_proj.weight", HIDDEN, queries);
-    if (form == Form.QWEN2 || form == Form.QWEN2_MOE) {
+    if (form == Form.LLAMA_BIASES) {
+      put(tensors, random, prefix + "o_proj.bias", HIDDEN);
+    }
+    if (form == Form.LLAMA_BIASES || form.name().startsWith("QWEN2")) {
       put(tensors, random, prefix + "q_proj.bias", queries);
       put(tensors, random, prefix + "k_proj.bias", keys);
       put(tensors, random, prefix + "v_proj.bias", keys);

@@ -47,10 +47,11 @@ class ConfigReaderTest {
                 16,
                 48,
                 1e-5f,
-                10000,
+                new Rope(10000, new RopeScaling.None()),
+                List.of(512, 512),
                 512,
                 256,
-                false,
+                new Biases(false, false),
                 true,
                 Optional.of(new MoeConfig(4, 2, 48, true, 0))));
   }
@@ -88,7 +89,7 @@ class ConfigReaderTest {
                 Activation.RELU));
     assertThat(config.tileTokens()).isEqualTo(64);
     assertThat(config.text().headDim()).isEqualTo(64);
-    assertThat(config.text().ropeTheta()).isEqualTo(100000);
+    assertThat(config.text().rope().theta()).isEqualTo(100000);
     assertThat(config.text().tiedEmbeddings()).isFalse();
     assertThat(config.text().moe()).isEmpty();
     assertThat(config.eosTokenIds()).isEmpty();
@@ -119,9 +120,9 @@ class ConfigReaderTest {
     assertThat(read(CheckpointFixture.config(Form.LLAMA_UNTIED)).text().tiedEmbeddings()).isFalse();
     TextConfig qwen = read(CheckpointFixture.config(Form.QWEN2)).text();
     assertThat(qwen.family()).isEqualTo(Family.QWEN2);
-    assertThat(qwen.attentionBias()).isTrue();
+    assertThat(qwen.attentionBiases()).isEqualTo(new Biases(true, false));
     TextConfig qwenMoe = read(CheckpointFixture.config(Form.QWEN2_MOE)).text();
-    assertThat(qwenMoe.attentionBias()).isTrue();
+    assertThat(qwenMoe.attentionBiases()).isEqualTo(new Biases(true, false));
     assertThat(qwenMoe.moe()).contains(new MoeConfig(4, 2, 48, false, 80));
     ModelConfig mixtral = read(CheckpointFixture.config(Form.MIXTRAL));
     assertThat(mixtral.vision()).isEmpty();
@@ -135,7 +136,47 @@ class ConfigReaderTest {
     ObjectNode config = CheckpointFixture.config(Form.LLAMA_TIED);
     config.remove("rope_theta");
     config.putObject("rope_parameters").put("rope_type", "default").put("rope_theta", 50000);
-    assertThat(read(config).text().ropeTheta()).isEqualTo(50000);
+    assertThat(read(config).text().rope().theta()).isEqualTo(50000);
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '`',
+      value = {
+        "{\"type\":\"linear\",\"factor\":4} | Linear[factor=4.0] | 512",
+        "{\"type\":\"dynamic\",\"factor\":4} | None[] | 512",
+        "{\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":1,\"high_freq_factor\":4,"
+            + "\"original_max_position_embeddings\":128}"
+            + " | Llama3[factor=8.0, lowFrequency=1.0, highFrequency=4.0, originalContext=128] | 512",
+        "{\"type\":\"yarn\",\"factor\":4} | Yarn[factor=4.0, originalContext=512, fastTurns=32.0,"
+            + " slowTurns=1.0, wholePairs=true, magnitude=1.138629436111989] | 2048",
+        "{\"type\":\"yarn\",\"original_max_position_embeddings\":256,\"mscale\":0.7,"
+            + "\"mscale_all_dim\":0.7} | Yarn[factor=2.0, originalContext=256, fastTurns=32.0,"
+            + " slowTurns=1.0, wholePairs=true, magnitude=1.0] | 512",
+      })
+  void readsRopeScaling(String written, String scaling, int context)
+      throws JsonProcessingException {
+    ObjectNode config = CheckpointFixture.config(Form.LLAMA_TIED);
+    config.set("rope_scaling", MAPPER.readTree(written));
+    assertThat(read(config).text().rope().scaling()).hasToString(scaling);
+    assertThat(read(config).text().contextTokens()).isEqualTo(context);
+  }
+
+  @Test
+  void readsSlidingWindows() throws JsonProcessingException {
+    ObjectNode qwen = CheckpointFixture.config(Form.QWEN2);
+    qwen.put("use_sliding_window", true).put("sliding_window", 100).put("max_window_layers", 1);
+    assertThat(read(qwen).text().windows()).containsExactly(512, 100);
+    qwen.set("layer_types", MAPPER.readTree("[\"sliding_attention\", \"full_attention\"]"));
+    assertThat(read(qwen).text().windows()).containsExactly(100, 512);
+    ObjectNode mixtral = CheckpointFixture.config(Form.MIXTRAL).put("sliding_window", 64);
+    assertThat(read(mixtral).text().windows()).containsExactly(64, 64);
+    ObjectNode mistral = CheckpointFixture.config(Form.LLAMA_TIED).put("model_type", "mistral");
+    mistral.put("max_position_embeddings", 8192);
+    assertThat(read(mistral).text().windows()).containsExactly(4096, 4096);
+    mistral.putNull("sliding_window");
+    assertThat(read(mistral).text().windows()).containsExactly(8192, 8192);
   }
 
   @Test
@@ -167,16 +208,32 @@ class ConfigReaderTest {
         "LLAMA_TIED | num_key_value_heads | 3 | is not a multiple of num_key_value_heads = 3",
         "LLAMA_TIED | head_dim | 15 | head_dim = 15 is odd",
         "LLAMA_TIED | hidden_act | \"tanh\" | hidden_act = \"tanh\" is not supported; supported: silu",
-        "LLAMA_TIED | attention_bias | true | attention_bias = true is not supported",
+        "MIXTRAL | attention_bias | true | attention_bias = true is not supported",
         "LLAMA_TIED | mlp_bias | true | mlp_bias = true is not supported",
         "LLAMA_TIED | rope_theta | -1 | rope_theta = -1.0, expected a number above 0",
         "LLAMA_TIED | tie_word_embeddings | 1 | tie_word_embeddings is 1, expected true or false",
-        "LLAMA_TIED | rope_scaling | {\"rope_type\":\"yarn\"} | rope_scaling = {\"rope_type\":\"yarn\"}"
-            + " is not supported; supported: null, rope_type \"default\"",
-        "LLAMA_TIED | rope_scaling | {\"type\":\"linear\"} | is not supported",
+        "LLAMA_TIED | partial_rotary_factor | 0.5 | partial_rotary_factor = 0.5 is not supported",
+        "LLAMA_TIED | sliding_window | 64 | sliding_window = 64 is not supported; supported: null",
+        "LLAMA_TIED | rope_scaling | {\"type\":\"su\"} | rope_scaling.type = \"su\" is not supported;"
+            + " supported: default, linear, dynamic, llama3, yarn",
+        "LLAMA_TIED | rope_scaling | {\"type\":\"linear\"} | rope_scaling.factor is null, expected",
+        "LLAMA_TIED | rope_scaling | {\"rope_type\":\"linear\",\"factor\":0.5}"
+            + " | rope_scaling.factor is 0.5, expected a number of at least 1",
+        "LLAMA_TIED | rope_scaling | {\"type\":\"default\",\"mrope_section\":[1]}"
+            + " | rope_scaling.mrope_section = [1] is not supported",
+        "LLAMA_TIED | rope_scaling | {\"type\":\"yarn\",\"factor\":2,\"beta_fast\":0.5}"
+            + " | rope_scaling.beta_fast is 0.5, expected a number above 1",
+        "LLAMA_TIED | rope_scaling | {\"type\":\"yarn\",\"factor\":2,\"attention_factor\":0}"
+            + " | rope_scaling.attention_factor is 0, expected a number above 0",
+        "LLAMA_TIED | rope_scaling | {\"type\":\"llama3\",\"factor\":8}"
+            + " | rope_scaling.low_freq_factor is null, expected a number above 0",
+        "LLAMA_TIED | rope_scaling | {\"type\":\"dynamic\",\"original_max_position_embeddings\":256}"
+            + " | original_max_position_embeddings = 256 is not supported; supported: max_position",
+        "LLAMA_TIED | layer_types | [\"sliding_attention\",\"full_attention\"]"
+            + " | is not supported; supported: full_attention",
+        "LLAMA_TIED | layer_types | [\"full_attention\"] | expected a list of 2 names",
         "LLAMA_TIED | quantization_config | {\"bits\":4} | quantization_config = {\"bits\":4} is not",
-        "QWEN2 | use_sliding_window | true | use_sliding_window = true is not supported",
-        "MIXTRAL | sliding_window | 4096 | sliding_window = 4096 is not supported; supported: null",
+        "QWEN2_MOE | use_sliding_window | true | use_sliding_window = true is not supported",
         "MIXTRAL | num_experts_per_tok | 5 | num_experts_per_tok = 5 is more than the 4 experts",
         "MIXTRAL | norm_topk_prob | false | norm_topk_prob = false is not supported",
         "QWEN2_MOE | decoder_sparse_step | 2 | decoder_sparse_step = 2 is not supported",

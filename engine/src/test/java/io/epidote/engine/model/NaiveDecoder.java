@@ -43,7 +43,8 @@ final class NaiveDecoder {
     }
     for (int layer = 0; layer < config.layers(); layer++) {
       String name = prefix + "layers." + layer + ".";
-      add(x, attention(name, norm(x, name + "input_layernorm.weight")));
+      int window = config.windows().get(layer);
+      add(x, attention(name, window, norm(x, name + "input_layernorm.weight")));
       double[][] normed = norm(x, name + "post_attention_layernorm.weight");
       for (int t = 0; t < x.length; t++) {
         add(
@@ -60,7 +61,7 @@ final class NaiveDecoder {
         .toArray(double[][]::new);
   }
 
-  private double[][] attention(String name, double[][] x) {
+  private double[][] attention(String name, int window, double[][] x) {
     int dim = config.headDim();
     int group = config.heads() / config.kvHeads();
     double[][] q = project(name + "self_attn.q_proj", x, config.heads() * dim);
@@ -75,6 +76,10 @@ final class NaiveDecoder {
         int from = head / group * dim;
         double[] scores = new double[t + 1];
         for (int s = 0; s <= t; s++) {
+          if (t - s >= window) {
+            scores[s] = Double.NEGATIVE_INFINITY;
+            continue;
+          }
           for (int i = 0; i < dim; i++) {
             scores[s] += q[t][head * dim + i] * k[s][from + i] / Math.sqrt(dim);
           }
@@ -87,6 +92,11 @@ final class NaiveDecoder {
         }
       }
       result[t] = linear(name + "self_attn.o_proj.weight", context, config.hiddenSize());
+      if (config.attentionBiases().output()) {
+        float[] bias = tensor(name + "self_attn.o_proj.bias", config.hiddenSize());
+        double[] row = result[t];
+        Arrays.setAll(row, i -> row[i] + bias[i]);
+      }
     }
     return result;
   }
@@ -94,7 +104,7 @@ final class NaiveDecoder {
   private double[][] project(String module, double[][] x, int out) {
     double[][] result =
         Arrays.stream(x).map(row -> linear(module + ".weight", row, out)).toArray(double[][]::new);
-    if (config.attentionBias()) {
+    if (config.attentionBiases().inputs()) {
       float[] bias = tensor(module + ".bias", out);
       for (double[] row : result) {
         Arrays.setAll(row, i -> row[i] + bias[i]);
@@ -108,7 +118,7 @@ final class NaiveDecoder {
     for (int t = 0; t < x.length; t++) {
       for (int head = 0; head < x[t].length; head += dim) {
         for (int i = 0; i < dim / 2; i++) {
-          double angle = t / Math.pow(config.ropeTheta(), 2.0 * i / dim);
+          double angle = t / Math.pow(config.rope().theta(), 2.0 * i / dim);
           double a = x[t][head + i];
           double b = x[t][head + i + dim / 2];
           x[t][head + i] = a * Math.cos(angle) - b * Math.sin(angle);

@@ -82,7 +82,11 @@ final class ReferenceCheckpoint {
     linear(module + "k_proj", 1.5, keys, hidden);
     linear(module + "v_proj", 1.5, keys, hidden);
     linear(module + "o_proj", 1.5, hidden, queries);
-    if (type().startsWith("qwen2")) {
+    boolean biases = config.path("attention_bias").booleanValue();
+    if (biases) {
+      add(module + "o_proj.bias", 0, 0.5, hidden);
+    }
+    if (biases || type().startsWith("qwen2")) {
       add(module + "q_proj.bias", 0, 0.5, queries);
       add(module + "k_proj.bias", 0, 0.5, keys);
       add(module + "v_proj.bias", 0, 0.5, keys);

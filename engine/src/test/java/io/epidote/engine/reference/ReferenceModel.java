@@ -48,6 +48,35 @@ enum ReferenceModel {
        "num_experts": 8, "num_experts_per_tok": 3, "moe_intermediate_size": 48,
        "shared_expert_intermediate_size": 80, "norm_topk_prob": false,
        "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "max_position_embeddings": 512}\
+      """),
+  /** Llama 3.1's scaling, with contexts short enough for the answer to be far beyond. */
+  LLAMA3_ROPE(
+      DType.BF16,
+      1,
+      """
+      {"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2,
+       "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 128,
+       "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0, "original_max_position_embeddings": 64},
+       "rms_norm_eps": 1e-5, "rope_theta": 500000.0, "max_position_embeddings": 512}\
+      """),
+  LLAMA_LINEAR_ROPE(
+      DType.F32,
+      5,
+      """
+      {"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2,
+       "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 128,
+       "attention_bias": true, "rope_scaling": {"type": "linear", "factor": 4.0},
+       "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "max_position_embeddings": 512}\
+      """),
+  QWEN2_YARN_ROPE(
+      DType.F32,
+      1,
+      """
+      {"model_type": "qwen2", "hidden_size": 64, "num_hidden_layers": 2,
+       "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 128,
+       "rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64},
+       "rms_norm_eps": 1e-6, "rope_theta": 1000.0, "max_position_embeddings": 256}\
       """);
 
   static final int VOCABULARY = 512;

@@ -24,7 +24,7 @@ final class SamplingMessagesTest {
               4,
               0.5f,
               new AttentionShape.Rotation(0, 0, new float[0], new float[0]),
-              layer -> AttentionShape.UNLIMITED),
+              layer -> 256),
           8,
           97,
           256);
