@@ -4,17 +4,23 @@ import io.epidote.engine.checkpoint.Checkpoint;
 import io.epidote.engine.checkpoint.TextConfig;
 import io.epidote.engine.error.EpidoteException.BadCheckpoint;
 import io.epidote.engine.kernel.AttentionShape;
+import io.epidote.engine.kernel.KernelWarmUp;
 import io.epidote.engine.kernel.PagedAttention;
 import io.epidote.engine.kernel.RowOperators;
+import io.epidote.engine.memory.BlockPool;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
 
 /**
  * Opens the models of a checkpoint, one stage at a time: a node loads only what its stages need.
  */
 public final class Models {
+  private static final int WARM_UP_STEPS = 3;
+
   private final Checkpoint checkpoint;
   private final RuntimeOptions options;
   private final GraphCache cache;
@@ -55,6 +61,7 @@ public final class Models {
    * @throws BadCheckpoint when a tensor is missing or mis-shaped
    */
   public Decoder openDecoder() {
+    CompletableFuture<Void> warmUp = KernelWarmUp.start();
     TextConfig text = checkpoint.config().text();
     Path entry = cache.entry(checkpoint, "decoder", options.precision(), DecoderGraph::write);
     AttentionShape attention =
@@ -73,8 +80,22 @@ public final class Models {
         new DecoderOperators(
             new PagedAttention(attention, options.threads()),
             new RowOperators(text.rmsNormEps(), options.threads()));
-    return new OnnxDecoder(
-        shape, operators, LoadedGraph.open(entry, options, operators.all()), weightBytes(entry));
+    LoadedGraph graph = LoadedGraph.open(entry, options, operators.all());
+    warmUp.join();
+    Decoder decoder = new OnnxDecoder(shape, operators, graph, weightBytes(entry));
+    warmUp(decoder);
+    return decoder;
+  }
+
+  /** A few steps as a first request has them: each makes the JVM compile what is around kernels. */
+  private static void warmUp(Decoder decoder) {
+    int tokens = Math.min(DecoderShape.BLOCK_TOKENS, decoder.shape().contextTokens() / 2);
+    BlockPool kv = decoder.shape().kvPool(2);
+    int[] blocks = kv.tryAllocate(2).orElseThrow();
+    for (int i = 0; i < WARM_UP_STEPS; i++) {
+      decoder.step(kv, List.of(new SequenceChunk(new int[tokens], 0, blocks, List.of(), false)));
+      decoder.step(kv, List.of(new SequenceChunk(new int[1], tokens, blocks, List.of(), true)));
+    }
   }
 
   private static long weightBytes(Path entry) {

@@ -14,7 +14,6 @@ import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -25,7 +24,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
-/** The graph against {@link NaiveDecoder}, for every family, whole, in chunks and in batches. */
+/** The graph against {@link NaiveDecoder}, for every family, whole and in chunks. */
 class DecoderTest {
   @TempDir Path folder;
 
@@ -56,36 +55,6 @@ class DecoderTest {
             decoder.step(
                 kv, List.of(new SequenceChunk(new int[] {ids[t]}, t, cut, List.of(), true)));
         assertClose(next.row(0), expected[t]);
-      }
-    }
-  }
-
-  @ParameterizedTest
-  @EnumSource(value = Form.class)
-  void aSequenceGetsTheSameLogitsAloneAndInABatch(Form form) {
-    try (Checkpoint checkpoint =
-            Checkpoint.open(CheckpointFixture.write(form, folder.resolve("m"), 5));
-        Decoder decoder = open(checkpoint)) {
-      DecoderShape shape = decoder.shape();
-      BlockPool kv = shape.kvPool(64);
-      // Lengths around block boundaries, one of them far longer than the rest.
-      int[] lengths = {1, 15, 16, 17, 70, 5};
-      List<SequenceChunk> prompts = new ArrayList<>();
-      List<SequenceChunk> steps = new ArrayList<>();
-      for (int i = 0; i < lengths.length; i++) {
-        int[] ids = tokens(lengths[i] + 1, shape, i);
-        int[] blocks = kv.tryAllocate(DecoderShape.blocksFor(lengths[i] + 1)).orElseThrow();
-        prompts.add(new SequenceChunk(Arrays.copyOf(ids, lengths[i]), 0, blocks, List.of(), true));
-        steps.add(
-            new SequenceChunk(new int[] {ids[lengths[i]]}, lengths[i], blocks, List.of(), true));
-      }
-      float[][] prefilled = rows(decoder.step(kv, prompts));
-      float[][] decoded = rows(decoder.step(kv, steps));
-      for (int i = 0; i < lengths.length; i++) {
-        float[] alone = rows(decoder.step(kv, List.of(prompts.get(i))))[0];
-        assertThat(prefilled[i]).containsExactly(alone, within(1e-5f));
-        float[] step = rows(decoder.step(kv, List.of(steps.get(i))))[0];
-        assertThat(decoded[i]).containsExactly(step, within(1e-5f));
       }
     }
   }
@@ -155,14 +124,6 @@ class DecoderTest {
         ByteBuffer.allocateDirect(values.length * Float.BYTES).order(ByteOrder.nativeOrder());
     bytes.asFloatBuffer().put(values);
     return bytes;
-  }
-
-  private static float[][] rows(Logits logits) {
-    float[][] rows = new float[logits.rows()][logits.vocabulary()];
-    for (int i = 0; i < rows.length; i++) {
-      logits.row(i).get(rows[i]);
-    }
-    return rows;
   }
 
   private static void assertClose(FloatBuffer actual, double[] expected) {

@@ -1,0 +1,54 @@
+package io.epidote.engine.kernel;
+
+import static io.epidote.engine.kernel.AttentionShape.BLOCK_TOKENS;
+
+import java.lang.foreign.Arena;
+import java.util.concurrent.CompletableFuture;
+
+/**
+ * Runs every kernel until the JVM has compiled it. Before that a vector operation is a few
+ * microseconds of method calls, and a node's first request would take seconds.
+ */
+public final class KernelWarmUp {
+  /**
+   * Enough for the second compiler with the thresholds that the launcher sets for this package (a
+   * fiftieth of the JVM's: 100 calls), and a little more.
+   */
+  private static final int ROUNDS = 200;
+
+  private static final int WIDTH = 32;
+
+  private KernelWarmUp() {}
+
+  /** Starts on a thread of its own; models load meanwhile. */
+  public static CompletableFuture<Void> start() {
+    return CompletableFuture.runAsync(
+        KernelWarmUp::run, work -> Thread.ofPlatform().daemon().name("kernel-warm-up").start(work));
+  }
+
+  private static void run() {
+    float[] angles = new float[WIDTH];
+    AttentionShape.Rotation rotation = new AttentionShape.Rotation(0, WIDTH, angles, angles);
+    try (Arena arena = Arena.ofConfined()) {
+      long a = floats(arena);
+      long b = floats(arena);
+      long c = floats(arena);
+      long d = floats(arena);
+      for (int round = 0; round < ROUNDS; round++) {
+        Rows.rotate(a, b, WIDTH, rotation, 0, 1);
+        Rows.interleave(a, b, round % Rows.TILE, WIDTH);
+        Rows.scores(a, b, WIDTH, c, BLOCK_TOKENS);
+        Rows.exponentials(c, round % 3, BLOCK_TOKENS - round % 5, BLOCK_TOKENS);
+        Rows.contexts(c, BLOCK_TOKENS, a, BLOCK_TOKENS, WIDTH, d);
+        Rows.scale(d, b, 1, WIDTH);
+        Activations.swiGlu(a, b, 1, WIDTH, c);
+        Activations.addAndNorm(a, round % 4 == 0 ? 0 : b, 1, c, 1, WIDTH, d, c);
+        Activations.quantize(a, WIDTH, c, d);
+      }
+    }
+  }
+
+  private static long floats(Arena arena) {
+    return arena.allocate((long) Rows.TILE * WIDTH * BLOCK_TOKENS * Float.BYTES).address();
+  }
+}
