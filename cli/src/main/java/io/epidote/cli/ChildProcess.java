@@ -28,8 +28,16 @@ final class ChildProcess implements AutoCloseable {
 
   private static final Duration STOP_TIMEOUT = Duration.ofSeconds(10);
 
-  /** The kernels of the engine need it; where nothing is computed, the launcher leaves it out. */
-  private static final String VECTORS = "--add-modules=jdk.incubator.vector";
+  /**
+   * What a process that computes needs: the kernels' vectors, and their compilation after a few
+   * calls, which a start waits for. The launcher gives the same flags.
+   */
+  private static final List<String> KERNELS =
+      List.of(
+          "--add-modules=jdk.incubator.vector",
+          "-XX:CompileCommand=quiet",
+          "-XX:CompileCommand=CompileThresholdScaling,io.epidote.engine.kernel.*::*,0.02",
+          "-XX:CompileCommand=BackgroundCompilation,io.epidote.engine.kernel.*::*,false");
 
   private final String name;
   private final Process process;
@@ -54,9 +62,7 @@ final class ChildProcess implements AutoCloseable {
         ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
             .filter(flag -> !flag.startsWith("-agentlib") && !flag.startsWith("-javaagent"))
             .toList());
-    if (!command.contains(VECTORS)) {
-      command.add(VECTORS);
-    }
+    KERNELS.stream().filter(flag -> !command.contains(flag)).forEach(command::add);
     command.addAll(List.of("-cp", System.getProperty("java.class.path")));
     command.add(EpidoteCommand.class.getName());
     command.addAll(arguments);
