@@ -57,6 +57,8 @@ final class LocalCluster implements Cluster {
         0,
         List.of(grpcAddress()),
         options.node.kvCache,
+        options.node.kvSwap,
+        !options.node.noPrefixCache,
         options.node.mediaCache,
         options.node.runtime());
   }

@@ -76,6 +76,8 @@ final class NodeCommand implements Callable<Integer> {
                 port,
                 routers,
                 options.kvCache,
+                options.kvSwap,
+                !options.noPrefixCache,
                 options.mediaCache,
                 options.runtime()),
             new SimpleMeterRegistry());

@@ -19,6 +19,7 @@ import io.epidote.node.NodeContext;
 import io.epidote.node.NodeRuntime;
 import io.epidote.node.Stage;
 import io.epidote.node.engine.BlockQueue;
+import io.epidote.node.kv.KvMemory;
 import io.epidote.prefill.PrefillConfig;
 import io.epidote.prefill.PrefillStage;
 import io.micrometer.core.instrument.MeterRegistry;
@@ -38,6 +39,8 @@ final class NodeLauncher {
    * @param advertisedHost host under which others reach this node
    * @param port 0 for any free one
    * @param routers host:port of each
+   * @param kvSwap memory for KV blocks of answers that have to wait
+   * @param cachePrefixes whether prompts' KV blocks are kept for later prompts
    * @param runtime how its models run
    */
   record Settings(
@@ -48,6 +51,8 @@ final class NodeLauncher {
       int port,
       List<String> routers,
       Bytes kvCache,
+      Bytes kvSwap,
+      boolean cachePrefixes,
       Bytes mediaCache,
       RuntimeOptions runtime) {}
 
@@ -96,17 +101,14 @@ final class NodeLauncher {
     if (prefills || decodes) {
       Decoder decoder = factory.openDecoder();
       models.add(decoder);
-      BlockQueue kv =
-          new BlockQueue(
-              decoder
-                  .shape()
-                  .kvPool(
-                      blocks(
-                          "kv",
-                          "--kv-cache",
-                          settings.kvCache(),
-                          decoder.shape().kvBlockBytes(),
-                          decoder.shape().layers())));
+      int kvBlockBytes = decoder.shape().kvBlockBytes();
+      int kvBlocks =
+          blocks("kv", "--kv-cache", settings.kvCache(), kvBlockBytes, decoder.shape().layers());
+      KvMemory kv =
+          new KvMemory(
+              decoder.shape().kvPool(kvBlocks),
+              (int) Math.min(settings.kvSwap().value() / kvBlockBytes, Integer.MAX_VALUE),
+              settings.cachePrefixes());
       if (decodes) {
         stages.add(new DecodeStage(node, decoder, kv, DecodeConfig.of(config.eosTokenIds())));
       }
@@ -119,7 +121,10 @@ final class NodeLauncher {
                 decoder,
                 kv,
                 new BlockQueue(mediaPool(settings, tileBytes)),
-                PrefillConfig.of(config.eosTokenIds(), decodes)));
+                PrefillConfig.of(
+                    config.eosTokenIds(),
+                    decodes,
+                    checkpoint.fingerprint() + " " + settings.runtime().precision())));
       }
     }
     if (encodes) {

@@ -17,6 +17,19 @@ final class NodeOptions {
   Bytes kvCache = new Bytes(64 << 20);
 
   @Option(
+      names = "--kv-swap",
+      paramLabel = "SIZE",
+      converter = Bytes.Converter.class,
+      description =
+          "Memory beside --kv-cache for answers that have to wait for room there; 0B: none ever has to, and fewer run at a time. Default: 64MiB.")
+  Bytes kvSwap = new Bytes(64 << 20);
+
+  @Option(
+      names = "--no-prefix-cache",
+      description = "Compute every prompt from its first token, even if one before began alike.")
+  boolean noPrefixCache;
+
+  @Option(
       names = "--media-cache",
       paramLabel = "SIZE",
       converter = Bytes.Converter.class,
@@ -53,12 +66,17 @@ final class NodeOptions {
             List.of(
                 "--kv-cache",
                 kvCache.value() + "B",
+                "--kv-swap",
+                kvSwap.value() + "B",
                 "--media-cache",
                 mediaCache.value() + "B",
                 "--threads",
                 Integer.toString(threads),
                 "--precision",
                 precision.word()));
+    if (noPrefixCache) {
+      arguments.add("--no-prefix-cache");
+    }
     if (noPrepack) {
       arguments.add("--no-prepack");
     }

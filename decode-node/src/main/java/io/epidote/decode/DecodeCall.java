@@ -6,6 +6,8 @@ import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.SamplingOptions;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.grpc.ReplyStream;
+import io.epidote.node.kv.KvBudget;
+import io.epidote.node.kv.KvMemory;
 import io.epidote.node.transfer.LeaseKeeper;
 import io.epidote.node.transfer.PullGroup;
 import io.epidote.node.wire.SamplingMessages;
@@ -15,7 +17,6 @@ import io.epidote.proto.stage.v1.DecodeStart;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /** One answer: its phase and what it holds. Belongs to the engine thread. */
@@ -26,15 +27,17 @@ final class DecodeCall {
   final SamplingOptions options;
   final List<KvInput> inputs = new ArrayList<>();
 
+  /** Empty until the request is admitted. */
+  final SequenceBlocks blocks;
+
+  final KvBudget.Claim claim;
+
   BlockQueue.@Nullable Ticket ticket;
   @Nullable LeaseKeeper keeper;
   @Nullable PullGroup pulls;
 
   /** Prompt tokens that {@link #inputs} cover. */
   int covered;
-
-  /** The block table, with a reference each. */
-  int[] blocks = {};
 
   int lastToken = -1;
 
@@ -50,12 +53,15 @@ final class DecodeCall {
   DecodeCall(
       DecodeStart start,
       DecoderShape shape,
+      KvMemory kv,
       ReplyStream<DecodeResponse> reply,
       StageAccount account) {
     this.reply = reply;
     this.account = account;
     this.promptTokens = start.getPromptTokens();
     this.options = SamplingMessages.options(start.getSampling(), promptTokens, shape);
+    this.blocks = new SequenceBlocks(kv);
+    this.claim = kv.budget().claim(promptTokens, options);
   }
 
   DecodePhase phase() {
@@ -81,50 +87,38 @@ final class DecodeCall {
         .toList();
   }
 
-  /** Blocks that must be taken from the pool: those of the sequence that are not shared. */
+  /** Blocks of the parts that are not shared. */
   int missingBlocks() {
-    int here = 0;
-    for (KvInput input : inputs) {
-      if (input instanceof KvInput.Shared shared) {
-        here += shared.shared().blocks().length + shared.shared().spare().length;
-      }
-    }
-    return Math.max(0, SamplingMessages.sequenceBlocks(promptTokens, options) - here);
+    return remoteInputs().stream().mapToInt(KvInput.Remote::blocks).sum();
   }
 
-  /**
-   * Makes the block table of shared blocks and {@code taken} ones, in the order of the prompt;
-   * spare and left over blocks follow for the answer.
-   */
+  /** Makes the block table of shared blocks and {@code taken} ones, in the order of the prompt. */
   void takeBlocks(int[] taken) {
-    IntStream table = IntStream.empty();
-    IntStream spare = IntStream.empty();
     int used = 0;
     for (KvInput input : inputs) {
       switch (input) {
         case KvInput.Remote remote -> {
-          table = IntStream.concat(table, Arrays.stream(taken, used, used + remote.blocks()));
+          blocks.append(Arrays.copyOfRange(taken, used, used + remote.blocks()));
           used += remote.blocks();
         }
-        case KvInput.Shared shared -> {
-          table = IntStream.concat(table, Arrays.stream(shared.shared().blocks()));
-          spare = IntStream.concat(spare, Arrays.stream(shared.shared().spare()));
-        }
+        case KvInput.Shared shared -> blocks.append(shared.shared().blocks());
       }
     }
-    IntStream rest = Arrays.stream(taken, used, taken.length);
-    blocks = IntStream.concat(IntStream.concat(table, spare), rest).toArray();
+  }
+
+  /** Tokens that have keys and values. */
+  private int past() {
+    return promptTokens + generated - 1;
+  }
+
+  /** Blocks that the sequence has once its last token has keys and values, too. */
+  int blocksForNext() {
+    return DecoderShape.blocksFor(past() + 1);
   }
 
   /** The last token as work for the decoder. */
   SequenceChunk chunk() {
-    int past = promptTokens + generated - 1;
-    return new SequenceChunk(
-        new int[] {lastToken},
-        past,
-        Arrays.copyOf(blocks, DecoderShape.blocksFor(past + 1)),
-        List.of(),
-        true);
+    return new SequenceChunk(new int[] {lastToken}, past(), blocks.table(), List.of(), true);
   }
 
   void leaveLine() {

@@ -7,8 +7,8 @@ import io.epidote.engine.model.DecoderShape;
 import io.epidote.node.NodeConfig.Limits;
 import io.epidote.node.NodeContext;
 import io.epidote.node.StageStream;
-import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.grpc.ReplyStream;
+import io.epidote.node.kv.KvMemory;
 import io.epidote.node.lease.SharedBlocks;
 import io.epidote.node.transfer.PullEnd;
 import io.epidote.node.transfer.PullGroup;
@@ -38,7 +38,8 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
   private final NodeContext node;
   private final DecodeStage stage;
   private final DecoderShape shape;
-  private final BlockQueue kv;
+  private final KvMemory kv;
+  private final Residents residents;
   private final DecodeConfig config;
   private final Set<DecodeCall> calls;
   private int ending;
@@ -47,13 +48,15 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
       NodeContext node,
       DecodeStage stage,
       DecoderShape shape,
-      BlockQueue kv,
+      KvMemory kv,
+      Residents residents,
       DecodeConfig config,
       Set<DecodeCall> calls) {
     this.node = node;
     this.stage = stage;
     this.shape = shape;
     this.kv = kv;
+    this.residents = residents;
     this.config = config;
     this.calls = calls;
   }
@@ -89,7 +92,7 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
     @Override
     public DecodeCall begin(DecodeRequest start, ReplyStream<DecodeResponse> reply) {
       StageAccount account = new StageAccount(stage.kind(), node.nodeId());
-      DecodeCall call = new DecodeCall(start.getStart(), shape, reply, account);
+      DecodeCall call = new DecodeCall(start.getStart(), shape, kv, reply, account);
       checkFits(call);
       calls.add(call);
       return call;
@@ -135,7 +138,7 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
 
   private void checkFits(DecodeCall call) {
     int blocks = SamplingMessages.sequenceBlocks(call.promptTokens, call.options);
-    if (!kv.canEverFit(blocks)) {
+    if (!kv.line().canEverFit(blocks)) {
       throw new EpidoteException.TooLarge(
           "A prompt of %d tokens and an answer of up to %d need %d KV blocks, but this node has %d; lower max_tokens, shorten the prompt, or give the node more KV blocks."
               .formatted(call.promptTokens, call.options.maxTokens(), blocks, kv.pool().total()));
@@ -216,28 +219,30 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
       stage.finish(call, finish);
       return;
     }
+    call.claim.generated(1);
+    if (call.missingBlocks() == 0) {
+      // Prefill has made room for the answer before it ran the prompt.
+      call.claim.enter();
+      admit(call, new int[0]);
+      return;
+    }
     call.become(DecodePhase.RESERVING);
     call.account.startWaiting();
-    if (call.missingBlocks() > 0) {
-      call.ticket = kv.enter(call.missingBlocks());
-    }
+    call.ticket = kv.line().enter(call.missingBlocks());
   }
 
-  /** Lets requests in while the batch has places and the pool has blocks. */
+  /** Lets requests in while the batch has places and the pool has room. */
   boolean reserve() {
     boolean any = false;
-    long places = config.maxBatch() - calls.stream().filter(DecodeIntake::hasPlace).count();
     for (DecodeCall call : List.copyOf(calls)) {
       if (call.phase() != DecodePhase.RESERVING) {
         continue;
       }
-      // Whoever has all its blocks needs no turn in the line: others may wait there for those.
       Optional<int[]> blocks =
-          places == 0
+          residents.places() <= 0
               ? Optional.empty()
-              : call.ticket == null ? Optional.of(new int[0]) : call.ticket.take();
+              : requireNonNull(call.ticket).take(() -> take(call));
       if (blocks.isPresent()) {
-        places--;
         any = true;
         admit(call, blocks.get());
       } else if (call.account.waitingNanos() > node.limits().maxWait().toNanos()) {
@@ -247,15 +252,19 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
     return any;
   }
 
-  private static boolean hasPlace(DecodeCall call) {
-    return call.phase() == DecodePhase.RUNNING || call.phase() == DecodePhase.PULLING;
+  private Optional<int[]> take(DecodeCall call) {
+    int blocks = call.missingBlocks();
+    return blocks <= kv.pool().available() && call.claim.tryEnter()
+        ? kv.pool().tryAllocate(blocks)
+        : Optional.empty();
   }
 
   private void admit(DecodeCall call, int[] taken) {
     call.takeBlocks(taken);
+    residents.add(call);
     List<PullGroup.Piece> pieces = pieces(call);
     if (pieces.isEmpty()) {
-      call.become(DecodePhase.RUNNING);
+      residents.ready(call);
       call.reply.send(RECEIVED);
       return;
     }
@@ -268,12 +277,13 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
 
   private List<PullGroup.Piece> pieces(DecodeCall call) {
     List<PullGroup.Piece> pieces = new ArrayList<>();
+    int[] table = call.blocks.table();
     int block = 0;
     for (KvInput input : call.inputs) {
       if (input instanceof KvInput.Remote remote) {
         List<ByteBuffer> destinations = new ArrayList<>();
         for (int i = 0; i < remote.blocks(); i++) {
-          destinations.addAll(kv.pool().parts(call.blocks[block + i]));
+          destinations.addAll(kv.pool().parts(table[block + i]));
         }
         pieces.add(new PullGroup.Piece(remote.handle(), destinations));
       }
@@ -286,14 +296,13 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
     call.pulls = null;
     if (!calls.contains(call)) {
       ending--;
-      kv.pool().release(call.blocks);
+      call.blocks.release();
       return;
     }
     switch (end) {
       case PullEnd.Pulled pulled -> {
         call.account.moved(pulled.nanos(), pulled.bytes());
-        call.account.startWaiting();
-        call.become(DecodePhase.RUNNING);
+        residents.ready(call);
         call.reply.send(RECEIVED);
       }
       case PullEnd.Failed failed -> stage.fail(call, failed.error());
@@ -306,12 +315,12 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
   void ended(DecodeCall call) {
     call.stopKeeping();
     call.leaveLine();
+    boolean admitted = call.blocks.size() > 0;
+    residents.remove(call);
     if (call.pulls != null) {
       ending++;
       call.pulls.cancel();
-    } else if (call.blocks.length > 0) {
-      kv.pool().release(call.blocks);
-    } else {
+    } else if (!admitted) {
       for (KvInput input : call.inputs) {
         switch (requireNonNull(input)) {
           case KvInput.Shared shared -> shared.shared().release();

@@ -4,12 +4,14 @@ package io.epidote.decode;
 enum DecodePhase {
   /** Start, first token or some KV handles are missing. */
   AWAITING_INPUT,
-  /** Waits in line for a place in the batch and for blocks for the whole sequence. */
+  /** Waits in line for a place in the batch and for blocks for the prompt. */
   RESERVING,
   /** KV blocks are on their way. */
   PULLING,
   /** Gets a token in every step. */
   RUNNING,
+  /** Waits for a place in the batch, or for the blocks that it gave up to an older answer. */
+  PAUSED,
   /** Over; holds nothing but blocks that a pull is still writing. */
   ENDED;
 
@@ -18,8 +20,9 @@ enum DecodePhase {
       case AWAITING_INPUT -> false;
       case RESERVING -> this == AWAITING_INPUT;
       case PULLING -> this == RESERVING;
-      // Straight from RESERVING when the blocks are of this process.
-      case RUNNING -> this == RESERVING || this == PULLING;
+      // Straight from AWAITING_INPUT when the blocks are of this process.
+      case RUNNING -> this == AWAITING_INPUT || this == PULLING || this == PAUSED;
+      case PAUSED -> this == AWAITING_INPUT || this == RUNNING;
       case ENDED -> this != ENDED;
     };
   }

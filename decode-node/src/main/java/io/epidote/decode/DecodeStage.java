@@ -10,7 +10,7 @@ import io.epidote.engine.sampling.Sampler;
 import io.epidote.node.NodeContext;
 import io.epidote.node.Stage;
 import io.epidote.node.StageLoad;
-import io.epidote.node.engine.BlockQueue;
+import io.epidote.node.kv.KvMemory;
 import io.epidote.node.wire.SamplingMessages;
 import io.epidote.proto.stage.v1.DecodeDone;
 import io.epidote.proto.stage.v1.DecodeResponse;
@@ -18,7 +18,6 @@ import io.epidote.proto.stage.v1.TokensSampled;
 import io.epidote.proto.v1.FinishReason;
 import io.epidote.proto.v1.StageTiming;
 import io.grpc.BindableService;
-import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
@@ -28,14 +27,14 @@ import org.jspecify.annotations.Nullable;
  * Gives every running answer one token per step. How an answer gets its KV blocks is in {@link
  * DecodeIntake}; this class takes over when they are here.
  *
- * <p>A request takes the blocks of its whole sequence before it starts, so a running answer never
- * waits for memory and nobody is preempted.
+ * <p>Answers take blocks as they grow; who has to wait when there are none is in {@link Residents}.
  */
 public final class DecodeStage implements Stage {
   private final NodeContext node;
   private final Decoder decoder;
-  private final BlockQueue kv;
+  private final KvMemory kv;
   private final DecodeConfig config;
+  private final Residents residents;
   private final DecodeIntake intake;
   private final Sampler sampler = new Sampler();
   private final Set<DecodeCall> calls = new LinkedHashSet<>();
@@ -45,12 +44,13 @@ public final class DecodeStage implements Stage {
    * @param kv blocks of {@link io.epidote.engine.model.DecoderShape#kvBlockBytes()}; shared with
    *     the prefill stage of this node, if there is one
    */
-  public DecodeStage(NodeContext node, Decoder decoder, BlockQueue kv, DecodeConfig config) {
+  public DecodeStage(NodeContext node, Decoder decoder, KvMemory kv, DecodeConfig config) {
     this.node = requireNonNull(node, "node is null");
     this.decoder = requireNonNull(decoder, "decoder is null");
     this.kv = requireNonNull(kv, "kv is null");
     this.config = requireNonNull(config, "config is null");
-    this.intake = new DecodeIntake(node, this, decoder.shape(), kv, config, calls);
+    this.residents = new Residents(kv, node.meters(), config.maxBatch());
+    this.intake = new DecodeIntake(node, this, decoder.shape(), kv, residents, config, calls);
     if (kv.pool().blockBytes() != decoder.shape().kvBlockBytes()) {
       throw new IllegalArgumentException(
           "kv blocks have %d bytes, but the decoder's have %d"
@@ -71,7 +71,7 @@ public final class DecodeStage implements Stage {
   @Override
   public boolean runStep() {
     boolean reserved = intake.reserve();
-    List<DecodeCall> batch = schedule();
+    List<DecodeCall> batch = residents.schedule();
     if (batch.isEmpty()) {
       return reserved;
     }
@@ -81,18 +81,6 @@ public final class DecodeStage implements Stage {
       postprocess(batch, logits, System.nanoTime() - start);
     }
     return true;
-  }
-
-  private List<DecodeCall> schedule() {
-    List<DecodeCall> batch = new ArrayList<>();
-    for (DecodeCall call : calls) {
-      // Never more than the batch holds: the intake lets no more in.
-      if (call.phase() == DecodePhase.RUNNING) {
-        call.account.stopWaiting();
-        batch.add(call);
-      }
-    }
-    return batch;
   }
 
   private @Nullable Logits run(List<DecodeCall> batch) {
@@ -118,6 +106,7 @@ public final class DecodeStage implements Stage {
       SampledToken token =
           sampler.sample(logits.row(row), call.options, call.promptTokens + call.generated);
       call.generated++;
+      call.claim.generated(call.generated);
       call.lastToken = token.tokenId();
       call.account.computed(nanos, 1);
       call.reply.send(
@@ -136,6 +125,7 @@ public final class DecodeStage implements Stage {
   void finish(DecodeCall call, FinishReason reason) {
     StageTiming timing = call.account.timing();
     node.meters().requestDone(timing);
+    call.claim.answered();
     end(call);
     call.reply.send(
         DecodeResponse.newBuilder()
@@ -147,6 +137,10 @@ public final class DecodeStage implements Stage {
   void cancelled(DecodeCall call) {
     if (calls.contains(call)) {
       node.meters().requestLost(kind(), "cancelled");
+      // Whoever cancels because of a stop string has had its answer, too.
+      if (call.generated > 1) {
+        call.claim.answered();
+      }
       end(call);
     }
   }
@@ -178,7 +172,7 @@ public final class DecodeStage implements Stage {
         running,
         calls.size() - running,
         intake.ending(),
-        List.of(kv.pool()),
+        List.of(kv),
         List.of(),
         new StageLoad.Weights("decoder", decoder.weightBytes()));
   }

@@ -12,6 +12,7 @@ import io.epidote.node.NodeConfig;
 import io.epidote.node.NodeRuntime;
 import io.epidote.node.Stage;
 import io.epidote.node.engine.BlockQueue;
+import io.epidote.node.kv.KvMemory;
 import io.epidote.prefill.PrefillConfig;
 import io.epidote.prefill.PrefillStage;
 import io.epidote.proto.v1.NodeStatus;
@@ -38,21 +39,39 @@ final class TestNode implements AutoCloseable {
   private static final int TOKEN_BUDGET = 48;
 
   /** What a test may want different. */
-  record Options(NodeConfig.Limits limits, int kvBlocks, int mediaBlocks, int maxBatch) {
+  record Options(
+      NodeConfig.Limits limits,
+      int kvBlocks,
+      int swapBlocks,
+      boolean cachePrefixes,
+      int mediaBlocks,
+      int maxBatch) {
     static Options defaults() {
-      return new Options(LIMITS, 256, 64, 64);
+      return new Options(LIMITS, 256, 256, true, 64, 64);
     }
 
     Options withKvBlocks(int blocks) {
-      return new Options(limits, blocks, mediaBlocks, maxBatch);
+      return new Options(limits, blocks, swapBlocks, cachePrefixes, mediaBlocks, maxBatch);
+    }
+
+    Options withSwapBlocks(int blocks) {
+      return new Options(limits, kvBlocks, blocks, cachePrefixes, mediaBlocks, maxBatch);
+    }
+
+    Options withoutPrefixes() {
+      return new Options(limits, kvBlocks, swapBlocks, false, mediaBlocks, maxBatch);
     }
 
     Options withMediaBlocks(int blocks) {
-      return new Options(limits, kvBlocks, blocks, maxBatch);
+      return new Options(limits, kvBlocks, swapBlocks, cachePrefixes, blocks, maxBatch);
+    }
+
+    Options withMaxBatch(int sequences) {
+      return new Options(limits, kvBlocks, swapBlocks, cachePrefixes, mediaBlocks, sequences);
     }
 
     Options withLimits(NodeConfig.Limits changed) {
-      return new Options(changed, kvBlocks, mediaBlocks, maxBatch);
+      return new Options(changed, kvBlocks, swapBlocks, cachePrefixes, mediaBlocks, maxBatch);
     }
   }
 
@@ -78,7 +97,11 @@ final class TestNode implements AutoCloseable {
             meters);
     boolean decodes = stages.contains("D");
     List<Stage> made = new ArrayList<>();
-    BlockQueue kv = queue("kv", decoder.shape().kvBlockBytes(), options.kvBlocks());
+    KvMemory kv =
+        new KvMemory(
+            pool("kv", decoder.shape().kvBlockBytes(), options.kvBlocks()),
+            options.swapBlocks(),
+            options.cachePrefixes());
     if (decodes) {
       made.add(
           new DecodeStage(
@@ -90,8 +113,8 @@ final class TestNode implements AutoCloseable {
               runtime.context(),
               decoder,
               kv,
-              queue("media-in", encoder.tileBytes(), options.mediaBlocks()),
-              new PrefillConfig(eosIds, TOKEN_BUDGET, 64, decodes)));
+              new BlockQueue(pool("media-in", encoder.tileBytes(), options.mediaBlocks())),
+              new PrefillConfig(eosIds, TOKEN_BUDGET, 64, decodes, "toy")));
     }
     if (stages.contains("E")) {
       made.add(
@@ -99,15 +122,15 @@ final class TestNode implements AutoCloseable {
               runtime.context(),
               encoder,
               encoder,
-              queue("media", encoder.tileBytes(), options.mediaBlocks())));
+              new BlockQueue(pool("media", encoder.tileBytes(), options.mediaBlocks()))));
     }
     runtime.start(made, List.of(decoder, encoder));
   }
 
-  private BlockQueue queue(String name, int blockBytes, int blocks) {
+  private BlockPool pool(String name, int blockBytes, int blocks) {
     BlockPool pool = new BlockPool(name, blockBytes, blocks);
     pools.add(pool);
-    return new BlockQueue(pool);
+    return pool;
   }
 
   NodeStatus status() {
@@ -124,6 +147,7 @@ final class TestNode implements AutoCloseable {
           NodeStatus status = status();
           assertThat(status.getHandles()).as("handles").isZero();
           assertThat(status.getRunning() + status.getQueued()).as("requests").isZero();
+          assertThat(status.getSwapBlocksUsed()).as("blocks in swap space").isZero();
           // Read after a command of the engine thread: what it wrote before is visible.
           for (BlockPool pool : pools) {
             assertThat(pool.used()).as("%s blocks in use", pool.name()).isZero();

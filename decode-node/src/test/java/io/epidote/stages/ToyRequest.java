@@ -21,9 +21,20 @@ import java.util.Set;
  * A request for the toy models: its pictures' tiles stand next to each other from token 1 of the
  * prompt.
  *
+ * @param seed of the text: prompts of one seed begin alike
  * @param pictures tiles of each
  */
-record ToyRequest(long seed, int textTokens, List<Integer> pictures, int maxTokens) {
+record ToyRequest(
+    long seed, int textTokens, List<Integer> pictures, int maxTokens, long pictureSeed) {
+  ToyRequest(long seed, int textTokens, List<Integer> pictures, int maxTokens) {
+    this(seed, textTokens, pictures, maxTokens, seed);
+  }
+
+  /** The same tokens with other pictures in their places. */
+  ToyRequest withOtherPictures() {
+    return new ToyRequest(seed, textTokens, pictures, maxTokens, pictureSeed + 1);
+  }
+
   String id() {
     return "request-" + seed;
   }
@@ -51,7 +62,7 @@ record ToyRequest(long seed, int textTokens, List<Integer> pictures, int maxToke
 
   byte[] file(int picture) {
     byte[] file = new byte[9];
-    new Random(seed * 31 + picture).nextBytes(file);
+    new Random(pictureSeed * 31 + picture).nextBytes(file);
     file[0] = pictures.get(picture).byteValue();
     return file;
   }

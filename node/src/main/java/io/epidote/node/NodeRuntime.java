@@ -203,7 +203,10 @@ public final class NodeRuntime implements AutoCloseable {
 
   private void registerMeters() {
     gauge("epidote.kv.blocks.used", NodeStatus::getKvBlocksUsed);
+    gauge("epidote.kv.blocks.cached", NodeStatus::getKvBlocksCached);
     gauge("epidote.kv.blocks.total", NodeStatus::getKvBlocksTotal);
+    gauge("epidote.swap.blocks.used", NodeStatus::getSwapBlocksUsed);
+    gauge("epidote.swap.blocks.total", NodeStatus::getSwapBlocksTotal);
     gauge("epidote.media.blocks.used", NodeStatus::getMediaBlocksUsed);
     gauge("epidote.media.blocks.total", NodeStatus::getMediaBlocksTotal);
     gauge("epidote.handles", NodeStatus::getHandles);

@@ -1,6 +1,7 @@
 package io.epidote.node;
 
 import io.epidote.engine.memory.BlockPool;
+import io.epidote.node.kv.KvMemory;
 import java.util.List;
 
 /**
@@ -9,7 +10,7 @@ import java.util.List;
  * @param running requests that have what they need to compute, or whose result is waited for
  * @param queued requests that wait for input or blocks
  * @param ending requests that are over for their caller but whose pulls have not ended yet
- * @param kvPools pools of KV blocks in use here; stages of a node may share one
+ * @param kv memory of KV blocks in use here; stages of a node may share one
  * @param mediaPools pools of media tokens in use here
  * @param weights what is loaded; stages of a node that share a model name the same group
  */
@@ -17,7 +18,7 @@ public record StageLoad(
     int running,
     int queued,
     int ending,
-    List<BlockPool> kvPools,
+    List<KvMemory> kv,
     List<BlockPool> mediaPools,
     Weights weights) {
   /**

@@ -51,6 +51,36 @@ public final class StageMeters {
         .record(size);
   }
 
+  /** A running answer had to stop because an older one needs its KV blocks. */
+  public void preempted() {
+    Counter.builder("epidote.kv.preemptions")
+        .description("Running answers that stopped for want of KV blocks, and went on later")
+        .register(registry)
+        .increment();
+  }
+
+  /** KV blocks went out to swap space. */
+  public void swappedOut(int blocks) {
+    Counter.builder("epidote.kv.swapped.blocks")
+        .description("KV blocks moved to swap space")
+        .register(registry)
+        .increment(blocks);
+  }
+
+  /** A prompt's beginning was looked up. */
+  public void prefix(int cachedTokens, int promptTokens) {
+    Counter.builder("epidote.prefix.cache.hits")
+        .description("Prompt tokens whose KV blocks were in the prefix cache")
+        .baseUnit("tokens")
+        .register(registry)
+        .increment(cachedTokens);
+    Counter.builder("epidote.prefix.cache.queries")
+        .description("Prompt tokens that were looked up in the prefix cache")
+        .baseUnit("tokens")
+        .register(registry)
+        .increment(promptTokens);
+  }
+
   private void record(String name, String stage, double millis) {
     Timer.builder(name)
         .tag("stage", stage)

@@ -2,6 +2,7 @@ package io.epidote.node;
 
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.memory.BlockPool;
+import io.epidote.node.kv.KvMemory;
 import io.epidote.node.lease.LeaseTable;
 import io.epidote.proto.v1.NodeStatus;
 import io.epidote.proto.v1.WeightGroup;
@@ -44,16 +45,19 @@ final class StatusReport {
     }
     weights.forEach(
         (name, bytes) -> status.addWeights(WeightGroup.newBuilder().setName(name).setBytes(bytes)));
-    Set<BlockPool> kv = pools(StageLoad::kvPools);
-    Set<BlockPool> media = pools(StageLoad::mediaPools);
+    Set<KvMemory> kv = distinct(StageLoad::kv);
+    Set<BlockPool> media = distinct(StageLoad::mediaPools);
     return status
         .setRunning(running)
         .setQueued(queued)
         .setHandles(leases.outstanding())
         .setResidentBytes(ResidentMemory.bytes())
-        .setKvBlocksUsed(kv.stream().mapToInt(BlockPool::used).sum())
-        .setKvBlocksTotal(kv.stream().mapToInt(BlockPool::total).sum())
-        .setKvBlockBytes(kv.stream().mapToInt(BlockPool::blockBytes).max().orElse(0))
+        .setKvBlocksUsed(kv.stream().mapToInt(each -> each.pool().used()).sum())
+        .setKvBlocksCached(kv.stream().mapToInt(each -> each.pool().cached()).sum())
+        .setKvBlocksTotal(kv.stream().mapToInt(each -> each.pool().total()).sum())
+        .setKvBlockBytes(kv.stream().mapToInt(each -> each.pool().blockBytes()).max().orElse(0))
+        .setSwapBlocksUsed(kv.stream().mapToInt(each -> each.swap().used()).sum())
+        .setSwapBlocksTotal(kv.stream().mapToInt(each -> each.swap().total()).sum())
         .setMediaBlocksUsed(media.stream().mapToInt(BlockPool::used).sum())
         .setMediaBlocksTotal(media.stream().mapToInt(BlockPool::total).sum())
         .setMediaBlockBytes(media.stream().mapToInt(BlockPool::blockBytes).max().orElse(0))
@@ -78,26 +82,30 @@ final class StatusReport {
    */
   @Nullable String discrepancy(BooleanSupplier drained) {
     boolean idle = isIdle() && drained.getAsBoolean();
-    for (Function<StageLoad, List<BlockPool>> kind :
-        List.<Function<StageLoad, List<BlockPool>>>of(StageLoad::kvPools, StageLoad::mediaPools)) {
-      for (BlockPool pool : pools(kind)) {
-        try {
-          pool.checkIntegrity();
-        } catch (IllegalStateException e) {
-          return e.getMessage();
-        }
-        if (idle && pool.used() > 0) {
-          return "%d of %d %s blocks are in use, but no request or lease holds them"
-              .formatted(pool.used(), pool.total(), pool.name());
-        }
+    Set<BlockPool> pools = distinct(StageLoad::mediaPools);
+    for (KvMemory kv : distinct(StageLoad::kv)) {
+      pools.add(kv.pool());
+      if (idle && kv.swap().used() > 0) {
+        return "%d blocks are in swap space, but no request owns them".formatted(kv.swap().used());
+      }
+    }
+    for (BlockPool pool : pools) {
+      try {
+        pool.checkIntegrity();
+      } catch (IllegalStateException e) {
+        return e.getMessage();
+      }
+      if (idle && pool.used() > 0) {
+        return "%d of %d %s blocks are in use, but no request or lease holds them"
+            .formatted(pool.used(), pool.total(), pool.name());
       }
     }
     return null;
   }
 
-  private Set<BlockPool> pools(Function<StageLoad, List<BlockPool>> kind) {
-    Set<BlockPool> pools = Collections.newSetFromMap(new IdentityHashMap<>());
-    stages.stream().map(Stage::load).map(kind).flatMap(Collection::stream).forEach(pools::add);
-    return pools;
+  private <T> Set<T> distinct(Function<StageLoad, List<T>> kind) {
+    Set<T> distinct = Collections.newSetFromMap(new IdentityHashMap<>());
+    stages.stream().map(Stage::load).map(kind).flatMap(Collection::stream).forEach(distinct::add);
+    return distinct;
   }
 }

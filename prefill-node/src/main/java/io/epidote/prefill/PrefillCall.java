@@ -3,11 +3,14 @@ package io.epidote.prefill;
 import static java.util.Objects.requireNonNull;
 
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.engine.memory.BlockKey;
+import io.epidote.engine.memory.KeyChain;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.SamplingOptions;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.grpc.ReplyStream;
+import io.epidote.node.kv.KvBudget;
 import io.epidote.node.transfer.LeaseKeeper;
 import io.epidote.node.transfer.PullGroup;
 import io.epidote.node.wire.SamplingMessages;
@@ -37,8 +40,18 @@ final class PrefillCall {
   @Nullable LeaseKeeper keeper;
   @Nullable PullGroup pulls;
   @Nullable Handle kvHandle;
+
+  /** The answer's part of this node's pool, when it may be decoded here. */
+  KvBudget.@Nullable Claim claim;
+
+  /** Of the prompt's full blocks, when there is a prefix cache. */
+  List<BlockKey> keys = List.of();
+
   int[] blocks = {};
+
+  /** Tokens whose keys and values are in the blocks. */
   int done;
+
   private PrefillPhase phase = PrefillPhase.AWAITING_MEDIA;
 
   /**
@@ -145,14 +158,33 @@ final class PrefillCall {
         end == tokens.length);
   }
 
-  /** The blocks of the prompt. */
-  int[] promptBlocks() {
-    return Arrays.copyOf(blocks, DecoderShape.blocksFor(tokens.length));
+  int promptBlocks() {
+    return DecoderShape.blocksFor(tokens.length);
   }
 
-  /** The blocks taken for the answer. */
-  int[] spareBlocks() {
-    return Arrays.copyOfRange(blocks, DecoderShape.blocksFor(tokens.length), blocks.length);
+  /** What stands in place of the prompt's media tokens; all of it must be here. */
+  List<KeyChain.MediaTokens> mediaKeys() {
+    List<KeyChain.MediaTokens> keys = new ArrayList<>();
+    for (int span = 0; span < media.length; span++) {
+      MediaInput.Present present = (MediaInput.Present) media[span];
+      keys.add(
+          new KeyChain.MediaTokens(
+              spans.get(span).getPosition(),
+              spans.get(span).getTokens(),
+              KeyChain.digest(present.rows().slice(0, (int) spanBytes(span)))));
+    }
+    return keys;
+  }
+
+  /** The keys of blocks that may be found: the last token's logits must be computed. */
+  List<BlockKey> reusableKeys() {
+    return keys.subList(0, Math.min(keys.size(), (tokens.length - 1) / DecoderShape.BLOCK_TOKENS));
+  }
+
+  void leaveBudget() {
+    if (claim != null) {
+      claim.leave();
+    }
   }
 
   void leaveLine() {

@@ -3,6 +3,7 @@ package io.epidote.prefill;
 import static java.util.Objects.requireNonNull;
 
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.engine.memory.KeyChain;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.Logits;
@@ -14,6 +15,7 @@ import io.epidote.node.NodeContext;
 import io.epidote.node.Stage;
 import io.epidote.node.StageLoad;
 import io.epidote.node.engine.BlockQueue;
+import io.epidote.node.kv.KvMemory;
 import io.epidote.node.lease.LeaseEnd;
 import io.epidote.node.wire.SamplingMessages;
 import io.epidote.proto.stage.v1.FirstToken;
@@ -25,8 +27,10 @@ import io.epidote.proto.v1.FinishReason;
 import io.epidote.proto.v1.StageTiming;
 import io.grpc.BindableService;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
@@ -38,7 +42,8 @@ import org.jspecify.annotations.Nullable;
 public final class PrefillStage implements Stage {
   private final NodeContext node;
   private final Decoder decoder;
-  private final BlockQueue kv;
+  private final KvMemory kv;
+  private final KeyChain keyChain;
   private final PrefillConfig config;
   private final PrefillIntake intake;
   private final Sampler sampler = new Sampler();
@@ -53,11 +58,12 @@ public final class PrefillStage implements Stage {
    * @param media blocks that hold a tile's media tokens, to pull into
    */
   public PrefillStage(
-      NodeContext node, Decoder decoder, BlockQueue kv, BlockQueue media, PrefillConfig config) {
+      NodeContext node, Decoder decoder, KvMemory kv, BlockQueue media, PrefillConfig config) {
     this.node = requireNonNull(node, "node is null");
     this.decoder = requireNonNull(decoder, "decoder is null");
     this.kv = requireNonNull(kv, "kv is null");
     this.config = requireNonNull(config, "config is null");
+    this.keyChain = new KeyChain(DecoderShape.BLOCK_TOKENS, "", config.weights(), "");
     this.intake = new PrefillIntake(node, this, decoder.shape(), media, calls);
     if (kv.pool().blockBytes() != decoder.shape().kvBlockBytes()) {
       throw new IllegalArgumentException(
@@ -76,16 +82,16 @@ public final class PrefillStage implements Stage {
     return List.of(intake);
   }
 
-  /** KV blocks that a request takes: of its prompt, and of its answer when that is decoded here. */
+  /** KV blocks that a request needs: of its prompt, and of its answer when that is decoded here. */
   private int kvBlocks(PrefillCall call) {
     return config.decodesHere()
         ? SamplingMessages.sequenceBlocks(call.tokens.length, call.options)
-        : DecoderShape.blocksFor(call.tokens.length);
+        : call.promptBlocks();
   }
 
   /** Refuses a prompt that does not even fit an empty pool. */
   void checkFits(PrefillCall call) {
-    if (!kv.canEverFit(kvBlocks(call))) {
+    if (!kv.line().canEverFit(kvBlocks(call))) {
       throw new EpidoteException.TooLarge(
           "A prompt of %d tokens with up to %d more needs %d KV blocks here, but this node has %d; shorten the prompt, lower max_tokens, or give the node more KV blocks."
               .formatted(
@@ -96,7 +102,13 @@ public final class PrefillStage implements Stage {
   /** All media tokens are here: get in line for KV blocks. */
   void inputComplete(PrefillCall call) {
     call.become(PrefillPhase.RESERVING_KV);
-    call.ticket = kv.enter(kvBlocks(call));
+    if (kv.prefixes().isPresent()) {
+      call.keys = keyChain.keys(call.tokens, call.mediaKeys());
+    }
+    if (config.decodesHere()) {
+      call.claim = kv.budget().claim(call.tokens.length, call.options);
+    }
+    call.ticket = kv.line().enter(call.promptBlocks());
     call.account.startWaiting();
   }
 
@@ -121,9 +133,11 @@ public final class PrefillStage implements Stage {
       if (call.phase() != PrefillPhase.RESERVING_KV) {
         continue;
       }
-      var blocks = requireNonNull(call.ticket).take();
+      var blocks = requireNonNull(call.ticket).take(() -> take(call));
       if (blocks.isPresent()) {
         call.blocks = blocks.get();
+        call.account.cached(call.done);
+        kv.prefixes().ifPresent(cache -> node.meters().prefix(call.done, call.tokens.length));
         call.become(PrefillPhase.RUNNING);
         any = true;
       } else if (call.account.waitingNanos() > node.limits().maxWait().toNanos()) {
@@ -133,10 +147,26 @@ public final class PrefillStage implements Stage {
     return any;
   }
 
+  /** The prompt's blocks: those of its beginning that are cached, and new ones. */
+  private Optional<int[]> take(PrefillCall call) {
+    int[] found =
+        kv.prefixes().map(cache -> cache.retain(call.reusableKeys())).orElseGet(() -> new int[0]);
+    int missing = call.promptBlocks() - found.length;
+    if (missing > kv.pool().available() || (call.claim != null && !call.claim.tryEnter())) {
+      kv.pool().release(found);
+      return Optional.empty();
+    }
+    int[] blocks = Arrays.copyOf(found, call.promptBlocks());
+    int[] taken = kv.pool().tryAllocate(missing).orElseThrow();
+    System.arraycopy(taken, 0, blocks, found.length, missing);
+    call.done = found.length * DecoderShape.BLOCK_TOKENS;
+    return Optional.of(blocks);
+  }
+
   /**
    * Prompts in the order in which they came, as many as fit the budget. Where a long prompt is cut
-   * depends on the prompt alone, never on what shares its step, and so does the rounding of its
-   * numbers.
+   * depends on the prompt and what of it was cached, never on what shares its step, and so does the
+   * rounding of its numbers.
    */
   private List<Work> schedule() {
     List<Work> batch = new ArrayList<>();
@@ -190,6 +220,7 @@ public final class PrefillStage implements Stage {
 
   private void promptDone(PrefillCall call, SampledToken token) {
     call.releaseMedia();
+    kv.prefixes().ifPresent(cache -> cache.add(call.keys, call.blocks));
     FinishReason finish =
         SamplingMessages.finish(token.tokenId(), 1, call.options, config.eosIds());
     call.reply.send(
@@ -219,10 +250,10 @@ public final class PrefillStage implements Stage {
         node.leases()
             .grant(
                 kv.pool(),
-                call.promptBlocks(),
-                call.spareBlocks(),
+                held,
                 end -> {
                   kv.pool().release(held);
+                  call.leaveBudget();
                   leaseOver(call, end);
                 });
     // From here on the lease owns the blocks.
@@ -279,7 +310,10 @@ public final class PrefillStage implements Stage {
     call.releaseMedia();
     kv.pool().release(call.blocks);
     call.blocks = new int[0];
-    if (call.kvHandle != null) {
+    if (call.kvHandle == null) {
+      call.leaveBudget();
+    } else {
+      // What the lease still holds counts until it is freed.
       node.leases().revoke(call.kvHandle);
     }
   }
@@ -301,7 +335,7 @@ public final class PrefillStage implements Stage {
         running,
         calls.size() - running,
         intake.ending(),
-        List.of(kv.pool()),
+        List.of(kv),
         List.of(intake.pool()),
         new StageLoad.Weights("decoder", decoder.weightBytes()));
   }

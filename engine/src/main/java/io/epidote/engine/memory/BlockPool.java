@@ -7,12 +7,17 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.IntConsumer;
 import java.util.stream.IntStream;
 
 /**
- * Blocks of one size, with a reference count each. A block's bytes are divided over planes of one
- * direct buffer each: a KV pool has a plane per layer, which the decoder graph takes as that
- * layer's input, so that only a plane is bounded by a buffer's 2 GiB.
+ * Blocks of one size, with a reference count each. A block is <em>used</em> while somebody holds a
+ * reference, <em>free</em> afterwards, or <em>cached</em> when it was marked by {@link #keep}: its
+ * bytes stay until the block is needed, the one that was let go of longest ago first.
+ *
+ * <p>A block's bytes are divided over planes of one direct buffer each: a KV pool has a plane per
+ * layer, which the decoder graph takes as that layer's input, so that only a plane is bounded by a
+ * buffer's 2 GiB.
  *
  * <p>The accounts ({@link #tryAllocate}, {@link #retain}, {@link #release}, the counters) belong to
  * one thread, the node's engine thread. The bytes may be read and written by others for as long as
@@ -29,6 +34,16 @@ public final class BlockPool {
   private final int[] references;
   private final int[] freeStack;
   private int free;
+
+  /** Blocks that keep their bytes when nobody holds them. */
+  private final boolean[] kept;
+
+  /** The cached blocks as a ring through {@link #total}, which is before the oldest. */
+  private final int[] older;
+
+  private final int[] newer;
+  private int cached;
+  private IntConsumer onEvict = id -> {};
 
   /**
    * A pool whose blocks are contiguous.
@@ -74,6 +89,16 @@ public final class BlockPool {
       freeStack[i] = blocks - 1 - i;
     }
     this.free = blocks;
+    this.kept = new boolean[blocks];
+    this.older = new int[blocks + 1];
+    this.newer = new int[blocks + 1];
+    older[blocks] = blocks;
+    newer[blocks] = blocks;
+  }
+
+  /** Who is told of a cached block whose bytes are about to be lost. */
+  void onEvict(IntConsumer listener) {
+    this.onEvict = requireNonNull(listener, "listener is null");
   }
 
   public String name() {
@@ -99,45 +124,106 @@ public final class BlockPool {
     return references.length;
   }
 
+  /** Blocks that hold nothing. */
   public int free() {
     return free;
   }
 
-  public int used() {
-    return references.length - free;
+  /** Blocks that nobody holds but whose bytes may be of use again. */
+  public int cached() {
+    return cached;
   }
 
-  /** Takes {@code count} blocks with one reference each, or none of them when too few are free. */
+  /** Blocks that can be had: free ones and cached ones. */
+  public int available() {
+    return free + cached;
+  }
+
+  /** Blocks that somebody holds. */
+  public int used() {
+    return references.length - free - cached;
+  }
+
+  /**
+   * Takes {@code count} blocks with one reference each, or none of them when too few are available.
+   * Cached blocks are taken when no free one is left.
+   */
   public Optional<int[]> tryAllocate(int count) {
-    if (count > free) {
+    if (count > available()) {
       return Optional.empty();
     }
     int[] ids = new int[count];
     for (int i = 0; i < count; i++) {
-      ids[i] = freeStack[--free];
+      ids[i] = free > 0 ? freeStack[--free] : evict();
       references[ids[i]] = 1;
     }
     return Optional.of(ids);
   }
 
-  /** Adds a reference to each block. */
+  private int evict() {
+    int id = newer[total()];
+    unlink(id);
+    kept[id] = false;
+    onEvict.accept(id);
+    return id;
+  }
+
+  private void unlink(int id) {
+    newer[older[id]] = newer[id];
+    older[newer[id]] = older[id];
+    cached--;
+  }
+
+  private void linkAsNewest(int id) {
+    int newest = older[total()];
+    older[id] = newest;
+    newer[id] = total();
+    newer[newest] = id;
+    older[total()] = id;
+    cached++;
+  }
+
+  /** Marks a block that somebody holds: it becomes cached instead of free. */
+  void keep(int id) {
+    checkHeld(id);
+    kept[id] = true;
+  }
+
+  /** Adds a reference to each block; a cached one is used again. */
   public void retain(int... ids) {
     for (int id : ids) {
-      if (references[id] <= 0) {
-        throw new IllegalStateException(
-            "%s block %d is free and cannot be shared".formatted(name, id));
+      if (references[id] == 0 && kept[id]) {
+        unlink(id);
+      } else {
+        checkHeld(id);
       }
       references[id]++;
     }
   }
 
-  /** Drops a reference of each block; a block without references is free again. */
+  private void checkHeld(int id) {
+    if (references[id] <= 0) {
+      throw new IllegalStateException(
+          "%s block %d is free and cannot be shared".formatted(name, id));
+    }
+  }
+
+  /**
+   * Drops a reference of each block, the last block's first: of a sequence's cached blocks the last
+   * is lost first, because it is of no use without those before it.
+   */
   public void release(int... ids) {
-    for (int id : ids) {
+    for (int i = ids.length - 1; i >= 0; i--) {
+      int id = ids[i];
       if (references[id] <= 0) {
         throw new IllegalStateException("%s block %d was released twice".formatted(name, id));
       }
-      if (--references[id] == 0) {
+      if (--references[id] > 0) {
+        continue;
+      }
+      if (kept[id]) {
+        linkAsNewest(id);
+      } else {
         freeStack[free++] = id;
       }
     }
@@ -168,7 +254,7 @@ public final class BlockPool {
   }
 
   /**
-   * Checks that every block is either free or referenced, and none both.
+   * Checks that every block is either free, cached or referenced, and none of them twice.
    *
    * @throws IllegalStateException naming the first discrepancy
    */
@@ -183,10 +269,23 @@ public final class BlockPool {
       }
       seen[id] = true;
     }
+    int linked = 0;
+    for (int id = newer[total()]; id != total(); id = newer[id]) {
+      if (seen[id] || references[id] != 0 || !kept[id]) {
+        throw new IllegalStateException(
+            "%s block %d is cached with %d references".formatted(name, id, references[id]));
+      }
+      seen[id] = true;
+      linked++;
+    }
+    if (linked != cached) {
+      throw new IllegalStateException(
+          "%d %s blocks are cached, but %d are counted".formatted(linked, name, cached));
+    }
     for (int id = 0; id < references.length; id++) {
       if (!seen[id] && references[id] <= 0) {
         throw new IllegalStateException(
-            "%s block %d is lost: neither free nor referenced".formatted(name, id));
+            "%s block %d is lost: neither free nor cached nor referenced".formatted(name, id));
       }
     }
   }

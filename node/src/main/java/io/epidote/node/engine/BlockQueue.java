@@ -5,13 +5,15 @@ import static java.util.Objects.requireNonNull;
 import io.epidote.engine.memory.BlockPool;
 import java.util.ArrayDeque;
 import java.util.Optional;
+import java.util.function.Supplier;
 
 /**
  * The line in which requests of all stages of a node wait for blocks of one pool, first come first
  * served: a large request is not overtaken for ever by small ones. Belongs to the engine thread.
  *
- * <p>A request takes all it will ever need of the pool at once and holds nothing of the pool while
- * it waits, so waiting here cannot end in a deadlock over this pool.
+ * <p>A request holds nothing of the pool while it waits, and what it takes at the head of the line
+ * is enough to go on with: all that it will ever need, or blocks of a sequence that can be swapped
+ * out. So waiting here cannot end in a deadlock over this pool.
  */
 public final class BlockQueue {
   private final BlockPool pool;
@@ -51,10 +53,18 @@ public final class BlockQueue {
 
     /** The blocks, with one reference each, when it is this ticket's turn and they are free. */
     public Optional<int[]> take() {
+      return take(() -> pool.tryAllocate(blocks));
+    }
+
+    /**
+     * The same for a request that has more to ask for than room: when it is this ticket's turn,
+     * {@code taking} decides, and with what it takes the ticket is used.
+     */
+    public Optional<int[]> take(Supplier<Optional<int[]>> taking) {
       if (line.peek() != this) {
         return Optional.empty();
       }
-      Optional<int[]> taken = pool.tryAllocate(blocks);
+      Optional<int[]> taken = taking.get();
       taken.ifPresent(ids -> line.remove());
       return taken;
     }

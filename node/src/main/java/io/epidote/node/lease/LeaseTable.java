@@ -27,23 +27,19 @@ import org.jspecify.annotations.Nullable;
  * thread.
  */
 public final class LeaseTable {
-  private static final int[] NO_BLOCKS = {};
-
   private static final class Lease {
     final Handle handle;
     final BlockPool pool;
     final int[] blocks;
-    final int[] spare;
     final Consumer<LeaseEnd> onFree;
     final List<Pin> pins = new ArrayList<>();
     long renewedAt;
     @Nullable LeaseEnd end;
 
-    Lease(Handle handle, BlockPool pool, int[] blocks, int[] spare, Consumer<LeaseEnd> onFree) {
+    Lease(Handle handle, BlockPool pool, int[] blocks, Consumer<LeaseEnd> onFree) {
       this.handle = handle;
       this.pool = pool;
       this.blocks = blocks;
-      this.spare = spare;
       this.onFree = onFree;
     }
   }
@@ -80,20 +76,13 @@ public final class LeaseTable {
     this.engine = requireNonNull(engine, "engine is null");
   }
 
-  /** {@link #grant(BlockPool, int[], int[], Consumer)} without spare blocks. */
-  public Handle grant(BlockPool pool, int[] blocks, Consumer<LeaseEnd> onFree) {
-    return grant(pool, blocks, NO_BLOCKS, onFree);
-  }
-
   /**
    * Leases blocks whose bytes are ready. The caller keeps its references until {@code onFree} runs
    * and drops them there.
    *
    * @param blocks what a puller gets, concatenated
-   * @param spare blocks that go along only to a consumer in this process (see {@link #tryShare})
    */
-  public synchronized Handle grant(
-      BlockPool pool, int[] blocks, int[] spare, Consumer<LeaseEnd> onFree) {
+  public synchronized Handle grant(BlockPool pool, int[] blocks, Consumer<LeaseEnd> onFree) {
     if (blocks.length == 0) {
       throw new IllegalArgumentException("a lease needs at least one block");
     }
@@ -105,7 +94,7 @@ public final class LeaseTable {
             .setBytes((long) pool.blockBytes() * blocks.length)
             .setEpoch(epoch)
             .build();
-    Lease lease = new Lease(handle, pool, blocks.clone(), spare.clone(), onFree);
+    Lease lease = new Lease(handle, pool, blocks.clone(), onFree);
     lease.renewedAt = clock.getAsLong();
     leases.put(handle.getId(), lease);
     outstanding++;
@@ -152,10 +141,9 @@ public final class LeaseTable {
       }
       // Before the lease ends, or its producer could free them in between.
       lease.pool.retain(lease.blocks);
-      lease.pool.retain(lease.spare);
     }
     end(handle, LeaseEnd.RELEASED);
-    return Optional.of(new SharedBlocks(lease.pool, lease.blocks, lease.spare));
+    return Optional.of(new SharedBlocks(lease.pool, lease.blocks));
   }
 
   /** The consumer confirms. False when the lease was over already. */

@@ -8,12 +8,10 @@ import io.epidote.engine.memory.BlockPool;
  *
  * @param pool where the blocks are
  * @param blocks the blocks behind the handle, in order
- * @param spare further blocks that the producer had reserved for whoever continues the sequence
  */
-public record SharedBlocks(BlockPool pool, int[] blocks, int[] spare) {
+public record SharedBlocks(BlockPool pool, int[] blocks) {
   /** Drops the references; on the engine thread, once. */
   public void release() {
     pool.release(blocks);
-    pool.release(spare);
   }
 }

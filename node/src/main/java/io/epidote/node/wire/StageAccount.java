@@ -14,6 +14,7 @@ public final class StageAccount {
   private long transferNanos;
   private long bytesMoved;
   private int units;
+  private int cached;
 
   public StageAccount(Stage stage, String nodeId) {
     this.stage = stage;
@@ -47,6 +48,11 @@ public final class StageAccount {
     units += unitsDone;
   }
 
+  /** Units that needed no computation, because their result was there already. */
+  public void cached(int units) {
+    cached += units;
+  }
+
   public void moved(long nanos, long bytes) {
     transferNanos += nanos;
     bytesMoved += bytes;
@@ -61,6 +67,7 @@ public final class StageAccount {
         .setTransferMs(transferNanos / 1e6)
         .setBytesMoved(bytesMoved)
         .setUnits(units)
+        .setCachedUnits(cached)
         .build();
   }
 }

@@ -207,25 +207,15 @@ final class LeaseTableTest {
   }
 
   @Example
-  void sharingTakesOverBlocksAndSpare() {
+  void sharingTakesOverTheBlocks() {
     World world = new World();
     int[] blocks = world.pool.tryAllocate(2).orElseThrow();
-    int[] spare = world.pool.tryAllocate(3).orElseThrow();
-    Handle handle =
-        world.table.grant(
-            world.pool,
-            blocks,
-            spare,
-            end -> {
-              world.pool.release(blocks);
-              world.pool.release(spare);
-            });
+    Handle handle = world.table.grant(world.pool, blocks, end -> world.pool.release(blocks));
     assertThat(handle.getBytes()).isEqualTo(2 * 64);
     SharedBlocks shared = world.table.tryShare(handle).orElseThrow();
     world.runEngine();
-    assertThat(world.pool.used()).isEqualTo(5);
+    assertThat(world.pool.used()).isEqualTo(2);
     assertThat(shared.blocks()).isEqualTo(blocks);
-    assertThat(shared.spare()).isEqualTo(spare);
     shared.release();
     assertThat(world.pool.used()).isZero();
   }

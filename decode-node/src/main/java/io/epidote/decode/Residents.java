@@ -1,0 +1,162 @@
+package io.epidote.decode;
+
+import io.epidote.node.StageMeters;
+import io.epidote.node.kv.KvMemory;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * The answers that have been given KV blocks, and which of them run. Blocks are taken as answers
+ * grow. When there is none for an answer, the youngest one that has any gives way: it stops and its
+ * blocks go out to swap space, one by one as they are needed; nothing is computed again. It goes on
+ * when the pool will probably hold it to its end.
+ *
+ * <p>The oldest answer never gives way to another, and {@link io.epidote.node.kv.KvBudget} lets in
+ * no more than pool and swap space hold at the very most, so there is always a block for it: every
+ * answer becomes the oldest and ends. Where a prompt that is being prefilled or pulled from here
+ * holds the block, its end is waited for. Belongs to the engine thread.
+ */
+final class Residents {
+  private final KvMemory kv;
+  private final StageMeters meters;
+  private final int maxBatch;
+  private final List<DecodeCall> byAge = new ArrayList<>();
+
+  Residents(KvMemory kv, StageMeters meters, int maxBatch) {
+    this.kv = kv;
+    this.meters = meters;
+    this.maxBatch = maxBatch;
+  }
+
+  /** Places in the batch that nobody has. */
+  int places() {
+    return maxBatch - active();
+  }
+
+  private int active() {
+    int active = 0;
+    for (DecodeCall call : byAge) {
+      if (call.phase() == DecodePhase.RUNNING || call.phase() == DecodePhase.PULLING) {
+        active++;
+      }
+    }
+    return active;
+  }
+
+  /** From now on the answer's blocks are looked after here; its claim has entered. */
+  void add(DecodeCall call) {
+    byAge.add(call);
+  }
+
+  /** The answer's prompt is here: it runs from the next step on, if the batch has a place. */
+  void ready(DecodeCall call) {
+    call.account.startWaiting();
+    call.become(
+        call.phase() == DecodePhase.PULLING || places() > 0
+            ? DecodePhase.RUNNING
+            : DecodePhase.PAUSED);
+  }
+
+  /** The answer is over. Its blocks are freed, unless a pull is writing into them. */
+  void remove(DecodeCall call) {
+    byAge.remove(call);
+    call.claim.leave();
+    if (call.pulls == null) {
+      call.blocks.release();
+    }
+  }
+
+  /** The answers of the next step, each with a block for its next token. */
+  List<DecodeCall> schedule() {
+    resume();
+    List<DecodeCall> batch = new ArrayList<>();
+    // Oldest first: whoever gives way comes later, and is not in the batch yet.
+    for (DecodeCall call : byAge) {
+      if (call.phase() == DecodePhase.RUNNING) {
+        if (grow(call)) {
+          call.account.stopWaiting();
+          batch.add(call);
+        } else {
+          preempt(call);
+        }
+      }
+    }
+    return batch;
+  }
+
+  private boolean grow(DecodeCall call) {
+    while (call.blocks.size() < call.blocksForNext()) {
+      Optional<int[]> block = takeOne(call);
+      if (block.isEmpty()) {
+        return false;
+      }
+      call.blocks.append(block.get());
+    }
+    return true;
+  }
+
+  /** A block for an answer, if need be from a younger one. */
+  private Optional<int[]> takeOne(DecodeCall taker) {
+    while (kv.pool().available() == 0) {
+      if (!takeFromYounger(taker)) {
+        return Optional.empty();
+      }
+    }
+    return kv.pool().tryAllocate(1);
+  }
+
+  private boolean takeFromYounger(DecodeCall taker) {
+    if (kv.swap().used() == kv.swap().total()) {
+      return false;
+    }
+    for (DecodeCall call : byAge.reversed()) {
+      if (call == taker) {
+        return false;
+      }
+      boolean stays = call.phase() == DecodePhase.PULLING;
+      if (!stays && call.blocks.hasBlocksHere()) {
+        if (call.phase() == DecodePhase.RUNNING) {
+          preempt(call);
+        }
+        call.claim.preempt();
+        meters.swappedOut(1);
+        return call.blocks.swapOut();
+      }
+    }
+    return false;
+  }
+
+  private void preempt(DecodeCall call) {
+    call.become(DecodePhase.PAUSED);
+    call.claim.preempt();
+    call.account.startWaiting();
+    meters.preempted();
+  }
+
+  /** Lets paused answers go on, the oldest first. */
+  private void resume() {
+    for (DecodeCall call : byAge) {
+      if (call.phase() == DecodePhase.PAUSED) {
+        int active = active();
+        boolean may = active == 0 || (active < maxBatch && call.claim.mayResume());
+        if (!may || !bringBack(call)) {
+          return;
+        }
+        call.claim.resume();
+        call.become(DecodePhase.RUNNING);
+      }
+    }
+  }
+
+  private boolean bringBack(DecodeCall call) {
+    while (!call.blocks.isHere()) {
+      Optional<int[]> block = takeOne(call);
+      if (block.isEmpty()) {
+        return false;
+      }
+      call.blocks.swapIn(block.get()[0]);
+    }
+    return true;
+  }
+}

@@ -1,0 +1,105 @@
+package io.epidote.stages;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.epidote.proto.v1.Stage;
+import io.epidote.proto.v1.StageTiming;
+import io.epidote.stages.RouterDriver.Answer;
+import io.epidote.stages.RouterDriver.Run;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** A prompt that begins like an earlier one is not computed again, and nobody can tell. */
+@Timeout(300)
+final class PrefixCachingTest {
+  private static StageTiming prefill(Answer answer) {
+    return answer.timings().stream()
+        .filter(timing -> timing.getStage() == Stage.STAGE_PREFILL)
+        .findFirst()
+        .orElseThrow();
+  }
+
+  /** Asks, checks the answer, and tells how many tokens of the prompt were cached. */
+  private static int cached(Cluster cluster, ToyRequest request) {
+    Answer answer = Cluster.await(cluster.driver.start(request));
+    assertThat(answer.tokens()).as("answer to %s", request).isEqualTo(request.expected(Set.of()));
+    StageTiming timing = prefill(answer);
+    assertThat(timing.getUnits() + timing.getCachedUnits()).isEqualTo(request.promptTokens());
+    return timing.getCachedUnits();
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"E-P-D", "E-PD", "EPD"})
+  void theSameBeginningIsComputedOnce(String topology) {
+    try (Cluster cluster = new Cluster(topology, Set.of(), TestNode.Options.defaults())) {
+      ToyRequest request = new ToyRequest(1, 70, List.of(), 20);
+      assertThat(cached(cluster, request)).isZero();
+      assertThat(cached(cluster, request)).isEqualTo(64);
+      // Longer and shorter ones: 16 tokens a block, and the last token is always computed.
+      assertThat(cached(cluster, new ToyRequest(1, 120, List.of(), 20))).isEqualTo(64);
+      assertThat(cached(cluster, new ToyRequest(1, 64, List.of(), 20))).isEqualTo(48);
+      assertThat(cached(cluster, new ToyRequest(1, 113, List.of(), 20))).isEqualTo(112);
+      assertThat(cached(cluster, new ToyRequest(2, 113, List.of(), 20))).isZero();
+      cluster.assertEmpty();
+      assertThat(cluster.prefill.status().getKvBlocksCached()).isEqualTo(7 + 7);
+    }
+  }
+
+  @Test
+  void otherPicturesAtTheSameTokensAreNotMistaken() {
+    try (Cluster cluster = new Cluster("E-P-D", Set.of(), TestNode.Options.defaults())) {
+      ToyRequest request = new ToyRequest(1, 60, List.of(2, 1), 20);
+      assertThat(cached(cluster, request)).isZero();
+      assertThat(cached(cluster, request.withOtherPictures())).isZero();
+      assertThat(cached(cluster, request)).isEqualTo(64);
+      assertThat(cached(cluster, request.withOtherPictures())).isEqualTo(64);
+      cluster.assertEmpty();
+    }
+  }
+
+  @Test
+  void itCanBeTurnedOff() {
+    try (Cluster cluster =
+        new Cluster("E-P-D", Set.of(), TestNode.Options.defaults().withoutPrefixes())) {
+      ToyRequest request = new ToyRequest(1, 70, List.of(), 20);
+      assertThat(cached(cluster, request)).isZero();
+      assertThat(cached(cluster, request)).isZero();
+      cluster.assertEmpty();
+      assertThat(cluster.prefill.status().getKvBlocksCached()).isZero();
+    }
+  }
+
+  /** Few beginnings, little room: blocks are shared, lost and found again all the time. */
+  @ParameterizedTest
+  @ValueSource(strings = {"E-P-D", "E-PD", "EPD"})
+  void answersStayTheSameUnderPressure(String topology) {
+    TestNode.Options tight =
+        TestNode.Options.defaults().withKvBlocks(22).withSwapBlocks(40).withMediaBlocks(12);
+    try (Cluster cluster = new Cluster(topology, Set.of(), tight)) {
+      List<ToyRequest> requests = new ArrayList<>();
+      for (int i = 0; i < 120; i++) {
+        int kind = i * 7 % 12;
+        List<Integer> pictures = kind < 6 ? List.of() : List.of(1 + kind % 3);
+        requests.add(new ToyRequest(kind / 2, 30 + i % 50, pictures, 2 + i % 24, kind % 2));
+      }
+      List<Run> runs = requests.stream().map(cluster.driver::start).toList();
+      int cached = 0;
+      for (int i = 0; i < runs.size(); i++) {
+        Answer answer = Cluster.await(runs.get(i));
+        assertThat(answer.tokens())
+            .as("answer to %s", requests.get(i))
+            .isEqualTo(requests.get(i).expected(Set.of()));
+        cached += prefill(answer).getCachedUnits();
+      }
+      assertThat(cached).isPositive();
+      assertThat(cluster.prefill.meters.get("epidote.prefix.cache.hits").counter().count())
+          .isEqualTo(cached);
+      cluster.assertEmpty();
+    }
+  }
+}
