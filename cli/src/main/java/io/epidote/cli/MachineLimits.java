@@ -22,6 +22,8 @@ final class MachineLimits implements AutoCloseable {
   /** Several times the largest last-level cache. */
   private static final long READ_BYTES = 256L << 20;
 
+  private static final int READ_PIECE = 1 << 20;
+
   private static final int FMA_ROUNDS = 40_000_000;
 
   /** Independent sums, enough to hide an FMA's latency on two units. */
@@ -117,24 +119,32 @@ final class MachineLimits implements AutoCloseable {
   }
 
   private static double read(MemorySegment segment) {
+    double sum = 0;
+    for (long at = 0; at < READ_BYTES; at += READ_PIECE) {
+      sum += readPiece(segment, at);
+    }
+    return sum;
+  }
+
+  /** A method of its own, so that it is compiled as a whole and not as a loop that is running. */
+  private static long readPiece(MemorySegment segment, long from) {
     int bytes = LONGS.vectorByteSize();
     LongVector a = LongVector.zero(LONGS);
     LongVector b = a;
     LongVector c = a;
     LongVector d = a;
-    for (long at = 0; at < READ_BYTES; at += 4L * bytes) {
-      a = a.add(LongVector.fromMemorySegment(LONGS, segment, at, ByteOrder.nativeOrder()));
-      b = b.add(LongVector.fromMemorySegment(LONGS, segment, at + bytes, ByteOrder.nativeOrder()));
-      c =
-          c.add(
-              LongVector.fromMemorySegment(
-                  LONGS, segment, at + 2L * bytes, ByteOrder.nativeOrder()));
-      d =
-          d.add(
-              LongVector.fromMemorySegment(
-                  LONGS, segment, at + 3L * bytes, ByteOrder.nativeOrder()));
+    for (int i = 0; i < READ_PIECE; i += 4 * bytes) {
+      long at = from + i;
+      a = a.add(load(segment, at));
+      b = b.add(load(segment, at + bytes));
+      c = c.add(load(segment, at + 2L * bytes));
+      d = d.add(load(segment, at + 3L * bytes));
     }
     return a.add(b).add(c).add(d).lane(0);
+  }
+
+  private static LongVector load(MemorySegment segment, long at) {
+    return LongVector.fromMemorySegment(LONGS, segment, at, ByteOrder.nativeOrder());
   }
 
   @Override

@@ -2,17 +2,21 @@ package io.epidote.engine.kernel;
 
 import static io.epidote.engine.kernel.Memory.ALL;
 import static io.epidote.engine.kernel.Memory.FLOATS;
+import static io.epidote.engine.kernel.Memory.INTS;
 import static io.epidote.engine.kernel.Memory.LANES;
 import static io.epidote.engine.kernel.Memory.ORDER;
 import static io.epidote.engine.kernel.Memory.load;
 import static io.epidote.engine.kernel.Memory.store;
+import static io.epidote.engine.kernel.Memory.tail;
 
 import java.lang.foreign.ValueLayout;
 import jdk.incubator.vector.ByteVector;
 import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
 
-/** What happens to one row of activations between linear layers. Widths are multiples of 8. */
+/** What happens to one row of activations between linear layers. */
 final class Activations {
   private static final long F = Float.BYTES;
 
@@ -33,31 +37,42 @@ final class Activations {
    * @param scale where the magnitude goes that {@link #RANGE} stands for
    */
   static void quantize(long row, int width, long bytes, long scale) {
-    FloatVector largest = FloatVector.zero(FLOATS);
-    for (int i = 0; i < width; i += LANES) {
-      largest = largest.max(load(row + i * F).abs());
+    // Bits of floats without a sign are in the order of the floats.
+    IntVector largest = IntVector.zero(INTS);
+    int end = width / LANES * LANES;
+    for (int i = 0; i < end; i += LANES) {
+      largest = load(row + i * F).reinterpretAsInts().and(Integer.MAX_VALUE).max(largest);
     }
-    float magnitude = 0;
-    for (int lane = 0; lane < LANES; lane++) {
-      magnitude = Math.max(magnitude, largest.lane(lane));
+    float magnitude =
+        Float.intBitsToFloat(IntVector.zero(INTS).max(largest).reduceLanes(VectorOperators.MAX));
+    for (int i = end; i < width; i++) {
+      magnitude = Math.max(magnitude, Math.abs(Memory.get(row + i * F)));
     }
     Memory.put(scale, magnitude);
     float factor = magnitude == 0 ? 0 : RANGE / magnitude;
-    FloatVector factors = FloatVector.broadcast(FLOATS, factor);
-    FloatVector toByte = FloatVector.broadcast(FLOATS, TO_BYTE);
-    if (LANES == ByteVector.SPECIES_64.length()) {
-      for (int i = 0; i < width; i += LANES) {
+    int i = 0;
+    if (LANES == ByteVector.SPECIES_128.length()) {
+      FloatVector toByte = FloatVector.broadcast(FLOATS, TO_BYTE);
+      for (; i < end; i += LANES) {
         load(row + i * F)
-            .fma(factors, toByte)
+            .lanewise(VectorOperators.FMA, FloatVector.broadcast(FLOATS, factor), toByte)
+            .reinterpretAsInts()
+            .convertShape(VectorOperators.I2B, ByteVector.SPECIES_128, 0)
+            .intoMemorySegment(ALL, bytes + i, ORDER);
+      }
+    } else if (LANES == ByteVector.SPECIES_64.length()) {
+      FloatVector toByte = FloatVector.broadcast(FLOATS, TO_BYTE);
+      for (; i < end; i += LANES) {
+        load(row + i * F)
+            .lanewise(VectorOperators.FMA, FloatVector.broadcast(FLOATS, factor), toByte)
             .reinterpretAsInts()
             .convertShape(VectorOperators.I2B, ByteVector.SPECIES_64, 0)
             .intoMemorySegment(ALL, bytes + i, ORDER);
       }
-    } else {
-      for (int i = 0; i < width; i++) {
-        float value = Math.fma(Memory.get(row + i * F), factor, TO_BYTE);
-        ALL.set(ValueLayout.JAVA_BYTE, bytes + i, (byte) Float.floatToRawIntBits(value));
-      }
+    }
+    for (; i < width; i++) {
+      float value = Math.fma(Memory.get(row + i * F), factor, TO_BYTE);
+      ALL.set(ValueLayout.JAVA_BYTE, bytes + i, (byte) Float.floatToRawIntBits(value));
     }
   }
 
@@ -75,32 +90,54 @@ final class Activations {
       int width,
       long sum,
       long normed) {
+    long from = x;
+    if (delta != 0) {
+      add(x, delta, factor, width, sum);
+      from = sum;
+    }
     FloatVector squares = FloatVector.zero(FLOATS);
-    for (int i = 0; i < width; i += LANES) {
-      FloatVector value = load(x + i * F);
-      if (delta != 0) {
-        value = value.add(load(delta + i * F).mul(factor));
-        store(value, sum + i * F);
-      }
+    int end = width / LANES * LANES;
+    for (int i = 0; i < end; i += LANES) {
+      FloatVector value = load(from + i * F);
       squares = value.fma(value, squares);
     }
-    float total = 0;
-    for (int lane = 0; lane < LANES; lane++) {
-      total += squares.lane(lane);
+    float total = Memory.sum(squares);
+    for (int i = end; i < width; i++) {
+      float value = Memory.get(from + i * F);
+      total = Math.fma(value, value, total);
     }
     float inverse = (float) (1 / Math.sqrt(total / width + epsilon));
-    long from = delta != 0 ? sum : x;
-    for (int i = 0; i < width; i += LANES) {
+    for (int i = 0; i < end; i += LANES) {
       store(load(from + i * F).mul(inverse).mul(load(weight + i * F)), normed + i * F);
+    }
+    for (int i = end; i < width; i++) {
+      Memory.put(normed + i * F, Memory.get(from + i * F) * inverse * Memory.get(weight + i * F));
+    }
+  }
+
+  private static void add(long x, long delta, float factor, int width, long sum) {
+    int i = 0;
+    for (; i + LANES <= width; i += LANES) {
+      store(load(x + i * F).add(load(delta + i * F).mul(factor)), sum + i * F);
+    }
+    for (; i < width; i++) {
+      Memory.put(sum + i * F, Memory.get(x + i * F) + Memory.get(delta + i * F) * factor);
     }
   }
 
   /** {@code silu(gate) * up}, both multiplied by {@code factor} first. */
   static void swiGlu(long gate, long up, float factor, int width, long result) {
-    for (int i = 0; i < width; i += LANES) {
+    int end = width / LANES * LANES;
+    for (int i = 0; i < end; i += LANES) {
       FloatVector g = load(gate + i * F).mul(factor);
       FloatVector u = load(up + i * F).mul(factor);
       store(g.div(Exponential.of(g.neg()).add(1f)).mul(u), result + i * F);
+    }
+    if (end < width) {
+      VectorMask<Float> lanes = tail(end, width);
+      FloatVector g = load(gate + end * F, lanes).mul(factor);
+      FloatVector u = load(up + end * F, lanes).mul(factor);
+      store(g.div(Exponential.of(g.neg()).add(1f)).mul(u), result + end * F, lanes);
     }
   }
 }

@@ -16,7 +16,10 @@ public final class KernelWarmUp {
    */
   private static final int ROUNDS = 200;
 
-  private static final int WIDTH = 32;
+  /** With two vectors, one, and a part of one, whatever the machine's vectors are. */
+  private static final int WIDTH = 32 + 16 + 2;
+
+  private static final int ROW = 4 * BLOCK_TOKENS;
 
   private KernelWarmUp() {}
 
@@ -28,7 +31,7 @@ public final class KernelWarmUp {
 
   private static void run() {
     float[] angles = new float[WIDTH];
-    AttentionShape.Rotation rotation = new AttentionShape.Rotation(0, WIDTH, angles, angles);
+    AttentionShape.Rotation rotation = new AttentionShape.Rotation(2, WIDTH - 4, angles, angles);
     try (Arena arena = Arena.ofConfined()) {
       long a = floats(arena);
       long b = floats(arena);
@@ -36,9 +39,8 @@ public final class KernelWarmUp {
       long d = floats(arena);
       for (int round = 0; round < ROUNDS; round++) {
         Rows.rotate(a, b, WIDTH, rotation, 0, 1);
-        Rows.interleave(a, b, round % Rows.TILE, WIDTH);
-        Rows.scores(a, b, WIDTH, c, BLOCK_TOKENS);
-        Rows.exponentials(c, round % 3, BLOCK_TOKENS - round % 5, BLOCK_TOKENS);
+        Rows.scores(a, a, a, a, b, b, WIDTH, c, c, BLOCK_TOKENS);
+        Rows.exponentials(c, round % 20, ROW - round % 5, ROW);
         Rows.contexts(c, BLOCK_TOKENS, a, BLOCK_TOKENS, WIDTH, d);
         Rows.scale(d, b, 1, WIDTH);
         Activations.swiGlu(a, b, 1, WIDTH, c);

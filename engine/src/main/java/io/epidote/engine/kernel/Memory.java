@@ -4,7 +4,8 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
@@ -20,16 +21,15 @@ final class Memory {
   static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED;
 
   /**
-   * At most 256 bits, so that two vectors are at most the 16 tokens of a block. The number of lanes
-   * decides the order of some sums: it is the same on every node of a kind.
+   * The machine's widest, up to 512 bits: a vector is then at most the 16 tokens of a block. The
+   * number of lanes decides the order of some sums: it is the same on every node of a kind.
    */
   static final VectorSpecies<Float> FLOATS =
-      FloatVector.SPECIES_PREFERRED.length() > 8
-          ? FloatVector.SPECIES_256
+      FloatVector.SPECIES_PREFERRED.length() > AttentionShape.BLOCK_TOKENS
+          ? FloatVector.SPECIES_512
           : FloatVector.SPECIES_PREFERRED;
 
-  static final VectorSpecies<Integer> INTS =
-      FLOATS.length() == 8 ? IntVector.SPECIES_256 : IntVector.SPECIES_128;
+  static final VectorSpecies<Integer> INTS = VectorSpecies.of(int.class, FLOATS.vectorShape());
 
   static final int LANES = FLOATS.length();
 
@@ -39,12 +39,45 @@ final class Memory {
     return FloatVector.fromMemorySegment(FLOATS, ALL, address, ORDER);
   }
 
+  /** Lanes that are not set are 0, and what they stand for is not read. */
+  static FloatVector load(long address, VectorMask<Float> lanes) {
+    return FloatVector.fromMemorySegment(FLOATS, ALL, address, ORDER, lanes);
+  }
+
+  static void store(FloatVector vector, long address, VectorMask<Float> lanes) {
+    vector.intoMemorySegment(ALL, address, ORDER, lanes);
+  }
+
+  /** The lanes of a row's last vector, which begins at {@code from}, that are in the row. */
+  static VectorMask<Float> tail(int from, int width) {
+    return FLOATS.indexInRange(from, width);
+  }
+
   static void store(FloatVector vector, long address) {
     vector.intoMemorySegment(ALL, address, ORDER);
   }
 
   static FloatVector broadcast(long address) {
     return FloatVector.broadcast(FLOATS, ALL.get(FLOAT, address));
+  }
+
+  /** The sum of all lanes, halves first: always in this order, compiled or not. */
+  static float sum(FloatVector vector) {
+    float[] lanes = new float[LANES];
+    vector.intoArray(lanes, 0);
+    for (int half = LANES / 2; half > 0; half /= 2) {
+      for (int i = 0; i < half; i++) {
+        lanes[i] += lanes[half + i];
+      }
+    }
+    return lanes[0];
+  }
+
+  /** The largest lane. Maxima do not depend on their order, unlike sums. */
+  static float max(FloatVector vector) {
+    return FloatVector.broadcast(FLOATS, Float.NEGATIVE_INFINITY)
+        .max(vector)
+        .reduceLanes(VectorOperators.MAX);
   }
 
   static float get(long address) {

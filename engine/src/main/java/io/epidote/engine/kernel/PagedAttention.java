@@ -1,6 +1,7 @@
 package io.epidote.engine.kernel;
 
 import static io.epidote.engine.kernel.AttentionShape.BLOCK_TOKENS;
+import static io.epidote.engine.kernel.Memory.LANES;
 
 import io.epidote.engine.onnx.ElementType;
 import java.lang.foreign.Arena;
@@ -27,6 +28,9 @@ public final class PagedAttention implements AutoCloseable {
 
   /** Queries of a unit of work, times the query heads of a group. */
   private static final int UNIT_ROWS = 48;
+
+  /** Vectors that hold one element of the keys of a block's tokens. */
+  private static final int VECTORS = BLOCK_TOKENS / LANES;
 
   private final AttentionShape shape;
   private final Arena arena = Arena.ofShared();
@@ -148,35 +152,31 @@ public final class PagedAttention implements AutoCloseable {
     int last = step.position(unit.firstToken() + unit.tokens() - 1);
     int firstBlock = firstSeen(step.position(unit.firstToken()), window) / BLOCK_TOKENS;
     int blocks = last / BLOCK_TOKENS - firstBlock + 1;
-    int stride = blocks * BLOCK_TOKENS;
+    int vectors = blocks * VECTORS;
+    // Keys are read two vectors at a time; an odd last one is read twice.
+    int stride = (vectors + 1) / 2 * 2 * LANES;
     int rows = unit.tokens() * group;
     int tiles = (rows + Rows.TILE - 1) / Rows.TILE;
-    scratch.reserve(tiles, keyWidth, valueWidth, stride);
-    // Row r is query head r / tokens of the group and token r % tokens; those that fill the last
-    // tile up are zeros.
-    for (int row = 0; row < tiles * Rows.TILE; row++) {
-      long tile = scratch.queries() + (long) (row / Rows.TILE) * Rows.TILE * keyWidth * Float.BYTES;
-      long query =
-          row < rows
-              ? queries.address()
-                  + ((long) (unit.firstToken() + row % unit.tokens()) * shape.heads()
-                          + unit.head() * group
-                          + row / unit.tokens())
-                      * keyWidth
-                      * Float.BYTES
-              : 0;
-      Rows.interleave(query, tile, row % Rows.TILE, keyWidth);
-    }
+    scratch.reserve(tiles, valueWidth, stride);
     long headBytes = (long) unit.head() * shape.headFloats() * Float.BYTES;
     long blockBytes = (long) shape.blockFloats() * Float.BYTES;
-    for (int b = 0; b < blocks; b++) {
-      long keys = plane + step.block(unit.firstToken(), firstBlock + b) * blockBytes + headBytes;
+    for (int v = 0; v < vectors; v += 2) {
+      long keys = plane + headBytes;
+      long k0 = keys + keys(unit, firstBlock, v);
+      long k1 = keys + keys(unit, firstBlock, Math.min(v + 1, vectors - 1));
       for (int tile = 0; tile < tiles; tile++) {
+        int row = tile * Rows.TILE;
+        long to = scratch.scores() + ((long) row * stride + v * LANES) * Float.BYTES;
         Rows.scores(
-            scratch.queries() + (long) tile * Rows.TILE * keyWidth * Float.BYTES,
-            keys,
+            query(unit, row, group),
+            query(unit, Math.min(row + 1, rows - 1), group),
+            query(unit, Math.min(row + 2, rows - 1), group),
+            query(unit, Math.min(row + 3, rows - 1), group),
+            k0,
+            k1,
             keyWidth,
-            scratch.scores() + ((long) tile * Rows.TILE * stride + b * BLOCK_TOKENS) * Float.BYTES,
+            to,
+            to + (long) LANES * Float.BYTES,
             stride);
       }
     }
@@ -224,6 +224,27 @@ public final class PagedAttention implements AutoCloseable {
           1 / scratch.sums()[row],
           valueWidth);
     }
+  }
+
+  /**
+   * Row r of a unit is query head r / tokens of the group and token r % tokens; those that fill the
+   * last tile up repeat the last.
+   */
+  private long query(PagedStep.Unit unit, int row, int group) {
+    return queries.address()
+        + ((long) (unit.firstToken() + row % unit.tokens()) * shape.heads()
+                + unit.head() * group
+                + row / unit.tokens())
+            * shape.keyWidth()
+            * Float.BYTES;
+  }
+
+  /** Where a vector of keys stands in the plane, without its head's place. */
+  private long keys(PagedStep.Unit unit, int firstBlock, int vector) {
+    return (long) step.block(unit.firstToken(), firstBlock + vector / VECTORS)
+            * shape.blockFloats()
+            * Float.BYTES
+        + (long) (vector % VECTORS) * LANES * Float.BYTES;
   }
 
   private static int firstSeen(int position, int window) {

@@ -1,6 +1,5 @@
 package io.epidote.engine.kernel;
 
-import static io.epidote.engine.kernel.AttentionShape.BLOCK_TOKENS;
 import static io.epidote.engine.kernel.Memory.FLOATS;
 import static io.epidote.engine.kernel.Memory.LANES;
 import static io.epidote.engine.kernel.Memory.broadcast;
@@ -8,12 +7,16 @@ import static io.epidote.engine.kernel.Memory.load;
 import static io.epidote.engine.kernel.Memory.store;
 
 import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.VectorMask;
 
 /**
  * The inner loops of attention, on tiles of four rows: eight sums stay in registers while a key or
- * value is read once for all four. Widths are multiples of two vectors. Sums are taken in an order
- * that is fixed by the tokens' positions.
+ * value is read once for all four. Sums are taken in an order that is fixed by the tokens'
+ * positions.
+ *
+ * <p>How these loops are written keeps vectors in registers: a vector becomes an object on the heap
+ * (and the loop ten times slower) when a compiled method hands it to another, when two branches
+ * meet, and when a method is called on a vector that a loop carries. So a carried vector is only
+ * ever an argument. {@code KernelAllocationTest} holds this.
  */
 final class Rows {
   /** Rows of a tile. */
@@ -28,84 +31,88 @@ final class Rows {
       long from, long to, int width, AttentionShape.Rotation rotation, int position, float scale) {
     int half = rotation.width() / 2;
     int start = rotation.start();
-    for (int i = 0; i < start; i++) {
-      Memory.put(to + i * F, Memory.get(from + i * F) * scale);
-    }
+    int end = start + rotation.width();
+    scale(from, to, scale, start);
     int angles = position * half;
     float[] cosines = rotation.cosines();
     float[] sines = rotation.sines();
-    for (int i = 0; i < half; i++) {
-      long low = (start + i) * F;
-      long high = (start + half + i) * F;
-      float a = Memory.get(from + low);
-      float b = Memory.get(from + high);
+    long low = start * F;
+    long high = (start + half) * F;
+    int i = 0;
+    for (; i + LANES <= half; i += LANES) {
+      FloatVector a = load(from + low + i * F);
+      FloatVector b = load(from + high + i * F);
+      FloatVector cosine = FloatVector.fromArray(FLOATS, cosines, angles + i);
+      FloatVector sine = FloatVector.fromArray(FLOATS, sines, angles + i);
+      store(a.mul(cosine).sub(b.mul(sine)).mul(scale), to + low + i * F);
+      store(b.mul(cosine).add(a.mul(sine)).mul(scale), to + high + i * F);
+    }
+    for (; i < half; i++) {
+      float a = Memory.get(from + low + i * F);
+      float b = Memory.get(from + high + i * F);
       float cosine = cosines[angles + i];
       float sine = sines[angles + i];
-      Memory.put(to + low, (a * cosine - b * sine) * scale);
-      Memory.put(to + high, (b * cosine + a * sine) * scale);
+      Memory.put(to + low + i * F, (a * cosine - b * sine) * scale);
+      Memory.put(to + high + i * F, (b * cosine + a * sine) * scale);
     }
-    for (int i = start + rotation.width(); i < width; i++) {
-      Memory.put(to + i * F, Memory.get(from + i * F) * scale);
-    }
-  }
-
-  /** Puts a row into a tile {@code [width, 4]}; zeros for address 0. */
-  static void interleave(long row, long tile, int place, int width) {
-    for (int i = 0; i < width; i++) {
-      Memory.put(tile + ((long) i * TILE + place) * F, row == 0 ? 0 : Memory.get(row + i * F));
-    }
+    scale(from + end * F, to + end * F, scale, width - end);
   }
 
   /**
-   * Products of four queries with a block's keys.
+   * Products of four queries with two vectors of keys, which may be of different blocks.
    *
-   * @param queries {@code [width, 4]}
-   * @param keys {@code [width, 16]}
-   * @param scores four rows of 16, {@code stride} floats apart
+   * @param q0 the first query, {@code [width]}
+   * @param k0 keys of as many tokens as a vector has lanes, {@code [width, 16]}
+   * @param k1 likewise
+   * @param s0 where the products with {@code k0} go: four rows, {@code stride} floats apart
+   * @param s1 likewise for {@code k1}
    */
-  static void scores(long queries, long keys, int width, long scores, int stride) {
-    for (int column = 0; column < BLOCK_TOKENS; column += 2 * LANES) {
-      FloatVector a0 = FloatVector.zero(FLOATS);
-      FloatVector a1 = a0;
-      FloatVector b0 = a0;
-      FloatVector b1 = a0;
-      FloatVector c0 = a0;
-      FloatVector c1 = a0;
-      FloatVector d0 = a0;
-      FloatVector d1 = a0;
-      long key = keys + column * F;
-      long query = queries;
-      for (int i = 0; i < width; i++) {
-        FloatVector k0 = load(key);
-        FloatVector k1 = load(key + LANES * F);
-        FloatVector q = broadcast(query);
-        a0 = q.fma(k0, a0);
-        a1 = q.fma(k1, a1);
-        q = broadcast(query + F);
-        b0 = q.fma(k0, b0);
-        b1 = q.fma(k1, b1);
-        q = broadcast(query + 2 * F);
-        c0 = q.fma(k0, c0);
-        c1 = q.fma(k1, c1);
-        q = broadcast(query + 3 * F);
-        d0 = q.fma(k0, d0);
-        d1 = q.fma(k1, d1);
-        key += BLOCK_TOKENS * F;
-        query += TILE * F;
-      }
-      long to = scores + column * F;
-      store(a0, to);
-      store(a1, to + LANES * F);
-      to += stride * F;
-      store(b0, to);
-      store(b1, to + LANES * F);
-      to += stride * F;
-      store(c0, to);
-      store(c1, to + LANES * F);
-      to += stride * F;
-      store(d0, to);
-      store(d1, to + LANES * F);
+  static void scores(
+      long q0,
+      long q1,
+      long q2,
+      long q3,
+      long k0,
+      long k1,
+      int width,
+      long s0,
+      long s1,
+      int stride) {
+    FloatVector a0 = FloatVector.zero(FLOATS);
+    FloatVector a1 = a0;
+    FloatVector b0 = a0;
+    FloatVector b1 = a0;
+    FloatVector c0 = a0;
+    FloatVector c1 = a0;
+    FloatVector d0 = a0;
+    FloatVector d1 = a0;
+    for (int i = 0; i < width; i++) {
+      long key = i * (AttentionShape.BLOCK_TOKENS * F);
+      long query = i * F;
+      FloatVector x = load(k0 + key);
+      FloatVector y = load(k1 + key);
+      FloatVector q = broadcast(q0 + query);
+      a0 = q.fma(x, a0);
+      a1 = q.fma(y, a1);
+      q = broadcast(q1 + query);
+      b0 = q.fma(x, b0);
+      b1 = q.fma(y, b1);
+      q = broadcast(q2 + query);
+      c0 = q.fma(x, c0);
+      c1 = q.fma(y, c1);
+      q = broadcast(q3 + query);
+      d0 = q.fma(x, d0);
+      d1 = q.fma(y, d1);
     }
+    long row = stride * F;
+    store(a0, s0);
+    store(a1, s1);
+    store(b0, s0 + row);
+    store(b1, s1 + row);
+    store(c0, s0 + 2 * row);
+    store(c1, s1 + 2 * row);
+    store(d0, s0 + 3 * row);
+    store(d1, s1 + 3 * row);
   }
 
   /**
@@ -117,44 +124,40 @@ final class Rows {
    */
   static float exponentials(long row, int from, int end, int length) {
     int first = from / LANES * LANES;
-    FloatVector largest = FloatVector.broadcast(FLOATS, Float.NEGATIVE_INFINITY);
-    for (int i = first; i < end; i += LANES) {
-      FloatVector scores = load(row + i * F);
-      if (i < from || i + LANES > end) {
-        scores = outside(i, from, end, scores, Float.NEGATIVE_INFINITY);
-      }
-      largest = largest.max(scores);
-    }
-    float maximum = largest.lane(0);
-    for (int lane = 1; lane < LANES; lane++) {
-      maximum = Math.max(maximum, largest.lane(lane));
-    }
-    FloatVector sums = FloatVector.zero(FLOATS);
-    for (int i = 0; i < first; i++) {
-      Memory.put(row + i * F, 0);
-    }
-    int i = first;
-    for (; i < end; i += LANES) {
-      FloatVector power = Exponential.of(load(row + i * F).sub(maximum));
-      if (i < from || i + LANES > end) {
-        power = outside(i, from, end, power, 0);
-      }
-      store(power, row + i * F);
-      sums = sums.add(power);
-    }
-    for (; i < length; i++) {
-      Memory.put(row + i * F, 0);
-    }
-    float sum = sums.lane(0);
-    for (int lane = 1; lane < LANES; lane++) {
-      sum += sums.lane(lane);
-    }
+    int last = (end + LANES - 1) / LANES * LANES;
+    // What stands outside may be anything, NaN too.
+    fill(row, first, from, Float.NEGATIVE_INFINITY);
+    fill(row, end, last, Float.NEGATIVE_INFINITY);
+    float sum = powers(row, first, last, largest(row, first, last));
+    // The few from outside were the smallest normal numbers at most; one inside was 1.
+    fill(row, 0, from, 0);
+    fill(row, end, length, 0);
     return sum;
   }
 
-  private static FloatVector outside(int i, int from, int end, FloatVector vector, float value) {
-    VectorMask<Float> inside = FLOATS.indexInRange(i - from, end - from);
-    return vector.blend(value, inside.not());
+  private static float largest(long row, int first, int last) {
+    FloatVector largest = load(row + first * F);
+    for (int i = first + LANES; i < last; i += LANES) {
+      FloatVector scores = load(row + i * F);
+      largest = scores.blend(largest, scores.lt(largest));
+    }
+    return Memory.max(largest);
+  }
+
+  private static float powers(long row, int first, int last, float maximum) {
+    FloatVector sums = FloatVector.zero(FLOATS);
+    for (int i = first; i < last; i += LANES) {
+      FloatVector power = Exponential.of(load(row + i * F).sub(maximum));
+      store(power, row + i * F);
+      sums = power.add(sums);
+    }
+    return Memory.sum(sums);
+  }
+
+  private static void fill(long row, int from, int end, float value) {
+    for (int i = from; i < end; i++) {
+      Memory.put(row + i * F, value);
+    }
   }
 
   /**
@@ -166,7 +169,11 @@ final class Rows {
    */
   static void contexts(long shares, int stride, long values, int tokens, int width, long contexts) {
     long rowBytes = width * F;
-    for (int column = 0; column < width; column += 2 * LANES) {
+    long share1 = shares + stride * F;
+    long share2 = share1 + stride * F;
+    long share3 = share2 + stride * F;
+    int column = 0;
+    for (; column + 2 * LANES <= width; column += 2 * LANES) {
       long to = contexts + column * F;
       FloatVector a0 = load(to);
       FloatVector a1 = load(to + LANES * F);
@@ -176,25 +183,23 @@ final class Rows {
       FloatVector c1 = load(to + 2 * rowBytes + LANES * F);
       FloatVector d0 = load(to + 3 * rowBytes);
       FloatVector d1 = load(to + 3 * rowBytes + LANES * F);
-      long value = values + column * F;
-      long share = shares;
       for (int token = 0; token < tokens; token++) {
-        FloatVector v0 = load(value);
-        FloatVector v1 = load(value + LANES * F);
-        FloatVector p = broadcast(share);
-        a0 = p.fma(v0, a0);
-        a1 = p.fma(v1, a1);
-        p = broadcast(share + stride * F);
-        b0 = p.fma(v0, b0);
-        b1 = p.fma(v1, b1);
-        p = broadcast(share + 2 * stride * F);
-        c0 = p.fma(v0, c0);
-        c1 = p.fma(v1, c1);
-        p = broadcast(share + 3 * stride * F);
-        d0 = p.fma(v0, d0);
-        d1 = p.fma(v1, d1);
-        value += rowBytes;
-        share += F;
+        long value = values + column * F + token * rowBytes;
+        long share = token * F;
+        FloatVector x = load(value);
+        FloatVector y = load(value + LANES * F);
+        FloatVector p = broadcast(shares + share);
+        a0 = p.fma(x, a0);
+        a1 = p.fma(y, a1);
+        p = broadcast(share1 + share);
+        b0 = p.fma(x, b0);
+        b1 = p.fma(y, b1);
+        p = broadcast(share2 + share);
+        c0 = p.fma(x, c0);
+        c1 = p.fma(y, c1);
+        p = broadcast(share3 + share);
+        d0 = p.fma(x, d0);
+        d1 = p.fma(y, d1);
       }
       store(a0, to);
       store(a1, to + LANES * F);
@@ -205,11 +210,45 @@ final class Rows {
       store(d0, to + 3 * rowBytes);
       store(d1, to + 3 * rowBytes + LANES * F);
     }
+    for (; column + LANES <= width; column += LANES) {
+      long to = contexts + column * F;
+      FloatVector a = load(to);
+      FloatVector b = load(to + rowBytes);
+      FloatVector c = load(to + 2 * rowBytes);
+      FloatVector d = load(to + 3 * rowBytes);
+      for (int token = 0; token < tokens; token++) {
+        FloatVector x = load(values + column * F + token * rowBytes);
+        long share = token * F;
+        a = broadcast(shares + share).fma(x, a);
+        b = broadcast(share1 + share).fma(x, b);
+        c = broadcast(share2 + share).fma(x, c);
+        d = broadcast(share3 + share).fma(x, d);
+      }
+      store(a, to);
+      store(b, to + rowBytes);
+      store(c, to + 2 * rowBytes);
+      store(d, to + 3 * rowBytes);
+    }
+    for (; column < width; column++) {
+      for (int row = 0; row < TILE; row++) {
+        long to = contexts + column * F + row * rowBytes;
+        float sum = Memory.get(to);
+        for (int token = 0; token < tokens; token++) {
+          float value = Memory.get(values + column * F + token * rowBytes);
+          sum = Math.fma(Memory.get(shares + row * (stride * F) + token * F), value, sum);
+        }
+        Memory.put(to, sum);
+      }
+    }
   }
 
   static void scale(long from, long to, float factor, int width) {
-    for (int i = 0; i < width; i += LANES) {
+    int i = 0;
+    for (; i + LANES <= width; i += LANES) {
       store(load(from + i * F).mul(factor), to + i * F);
+    }
+    for (; i < width; i++) {
+      Memory.put(to + i * F, Memory.get(from + i * F) * factor);
     }
   }
 }

@@ -6,30 +6,22 @@ import java.lang.foreign.Arena;
 
 /** What one worker of attention needs beside its inputs. */
 final class Scratch {
-  private final FloatArray queries;
   private final FloatArray scores;
   private final FloatArray contexts;
   private float[] sums = new float[0];
 
   Scratch(Arena arena) {
-    this.queries = new FloatArray(arena);
     this.scores = new FloatArray(arena);
     this.contexts = new FloatArray(arena);
   }
 
-  void reserve(int tiles, int keyWidth, int valueWidth, int stride) {
+  void reserve(int tiles, int valueWidth, int stride) {
     long rows = (long) tiles * TILE;
-    queries.reserve(rows * keyWidth);
     scores.reserve(rows * stride);
     contexts.reserve(rows * valueWidth);
     if (rows > sums.length) {
       sums = new float[(int) rows];
     }
-  }
-
-  /** {@code [tiles, keyWidth, 4]} */
-  long queries() {
-    return queries.address();
   }
 
   /** {@code [tiles * 4, stride]} */
