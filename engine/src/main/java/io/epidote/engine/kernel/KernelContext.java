@@ -46,23 +46,16 @@ public final class KernelContext {
 
   /** The number of an input's elements. */
   public long elements(int index) throws Throwable {
-    api.check((MemorySegment) api.tensorShape.invokeExact(value(index), result));
-    MemorySegment shape = result.get(ADDRESS, 0);
-    try {
-      api.check((MemorySegment) api.elementCount.invokeExact(shape, result));
-      return result.get(JAVA_LONG, 0);
-    } finally {
-      api.releaseTensorShape.invokeExact(shape);
-    }
+    return api.elementCount(value(index), result);
   }
 
   private MemorySegment value(int index) throws Throwable {
-    api.check((MemorySegment) api.getInput.invokeExact(context, (long) index, result));
+    api.getInput(context, index, result);
     return result.get(ADDRESS, 0);
   }
 
   private long data(MemorySegment value) throws Throwable {
-    api.check((MemorySegment) api.tensorData.invokeExact(value, result));
+    api.tensorData(value, result);
     return result.get(ADDRESS, 0).address();
   }
 
@@ -74,10 +67,7 @@ public final class KernelContext {
     for (int i = 0; i < shape.length; i++) {
       dimensions.setAtIndex(JAVA_LONG, i, shape[i]);
     }
-    api.check(
-        (MemorySegment)
-            api.getOutput.invokeExact(
-                context, (long) index, dimensions, (long) shape.length, result));
+    api.getOutput(context, index, dimensions, shape.length, result);
     MemorySegment value = result.get(ADDRESS, 0);
     return value.address() == 0 ? 0 : data(value);
   }
@@ -107,10 +97,7 @@ public final class KernelContext {
     next.set(0);
     pieces = count;
     work = piece;
-    api.check(
-        (MemorySegment)
-            api.parallelFor.invokeExact(
-                context, workerFunction, (long) threads, 0L, MemorySegment.NULL));
+    api.parallelFor(context, workerFunction, threads);
     work = null;
     Throwable thrown = failure;
     if (thrown != null) {

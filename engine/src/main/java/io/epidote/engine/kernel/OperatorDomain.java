@@ -41,13 +41,10 @@ public final class OperatorDomain implements AutoCloseable {
     this.context = new KernelContext(api, arena, threads, stubs);
     try {
       MemorySegment result = arena.allocate(ADDRESS);
-      api.check(
-          (MemorySegment) api.createCustomOpDomain.invokeExact(arena.allocateFrom(NAME), result));
+      api.createCustomOpDomain(arena.allocateFrom(NAME), result);
       this.domain = result.get(ADDRESS, 0);
       for (Operator operator : operators) {
-        api.check(
-            (MemorySegment)
-                api.customOpDomainAdd.invokeExact(domain, new Functions(operator).table()));
+        api.customOpDomainAdd(domain, new Functions(operator).table());
       }
     } catch (Throwable e) {
       throw new Internal("The operators cannot be registered: " + e.getMessage(), e);
@@ -61,9 +58,7 @@ public final class OperatorDomain implements AutoCloseable {
    */
   public void register(long sessionOptions) {
     try {
-      api.check(
-          (MemorySegment)
-              api.addCustomOpDomain.invokeExact(MemorySegment.ofAddress(sessionOptions), domain));
+      api.addCustomOpDomain(MemorySegment.ofAddress(sessionOptions), domain);
     } catch (Throwable e) {
       throw new Internal("The operators cannot be registered: " + e.getMessage(), e);
     }
@@ -79,7 +74,7 @@ public final class OperatorDomain implements AutoCloseable {
   @Override
   public void close() {
     try {
-      api.releaseCustomOpDomain.invokeExact(domain);
+      api.releaseCustomOpDomain(domain);
     } catch (Throwable e) {
       throw new Internal("The operators cannot be released: " + e.getMessage(), e);
     }
@@ -144,7 +139,7 @@ public final class OperatorDomain implements AutoCloseable {
         MemorySegment op, MemorySegment ortApi, MemorySegment info, MemorySegment kernel) {
       try (Arena scratch = Arena.ofConfined()) {
         MemorySegment value = scratch.allocate(JAVA_LONG);
-        api.check((MemorySegment) api.kernelInfoGetInt.invokeExact(info, attribute, value));
+        api.kernelInfoGetInt(info, attribute, value);
         kernels.add(operator.kernel().apply(value.get(JAVA_LONG, 0)));
         kernel
             .reinterpret(ADDRESS.byteSize())
@@ -169,8 +164,7 @@ public final class OperatorDomain implements AutoCloseable {
     private MemorySegment failed(Throwable e) {
       failure = e;
       try (Arena scratch = Arena.ofConfined()) {
-        return (MemorySegment)
-            api.createStatus.invokeExact(FAIL, scratch.allocateFrom(operator.name() + ": " + e));
+        return api.createStatus(FAIL, scratch.allocateFrom(operator.name() + ": " + e));
       } catch (Throwable unexpected) {
         throw new IllegalStateException(unexpected);
       }

@@ -16,6 +16,11 @@ import java.lang.invoke.MethodHandle;
  * The functions of ONNX Runtime's C interface that custom operators need and its Java interface
  * does not have. Their places in the table never change (onnxruntime_c_api.h: a version only
  * appends).
+ *
+ * <p>A handle here is of a signature, and takes the function as its first argument: the JVM
+ * compiles a call only through a handle that is a constant, and a hundred operators of a step make
+ * a thousand calls. Those named getters neither wait nor call back, so that they need not leave the
+ * JVM's state.
  */
 final class OrtApi {
   /** The interface's version that has all of these: 1.17. */
@@ -23,80 +28,153 @@ final class OrtApi {
 
   private static final int TABLE_ENTRIES = 276;
 
-  private final Linker linker = Linker.nativeLinker();
-  private final MemorySegment table;
-  private final MethodHandle errorMessage;
-  private final MethodHandle releaseStatus;
-  final MethodHandle createStatus;
-  final MethodHandle createCustomOpDomain;
-  final MethodHandle customOpDomainAdd;
-  final MethodHandle addCustomOpDomain;
-  final MethodHandle releaseCustomOpDomain;
-  final MethodHandle kernelInfoGetInt;
-  final MethodHandle getInput;
-  final MethodHandle getOutput;
-  final MethodHandle tensorData;
-  final MethodHandle tensorShape;
-  final MethodHandle releaseTensorShape;
-  final MethodHandle elementCount;
-  final MethodHandle parallelFor;
+  private static final Linker LINKER = Linker.nativeLinker();
+  private static final Linker.Option GETTER = Linker.Option.critical(false);
+
+  private static final MethodHandle OF_NONE = handle(ADDRESS);
+  private static final MethodHandle OF_INT = handle(ADDRESS, JAVA_INT);
+  private static final MethodHandle OF_INT_AND_ONE = handle(ADDRESS, JAVA_INT, ADDRESS);
+  private static final MethodHandle OF_ONE = handle(ADDRESS, ADDRESS);
+  private static final MethodHandle OF_TWO = handle(ADDRESS, ADDRESS, ADDRESS);
+  private static final MethodHandle OF_THREE = handle(ADDRESS, ADDRESS, ADDRESS, ADDRESS);
+  private static final MethodHandle GET_OUTPUT =
+      handle(ADDRESS, ADDRESS, JAVA_LONG, ADDRESS, JAVA_LONG, ADDRESS);
+  private static final MethodHandle PARALLEL_FOR =
+      handle(ADDRESS, ADDRESS, ADDRESS, JAVA_LONG, JAVA_LONG, ADDRESS);
+  private static final MethodHandle GET_INPUT =
+      LINKER.downcallHandle(FunctionDescriptor.of(ADDRESS, ADDRESS, JAVA_LONG, ADDRESS), GETTER);
+  private static final MethodHandle GET_OF_ONE =
+      LINKER.downcallHandle(FunctionDescriptor.of(ADDRESS, ADDRESS, ADDRESS), GETTER);
+  private static final MethodHandle RELEASE =
+      LINKER.downcallHandle(FunctionDescriptor.ofVoid(ADDRESS));
+
+  private final MemorySegment errorMessage;
+  private final MemorySegment releaseStatus;
+  private final MemorySegment createStatus;
+  private final MemorySegment createCustomOpDomain;
+  private final MemorySegment customOpDomainAdd;
+  private final MemorySegment addCustomOpDomain;
+  private final MemorySegment releaseCustomOpDomain;
+  private final MemorySegment kernelInfoGetInt;
+  private final MemorySegment getInput;
+  private final MemorySegment getOutput;
+  private final MemorySegment tensorData;
+  private final MemorySegment tensorShape;
+  private final MemorySegment releaseTensorShape;
+  private final MemorySegment elementCount;
+  private final MemorySegment parallelFor;
 
   /**
    * @throws Internal when ONNX Runtime's library is not loaded, or older than 1.17
    */
   OrtApi() {
-    MemorySegment base =
+    MemorySegment getBase =
         SymbolLookup.loaderLookup()
             .find("OrtGetApiBase")
-            .map(this::apiBase)
             .orElseThrow(() ->
                 new Internal("ONNX Runtime's native library is not loaded in this class loader"));
-    MethodHandle getApi =
-        linker.downcallHandle(base.get(ADDRESS, 0), FunctionDescriptor.of(ADDRESS, JAVA_INT));
     MemorySegment api;
     try {
-      api = (MemorySegment) getApi.invokeExact(VERSION);
+      MemorySegment base =
+          ((MemorySegment) OF_NONE.invokeExact(getBase)).reinterpret(2 * ADDRESS.byteSize());
+      api = (MemorySegment) OF_INT.invokeExact(base.get(ADDRESS, 0), VERSION);
     } catch (Throwable e) {
       throw new Internal("ONNX Runtime's C interface cannot be read: " + e.getMessage(), e);
     }
     if (api.address() == 0) {
       throw new Internal("ONNX Runtime is older than 1." + VERSION);
     }
-    this.table = api.reinterpret(TABLE_ENTRIES * ADDRESS.byteSize());
-    this.errorMessage = function(2, FunctionDescriptor.of(ADDRESS, ADDRESS));
-    this.releaseStatus = function(93, FunctionDescriptor.ofVoid(ADDRESS));
-    this.createStatus = function(0, FunctionDescriptor.of(ADDRESS, JAVA_INT, ADDRESS));
-    this.createCustomOpDomain = status(26, ADDRESS, ADDRESS);
-    this.customOpDomainAdd = status(27, ADDRESS, ADDRESS);
-    this.addCustomOpDomain = status(28, ADDRESS, ADDRESS);
-    this.releaseCustomOpDomain = function(101, FunctionDescriptor.ofVoid(ADDRESS));
-    this.kernelInfoGetInt = status(86, ADDRESS, ADDRESS, ADDRESS);
-    this.getInput = status(90, ADDRESS, JAVA_LONG, ADDRESS);
-    this.getOutput = status(91, ADDRESS, JAVA_LONG, ADDRESS, JAVA_LONG, ADDRESS);
-    this.tensorData = status(51, ADDRESS, ADDRESS);
-    this.tensorShape = status(65, ADDRESS, ADDRESS);
-    this.releaseTensorShape = function(99, FunctionDescriptor.ofVoid(ADDRESS));
-    this.elementCount = status(64, ADDRESS, ADDRESS);
-    this.parallelFor = status(274, ADDRESS, ADDRESS, JAVA_LONG, JAVA_LONG, ADDRESS);
+    MemorySegment table = api.reinterpret(TABLE_ENTRIES * ADDRESS.byteSize());
+    this.errorMessage = table.getAtIndex(ADDRESS, 2);
+    this.releaseStatus = table.getAtIndex(ADDRESS, 93);
+    this.createStatus = table.getAtIndex(ADDRESS, 0);
+    this.createCustomOpDomain = table.getAtIndex(ADDRESS, 26);
+    this.customOpDomainAdd = table.getAtIndex(ADDRESS, 27);
+    this.addCustomOpDomain = table.getAtIndex(ADDRESS, 28);
+    this.releaseCustomOpDomain = table.getAtIndex(ADDRESS, 101);
+    this.kernelInfoGetInt = table.getAtIndex(ADDRESS, 86);
+    this.getInput = table.getAtIndex(ADDRESS, 90);
+    this.getOutput = table.getAtIndex(ADDRESS, 91);
+    this.tensorData = table.getAtIndex(ADDRESS, 51);
+    this.tensorShape = table.getAtIndex(ADDRESS, 65);
+    this.releaseTensorShape = table.getAtIndex(ADDRESS, 99);
+    this.elementCount = table.getAtIndex(ADDRESS, 64);
+    this.parallelFor = table.getAtIndex(ADDRESS, 274);
   }
 
-  private MemorySegment apiBase(MemorySegment getApiBase) {
+  private static MethodHandle handle(MemoryLayout result, MemoryLayout... arguments) {
+    return LINKER.downcallHandle(FunctionDescriptor.of(result, arguments));
+  }
+
+  MemorySegment createStatus(int code, MemorySegment message) throws Throwable {
+    return (MemorySegment) OF_INT_AND_ONE.invokeExact(createStatus, code, message);
+  }
+
+  /**
+   * @param result where the domain goes
+   */
+  void createCustomOpDomain(MemorySegment name, MemorySegment result) throws Throwable {
+    check((MemorySegment) OF_TWO.invokeExact(createCustomOpDomain, name, result));
+  }
+
+  void customOpDomainAdd(MemorySegment domain, MemorySegment operator) throws Throwable {
+    check((MemorySegment) OF_TWO.invokeExact(customOpDomainAdd, domain, operator));
+  }
+
+  void addCustomOpDomain(MemorySegment sessionOptions, MemorySegment domain) throws Throwable {
+    check((MemorySegment) OF_TWO.invokeExact(addCustomOpDomain, sessionOptions, domain));
+  }
+
+  void releaseCustomOpDomain(MemorySegment domain) throws Throwable {
+    RELEASE.invokeExact(releaseCustomOpDomain, domain);
+  }
+
+  void kernelInfoGetInt(MemorySegment info, MemorySegment name, MemorySegment result)
+      throws Throwable {
+    check((MemorySegment) OF_THREE.invokeExact(kernelInfoGetInt, info, name, result));
+  }
+
+  /**
+   * @param result where the value goes; null for an optional input that is left out
+   */
+  void getInput(MemorySegment context, long index, MemorySegment result) throws Throwable {
+    check((MemorySegment) GET_INPUT.invokeExact(getInput, context, index, result));
+  }
+
+  /**
+   * @param dimensions {@code [rank]} longs
+   * @param result where the value goes; null for an optional output that nobody reads
+   */
+  void getOutput(
+      MemorySegment context, long index, MemorySegment dimensions, long rank, MemorySegment result)
+      throws Throwable {
+    check(
+        (MemorySegment)
+            GET_OUTPUT.invokeExact(getOutput, context, index, dimensions, rank, result));
+  }
+
+  void tensorData(MemorySegment value, MemorySegment result) throws Throwable {
+    check((MemorySegment) GET_OF_ONE.invokeExact(tensorData, value, result));
+  }
+
+  /** The number of a tensor's elements. */
+  long elementCount(MemorySegment value, MemorySegment scratch) throws Throwable {
+    check((MemorySegment) OF_TWO.invokeExact(tensorShape, value, scratch));
+    MemorySegment shape = scratch.get(ADDRESS, 0);
     try {
-      MemorySegment base =
-          (MemorySegment)
-              linker.downcallHandle(getApiBase, FunctionDescriptor.of(ADDRESS)).invokeExact();
-      return base.reinterpret(2 * ADDRESS.byteSize());
-    } catch (Throwable e) {
-      throw new Internal("ONNX Runtime's C interface cannot be read: " + e.getMessage(), e);
+      check((MemorySegment) GET_OF_ONE.invokeExact(elementCount, shape, scratch));
+      return scratch.get(JAVA_LONG, 0);
+    } finally {
+      RELEASE.invokeExact(releaseTensorShape, shape);
     }
   }
 
-  private MethodHandle status(int index, MemoryLayout... arguments) {
-    return function(index, FunctionDescriptor.of(ADDRESS, arguments));
-  }
-
-  private MethodHandle function(int index, FunctionDescriptor signature) {
-    return linker.downcallHandle(table.getAtIndex(ADDRESS, index), signature);
+  /** Calls {@code function(userData, i)} for every i below {@code total}, and waits for all. */
+  void parallelFor(MemorySegment context, MemorySegment function, long total) throws Throwable {
+    check(
+        (MemorySegment)
+            PARALLEL_FOR.invokeExact(
+                parallelFor, context, function, total, 0L, MemorySegment.NULL));
   }
 
   /**
@@ -104,11 +182,11 @@ final class OrtApi {
    *
    * @throws Internal with ONNX Runtime's message when {@code status} is not null; it is released
    */
-  void check(MemorySegment status) throws Throwable {
+  private void check(MemorySegment status) throws Throwable {
     if (status.address() != 0) {
-      MemorySegment text = (MemorySegment) errorMessage.invokeExact(status);
+      MemorySegment text = (MemorySegment) OF_ONE.invokeExact(errorMessage, status);
       String message = text.reinterpret(Long.MAX_VALUE).getString(0);
-      releaseStatus.invokeExact(status);
+      RELEASE.invokeExact(releaseStatus, status);
       throw new Internal("ONNX Runtime: " + message);
     }
   }
