@@ -48,7 +48,7 @@ final class BenchEngineCommand implements Callable<Integer> {
   @Option(
       names = "--precision",
       paramLabel = "P",
-      converter = NodeOptions.PrecisionConverter.class,
+      converter = PrecisionConverter.class,
       description = "fp32, int8 or int4. Default: ${DEFAULT-VALUE}.")
   private Precision precision = Precision.FP32;
 

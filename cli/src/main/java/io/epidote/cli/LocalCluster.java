@@ -56,11 +56,7 @@ final class LocalCluster implements Cluster {
         HOST,
         0,
         List.of(grpcAddress()),
-        options.node.kvCache,
-        options.node.kvSwap,
-        !options.node.noPrefixCache,
-        options.node.mediaCache,
-        options.node.runtime());
+        options.node);
   }
 
   @Override

@@ -1,5 +1,7 @@
 package io.epidote.stages;
 
+import io.epidote.engine.model.ModelMemory;
+import io.epidote.engine.model.Precision;
 import io.epidote.engine.kernel.AttentionShape;
 import io.epidote.engine.memory.BlockPool;
 import io.epidote.engine.model.Decoder;
@@ -109,6 +111,16 @@ final class ToyDecoder implements Decoder {
       logits[token] = (mixed >>> 12) / 65536f;
     }
     return logits;
+  }
+
+  @Override
+  public Precision precision() {
+    return Precision.FP32;
+  }
+
+  @Override
+  public ModelMemory memory() {
+    return new ModelMemory("", 0, 0);
   }
 
   @Override

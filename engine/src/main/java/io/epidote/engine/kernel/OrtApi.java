@@ -18,10 +18,10 @@ import java.lang.invoke.MethodHandle;
  * appends).
  */
 final class OrtApi {
-  /** The interface's version that has all of these: 1.17. */
-  private static final int VERSION = 17;
+  /** The interface's version that has all of these: 1.23. */
+  private static final int VERSION = 23;
 
-  private static final int TABLE_ENTRIES = 276;
+  private static final int TABLE_ENTRIES = 320;
 
   private final Linker linker = Linker.nativeLinker();
   private final MemorySegment table;
@@ -40,9 +40,16 @@ final class OrtApi {
   final MethodHandle releaseTensorShape;
   final MethodHandle elementCount;
   final MethodHandle parallelFor;
+  final MethodHandle createCpuMemoryInfo;
+  final MethodHandle releaseMemoryInfo;
+  final MethodHandle createAllocator;
+  final MethodHandle releaseAllocator;
+  final MethodHandle allocatorStats;
+  final MethodHandle keyValue;
+  final MethodHandle releaseKeyValues;
 
   /**
-   * @throws Internal when ONNX Runtime's library is not loaded, or older than 1.17
+   * @throws Internal when ONNX Runtime's library is not loaded, or older than 1.23
    */
   OrtApi() {
     MemorySegment base =
@@ -78,6 +85,13 @@ final class OrtApi {
     this.releaseTensorShape = function(99, FunctionDescriptor.ofVoid(ADDRESS));
     this.elementCount = status(64, ADDRESS, ADDRESS);
     this.parallelFor = status(274, ADDRESS, ADDRESS, JAVA_LONG, JAVA_LONG, ADDRESS);
+    this.createCpuMemoryInfo = status(69, JAVA_INT, JAVA_INT, ADDRESS);
+    this.releaseMemoryInfo = function(94, FunctionDescriptor.ofVoid(ADDRESS));
+    this.createAllocator = status(131, ADDRESS, ADDRESS, ADDRESS);
+    this.releaseAllocator = function(132, FunctionDescriptor.ofVoid(ADDRESS));
+    this.allocatorStats = status(319, ADDRESS, ADDRESS);
+    this.keyValue = function(297, FunctionDescriptor.of(ADDRESS, ADDRESS, ADDRESS));
+    this.releaseKeyValues = function(300, FunctionDescriptor.ofVoid(ADDRESS));
   }
 
   private MemorySegment apiBase(MemorySegment getApiBase) {

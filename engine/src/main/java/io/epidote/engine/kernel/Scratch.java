@@ -27,6 +27,11 @@ final class Scratch {
     }
   }
 
+  /** Bytes outside the heap. */
+  long bytes() {
+    return queries.bytes() + scores.bytes() + contexts.bytes();
+  }
+
   /** {@code [tiles, keyWidth, 4]} */
   long queries() {
     return queries.address();

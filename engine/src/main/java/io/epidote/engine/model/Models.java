@@ -52,7 +52,8 @@ public final class Models {
         checkpoint.config(),
         rows,
         LoadedGraph.open(entry, options, rows.operators()),
-        weightBytes(entry));
+        weightBytes(entry),
+        options.precision());
   }
 
   /**
@@ -82,7 +83,8 @@ public final class Models {
             new RowOperators(text.rmsNormEps(), options.threads()));
     LoadedGraph graph = LoadedGraph.open(entry, options, operators.all());
     warmUp.join();
-    Decoder decoder = new OnnxDecoder(shape, operators, graph, weightBytes(entry));
+    Decoder decoder =
+        new OnnxDecoder(shape, operators, graph, weightBytes(entry), options.precision());
     warmUp(decoder);
     return decoder;
   }
@@ -100,7 +102,7 @@ public final class Models {
 
   private static long weightBytes(Path entry) {
     try {
-      return Files.size(entry.resolve("weights.bin"));
+      return Files.size(entry.resolve(GraphCache.WEIGHTS));
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }

@@ -19,6 +19,7 @@ final class OnnxVisionEncoder implements VisionEncoder {
   private final RowOperators operators;
   private final LoadedGraph graph;
   private final long weightBytes;
+  private final Precision precision;
   private final int imageSize;
   private final int tileTokens;
   private final int hiddenSize;
@@ -28,11 +29,16 @@ final class OnnxVisionEncoder implements VisionEncoder {
    * @param operators of the graph; closed with the encoder
    */
   OnnxVisionEncoder(
-      ModelConfig model, RowOperators operators, LoadedGraph graph, long weightBytes) {
+      ModelConfig model,
+      RowOperators operators,
+      LoadedGraph graph,
+      long weightBytes,
+      Precision precision) {
     VisionConfig config = model.vision().orElseThrow();
     this.operators = operators;
     this.graph = graph;
     this.weightBytes = weightBytes;
+    this.precision = precision;
     this.imageSize = config.imageSize();
     this.tileTokens = config.mediaTokens(model.scaleFactor());
     this.hiddenSize = model.text().hiddenSize();
@@ -86,6 +92,18 @@ final class OnnxVisionEncoder implements VisionEncoder {
   @Override
   public long weightBytes() {
     return weightBytes;
+  }
+
+  @Override
+  public Precision precision() {
+    return precision;
+  }
+
+  @Override
+  public ModelMemory memory() {
+    ModelMemory session = graph.memory();
+    return new ModelMemory(
+        session.weightFile(), session.weightCopies(), session.activations() + staging.capacity());
   }
 
   @Override
