@@ -97,8 +97,7 @@ final class NodeLauncher {
       Decoder decoder = new Models(checkpoint, options.runtime(precision)).openDecoder();
       models.add(decoder);
       int kvBlockBytes = decoder.shape().kvBlockBytes();
-      int kvBlocks =
-          blocks("kv", "--kv-cache", options.kvCache, kvBlockBytes);
+      int kvBlocks = blocks("kv", "--kv-cache", options.kvCache, kvBlockBytes);
       KvMemory kv =
           new KvMemory(
               decoder.shape().kvPool(kvBlocks),
@@ -117,9 +116,7 @@ final class NodeLauncher {
                 kv,
                 new BlockQueue(mediaPool(settings, tileBytes)),
                 PrefillConfig.of(
-                    config.eosTokenIds(),
-                    decodes,
-                    checkpoint.fingerprint() + " " + precision)));
+                    config.eosTokenIds(), decodes, checkpoint.fingerprint() + " " + precision)));
       }
     }
     if (encodes) {

@@ -180,6 +180,7 @@ public final class DecodeStage implements Stage {
         intake.ending(),
         List.of(kv),
         List.of(),
-        new StageLoad.Weights("decoder", decoder.weightBytes(), decoder.precision(), decoder::memory));
+        new StageLoad.Weights(
+            "decoder", decoder.weightBytes(), decoder.precision(), decoder::memory));
   }
 }

@@ -1,12 +1,12 @@
 package io.epidote.stages;
 
-import io.epidote.engine.model.ModelMemory;
-import io.epidote.engine.model.Precision;
 import io.epidote.engine.kernel.AttentionShape;
 import io.epidote.engine.memory.BlockPool;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.Logits;
+import io.epidote.engine.model.ModelMemory;
+import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.SequenceChunk;
 import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;

@@ -1,9 +1,9 @@
 package io.epidote.stages;
 
-import io.epidote.engine.model.ModelMemory;
-import io.epidote.engine.model.Precision;
 import io.epidote.encode.TileSource;
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.engine.model.ModelMemory;
+import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.VisionEncoder;
 import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;

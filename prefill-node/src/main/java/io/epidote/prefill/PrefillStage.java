@@ -343,6 +343,7 @@ public final class PrefillStage implements Stage {
         intake.ending(),
         List.of(kv),
         List.of(intake.pool()),
-        new StageLoad.Weights("decoder", decoder.weightBytes(), decoder.precision(), decoder::memory));
+        new StageLoad.Weights(
+            "decoder", decoder.weightBytes(), decoder.precision(), decoder::memory));
   }
 }

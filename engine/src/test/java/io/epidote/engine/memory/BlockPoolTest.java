@@ -105,7 +105,7 @@ class BlockPoolTest {
     int blocks = 9 << 9;
     BlockPool pool = new BlockPool("kv", 2, planeBytes, blocks);
     assertThat(pool.bytes()).isEqualTo(9L << 30);
-    pool.tryAllocate(blocks).orElseThrow();
+    assertThat(pool.tryAllocate(blocks)).isPresent();
     for (int id = 0; id < blocks; id += 511) {
       pool.part(id, 0).putLong(0, id);
       pool.part(id, 1).putLong(planeBytes - 8, -id);

@@ -8,7 +8,8 @@ import javax.management.ObjectName;
 
 /** The addresses between which the Java heap is; from the JVM's own description of it. */
 record HeapRange(long start, long end) {
-  private static final Pattern BOUNDS = Pattern.compile("\\[0x(\\p{XDigit}+), [^)]*?0x(\\p{XDigit}+)\\)");
+  private static final Pattern BOUNDS =
+      Pattern.compile("\\[0x(\\p{XDigit}+), [^)]*?0x(\\p{XDigit}+)\\)");
 
   /** Empty where this JVM does not tell. */
   static HeapRange read() {
