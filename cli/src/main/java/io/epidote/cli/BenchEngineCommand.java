@@ -2,8 +2,6 @@ package io.epidote.cli;
 
 import io.epidote.engine.checkpoint.Checkpoint;
 import io.epidote.engine.checkpoint.ModelConfig;
-import io.epidote.engine.checkpoint.ModelShape;
-import io.epidote.engine.checkpoint.RandomCheckpoint;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.Models;
@@ -11,8 +9,6 @@ import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.RuntimeOptions;
 import io.epidote.engine.model.VisionEncoder;
 import io.epidote.node.ResidentMemory;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
@@ -94,7 +90,7 @@ final class BenchEngineCommand implements Callable<Integer> {
       throw new InvalidRequest("--rounds, --threads and --chunk must be at least 1");
     }
     try (Progress progress = new Progress();
-        Checkpoint checkpoint = Checkpoint.open(folder(progress))) {
+        Checkpoint checkpoint = Checkpoint.open(Home.modelOrShape(model, progress))) {
       Models models =
           new Models(checkpoint, new RuntimeOptions(threads, precision, Home.cache(), !noPrepack));
       progress.update("loading");
@@ -120,15 +116,6 @@ final class BenchEngineCommand implements Callable<Integer> {
       }
     }
     return 0;
-  }
-
-  private Path folder(Progress progress) {
-    Path folder = Path.of(model);
-    if (Files.isDirectory(folder)) {
-      return folder;
-    }
-    progress.update("writing random weights");
-    return RandomCheckpoint.folder(Home.cache().resolve("shapes"), ModelShape.ofWord(model));
   }
 
   private void round(

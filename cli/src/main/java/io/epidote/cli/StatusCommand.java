@@ -147,7 +147,7 @@ final class StatusCommand implements Callable<Integer> {
         // What is shared shows how much of it falls on this process.
         out.printf(
             " %16s",
-            kind.equals("weights_mapped") && share < bytes
+            kind.equals("weights_mapped") && !Bytes.words(share).equals(Bytes.words(bytes))
                 ? Bytes.words(bytes) + " / " + Bytes.words(share)
                 : Bytes.words(bytes));
       }

@@ -8,6 +8,7 @@ import io.epidote.engine.kernel.KernelWarmUp;
 import io.epidote.engine.kernel.PagedAttention;
 import io.epidote.engine.kernel.RowOperators;
 import io.epidote.engine.memory.BlockPool;
+import io.epidote.engine.onnx.WeightFile;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -65,18 +66,8 @@ public final class Models {
     CompletableFuture<Void> warmUp = KernelWarmUp.start();
     TextConfig text = checkpoint.config().text();
     Path entry = cache.entry(checkpoint, "decoder", options.precision(), DecoderGraph::write);
-    AttentionShape attention =
-        new AttentionShape(
-            text.heads(),
-            text.kvHeads(),
-            text.headDim(),
-            text.headDim(),
-            (float) (1 / Math.sqrt(text.headDim())),
-            new RotaryTable(text.rope(), text.headDim()).rotation(0, text.contextTokens()),
-            text.windows()::get);
-    DecoderShape shape =
-        new DecoderShape(
-            text.layers(), attention, text.hiddenSize(), text.vocabulary(), text.contextTokens());
+    DecoderShape shape = decoderShape(text);
+    AttentionShape attention = shape.attention();
     DecoderOperators operators =
         new DecoderOperators(
             new PagedAttention(attention, options.threads()),
@@ -87,6 +78,36 @@ public final class Models {
         new OnnxDecoder(shape, operators, graph, weightBytes(entry), options.precision());
     warmUp(decoder);
     return decoder;
+  }
+
+  /** The sizes of a decoder. */
+  public static DecoderShape decoderShape(TextConfig text) {
+    AttentionShape attention =
+        new AttentionShape(
+            text.heads(),
+            text.kvHeads(),
+            text.headDim(),
+            text.headDim(),
+            (float) (1 / Math.sqrt(text.headDim())),
+            new RotaryTable(text.rope(), text.headDim()).rotation(0, text.contextTokens()),
+            text.windows()::get);
+    return new DecoderShape(
+        text.layers(), attention, text.hiddenSize(), text.vocabulary(), text.contextTokens());
+  }
+
+  /** What the encode stage's graph takes; the checkpoint must have a vision tower. */
+  public GraphPlan planVision() {
+    return plan(VisionGraph::write);
+  }
+
+  /** What the graph of prefill and decode takes. */
+  public GraphPlan planDecoder() {
+    return plan(DecoderGraph::write);
+  }
+
+  private GraphPlan plan(GraphCache.Writer writer) {
+    WeightFile weights = WeightFile.plan(GraphCache.WEIGHTS);
+    return GraphPlan.of(writer.write(checkpoint, options.precision(), weights), weights);
   }
 
   /** A few steps as a first request has them: each makes the JVM compile what is around kernels. */
