@@ -56,7 +56,13 @@ public class AttentionBenchmark {
     int count = context / BLOCK;
     int blockFloats = 2 * BLOCK * WIDTH;
     long pool = floats(random, 4 * count * blockFloats);
-    blocks = random.ints(0, 4 * count).distinct().limit(count).mapToLong(id -> pool + id * (long) blockFloats * F).toArray();
+    blocks =
+        random
+            .ints(0, 4 * count)
+            .distinct()
+            .limit(count)
+            .mapToLong(id -> pool + id * (long) blockFloats * F)
+            .toArray();
   }
 
   private long floats(SplittableRandom random, int count) {

@@ -16,8 +16,10 @@ import io.epidote.engine.kernel.Operator;
 import io.epidote.engine.kernel.OperatorDomain;
 import io.epidote.engine.kernel.SessionAllocator;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.reflect.Field;
 import java.lang.reflect.Method;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -29,7 +31,8 @@ final class LoadedGraph implements AutoCloseable {
   private final SessionOptions options;
   private final OperatorDomain operators;
   private final SessionAllocator allocator;
-  private final Path entry;
+  private final Path weightFile;
+  private final boolean prepacked;
 
   /** What the session holds before its first step. */
   private final long loadedBytes;
@@ -39,12 +42,14 @@ final class LoadedGraph implements AutoCloseable {
       Predictor<NDList, NDList> predictor,
       SessionOptions options,
       OperatorDomain operators,
-      Path entry) {
+      Path entry,
+      boolean prepacked) {
     this.model = model;
     this.predictor = predictor;
     this.options = options;
     this.operators = operators;
-    this.entry = entry;
+    this.weightFile = entry.resolve(GraphCache.WEIGHTS);
+    this.prepacked = prepacked;
     this.allocator = operators.allocatorOf(session(model.getBlock()));
     this.loadedBytes = allocator.inUse();
   }
@@ -60,7 +65,12 @@ final class LoadedGraph implements AutoCloseable {
     try {
       model.load(entry, "model", Map.of("sessionOptions", options));
       return new LoadedGraph(
-          model, model.newPredictor(new NoopTranslator(null)), options, domain, entry);
+          model,
+          model.newPredictor(new NoopTranslator(null)),
+          options,
+          domain,
+          entry,
+          runtime.prepack());
     } catch (IOException | MalformedModelException e) {
       model.close();
       options.close();
@@ -116,10 +126,21 @@ final class LoadedGraph implements AutoCloseable {
 
   /** What the session takes of memory. */
   ModelMemory memory() {
+    // Without prepacking the allocator counts all weights, too, although they are used where they
+    // are mapped: it sets memory aside for them that is never touched.
     return new ModelMemory(
-        entry.resolve(GraphCache.WEIGHTS).toString(),
-        loadedBytes,
+        weightFile.toString(),
+        prepacked ? loadedBytes : Math.max(0, loadedBytes - weightBytes()),
         allocator.mostInUse() - loadedBytes);
+  }
+
+  /** Bytes of the weights' file. */
+  long weightBytes() {
+    try {
+      return Files.size(weightFile);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
   }
 
   /** A manager for input arrays; the caller closes it. */

@@ -9,9 +9,6 @@ import io.epidote.engine.kernel.PagedAttention;
 import io.epidote.engine.kernel.RowOperators;
 import io.epidote.engine.memory.BlockPool;
 import io.epidote.engine.onnx.WeightFile;
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
@@ -53,7 +50,6 @@ public final class Models {
         checkpoint.config(),
         rows,
         LoadedGraph.open(entry, options, rows.operators()),
-        weightBytes(entry),
         options.precision());
   }
 
@@ -74,8 +70,7 @@ public final class Models {
             new RowOperators(text.rmsNormEps(), options.threads()));
     LoadedGraph graph = LoadedGraph.open(entry, options, operators.all());
     warmUp.join();
-    Decoder decoder =
-        new OnnxDecoder(shape, operators, graph, weightBytes(entry), options.precision());
+    Decoder decoder = new OnnxDecoder(shape, operators, graph, options.precision());
     warmUp(decoder);
     return decoder;
   }
@@ -118,14 +113,6 @@ public final class Models {
     for (int i = 0; i < WARM_UP_STEPS; i++) {
       decoder.step(kv, List.of(new SequenceChunk(new int[tokens], 0, blocks, List.of(), false)));
       decoder.step(kv, List.of(new SequenceChunk(new int[1], tokens, blocks, List.of(), true)));
-    }
-  }
-
-  private static long weightBytes(Path entry) {
-    try {
-      return Files.size(entry.resolve(GraphCache.WEIGHTS));
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
     }
   }
 }

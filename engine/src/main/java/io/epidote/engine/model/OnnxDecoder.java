@@ -20,7 +20,6 @@ final class OnnxDecoder implements Decoder {
   private final DecoderOperators operators;
   private final LoadedGraph graph;
   private final DecoderShape shape;
-  private final long weightBytes;
   private final Precision precision;
   private @Nullable BlockPool pool;
   private long[] planes = new long[0];
@@ -29,15 +28,10 @@ final class OnnxDecoder implements Decoder {
    * @param operators of the graph; closed with the decoder
    */
   OnnxDecoder(
-      DecoderShape shape,
-      DecoderOperators operators,
-      LoadedGraph graph,
-      long weightBytes,
-      Precision precision) {
+      DecoderShape shape, DecoderOperators operators, LoadedGraph graph, Precision precision) {
     this.shape = shape;
     this.operators = operators;
     this.graph = graph;
-    this.weightBytes = weightBytes;
     this.precision = precision;
   }
 
@@ -48,7 +42,7 @@ final class OnnxDecoder implements Decoder {
 
   @Override
   public long weightBytes() {
-    return weightBytes;
+    return graph.weightBytes();
   }
 
   @Override

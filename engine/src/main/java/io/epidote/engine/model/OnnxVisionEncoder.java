@@ -18,7 +18,6 @@ final class OnnxVisionEncoder implements VisionEncoder {
 
   private final RowOperators operators;
   private final LoadedGraph graph;
-  private final long weightBytes;
   private final Precision precision;
   private final int imageSize;
   private final int tileTokens;
@@ -29,15 +28,10 @@ final class OnnxVisionEncoder implements VisionEncoder {
    * @param operators of the graph; closed with the encoder
    */
   OnnxVisionEncoder(
-      ModelConfig model,
-      RowOperators operators,
-      LoadedGraph graph,
-      long weightBytes,
-      Precision precision) {
+      ModelConfig model, RowOperators operators, LoadedGraph graph, Precision precision) {
     VisionConfig config = model.vision().orElseThrow();
     this.operators = operators;
     this.graph = graph;
-    this.weightBytes = weightBytes;
     this.precision = precision;
     this.imageSize = config.imageSize();
     this.tileTokens = config.mediaTokens(model.scaleFactor());
@@ -91,7 +85,7 @@ final class OnnxVisionEncoder implements VisionEncoder {
 
   @Override
   public long weightBytes() {
-    return weightBytes;
+    return graph.weightBytes();
   }
 
   @Override
