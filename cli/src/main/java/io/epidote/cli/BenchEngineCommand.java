@@ -10,7 +10,6 @@ import io.epidote.engine.model.RuntimeOptions;
 import io.epidote.engine.model.VisionEncoder;
 import io.epidote.node.ResidentMemory;
 import java.util.List;
-import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -152,17 +151,17 @@ final class BenchEngineCommand implements Callable<Integer> {
     double bandwidth = bench.median("read_bandwidth_gb_s");
     Report report =
         new Report("bench engine")
-            .figure("fma_peak_gflop_s", rounded(peak))
-            .figure("read_bandwidth_gb_s", rounded(bandwidth));
+            .figure("fma_peak_gflop_s", Report.rounded(peak))
+            .figure("read_bandwidth_gb_s", Report.rounded(bandwidth));
     for (int prompt : PROMPTS) {
       String name = "prefill_%d_tok_s".formatted(prompt);
       if (bench.has(name)) {
         double speed = bench.median(name);
         report
-            .figure(name, rounded(speed))
+            .figure(name, Report.rounded(speed))
             .figure(
                 "prefill_%d_of_fma_peak".formatted(prompt),
-                rounded(speed * bench.prefillFlops(prompt) / 1e9 / peak));
+                Report.rounded(speed * bench.prefillFlops(prompt) / 1e9 / peak));
       }
     }
     for (int context : CONTEXTS) {
@@ -170,19 +169,19 @@ final class BenchEngineCommand implements Callable<Integer> {
         String name = decodeName(context, batch);
         if (bench.has(name)) {
           double speed = bench.median(name);
-          report.figure(name, rounded(speed));
+          report.figure(name, Report.rounded(speed));
           String prefix = "decode_ctx%d_b%d_".formatted(context, batch);
           if (batch == 1 && config.text().moe().isEmpty()) {
             report.figure(
                 prefix + "of_read_bandwidth",
-                rounded(speed * bench.weightBytesPerStep() / 1e9 / bandwidth));
+                Report.rounded(speed * bench.weightBytesPerStep() / 1e9 / bandwidth));
           }
           // The roofline of a step: every weight once, and every sequence's keys and values once.
           if (config.text().moe().isEmpty()) {
             double bytes = bench.weightBytesPerStep() + batch * bench.kvBytes(context);
             report.figure(
                 prefix + "bytes_of_read_bandwidth",
-                rounded(speed / batch * bytes / 1e9 / bandwidth));
+                Report.rounded(speed / batch * bytes / 1e9 / bandwidth));
           }
         }
       }
@@ -197,17 +196,13 @@ final class BenchEngineCommand implements Callable<Integer> {
         // 1 when the longer context costs exactly the reading of its keys and values.
         report.figure(
             "decode_ctx2048_b%d_extra_time_of_kv_read".formatted(batch),
-            rounded(extraSeconds * bandwidth * 1e9 / extraBytes));
+            Report.rounded(extraSeconds * bandwidth * 1e9 / extraBytes));
       }
     }
     if (bench.has("encode_tile_ms")) {
-      report.figure("encode_tile_ms", rounded(bench.median("encode_tile_ms")));
+      report.figure("encode_tile_ms", Report.rounded(bench.median("encode_tile_ms")));
     }
     return report.figure("rss_mib", ResidentMemory.bytes() >> 20);
-  }
-
-  private static double rounded(double value) {
-    return Double.parseDouble(String.format(Locale.ROOT, "%.4g", value));
   }
 
   private void print(Report report) {

@@ -87,9 +87,9 @@ final class BenchQualityCommand implements Callable<Integer> {
       double quality = onScenes(checkpoint) ? scenes(bench, report) : text(bench, report);
       report
           .figure("count", count)
-          .figure("size_ratio", size)
-          .figure("quality_ratio", quality)
-          .figure("compression_rate", size * quality);
+          .figure("size_ratio", Report.rounded(size))
+          .figure("quality_ratio", Report.rounded(quality))
+          .figure("compression_rate", Report.rounded(size * quality));
       if (json) {
         report.print(System.out);
       } else {
@@ -108,18 +108,18 @@ final class BenchQualityCommand implements Callable<Integer> {
   private double scenes(QualityBench bench, Report report) {
     QualityBench.Scenes scenes = bench.scenes(seed, count);
     report
-        .figure("exact_fp32", (double) scenes.exactFp32() / count)
-        .figure("exact", (double) scenes.exact() / count)
-        .figure("same_answers", (double) scenes.same() / count);
+        .figure("exact_fp32", Report.rounded((double) scenes.exactFp32() / count))
+        .figure("exact", Report.rounded((double) scenes.exact() / count))
+        .figure("same_answers", Report.rounded((double) scenes.same() / count));
     return scenes.qualityRatio();
   }
 
   private double text(QualityBench bench, Report report) {
     QualityBench.Text text = bench.text(seed, count);
     report
-        .figure("kl_mean", text.klMean())
-        .figure("kl_p99", text.klP99())
-        .figure("top1_agreement", text.top1Agreement());
+        .figure("kl_mean", Report.rounded(text.klMean()))
+        .figure("kl_p99", Report.rounded(text.klP99()))
+        .figure("top1_agreement", Report.rounded(text.top1Agreement()));
     return text.qualityRatio();
   }
 }

@@ -13,7 +13,6 @@ import io.epidote.engine.model.GraphPlan;
 import io.epidote.engine.model.Models;
 import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.RuntimeOptions;
-import io.epidote.node.ResidentMemory;
 import java.io.PrintStream;
 import java.nio.file.Files;
 import java.util.ArrayList;
@@ -33,7 +32,7 @@ import java.util.stream.Collectors;
  * @param files safetensors files
  * @param memory bytes that it should fit
  * @param kvCache bytes of KV blocks that a node should have
- * @param process bytes that a process has without a model: this one's
+ * @param process bytes that a process has without a model
  */
 record Inspection(
     String name,
@@ -65,7 +64,7 @@ record Inspection(
   /** A picture of some size, pixels, and what becomes of it. */
   record Picture(int width, int height, int tiles, long mediaTokens, long mediaBytes) {}
 
-  static Inspection of(Checkpoint checkpoint, long memory, long kvCache) {
+  static Inspection of(Checkpoint checkpoint, long memory, long kvCache, long process) {
     ModelConfig config = checkpoint.config();
     Map<String, Long> parameters = new TreeMap<>();
     Map<DType, Long> dtypes = new TreeMap<>();
@@ -92,7 +91,7 @@ record Inspection(
         pictures(checkpoint),
         memory,
         kvCache,
-        ResidentMemory.bytes());
+        process);
   }
 
   private static String part(String tensor) {
@@ -273,7 +272,7 @@ record Inspection(
         Bytes.words(kvCache),
         kvTokens(kvCache));
 
-    line(out, "%n%-16s %-9s %10s %24s %24s", "stage", "precision", "disk", "prepacked", "not");
+    line(out, "%n%-16s %-9s %10s %24s %24s", "stage", "precision", "disk", "prepacked", "mapped");
     for (Plan plan : plans) {
       plan.vision().ifPresent(graph -> stage(out, plan, "encode", graph));
       stage(out, plan, "prefill, decode", plan.decoder());
@@ -318,7 +317,7 @@ record Inspection(
     line(
         out,
         "%-16s %-9s %10s %24s %24s",
-        prepack ? "prepacked" : "not",
+        prepack ? "prepacked" : "mapped",
         plan.precision().word(),
         Bytes.words(plan.nodeBytes(prepack)),
         left >= kvCache ? Bytes.words(left) : "does not fit",

@@ -2,6 +2,7 @@ package io.epidote.cli;
 
 import com.sun.management.OperatingSystemMXBean;
 import io.epidote.engine.checkpoint.Checkpoint;
+import io.epidote.node.ResidentMemory;
 import java.lang.management.ManagementFactory;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
@@ -48,11 +49,11 @@ final class ModelInspectCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
+    long process = ResidentMemory.bytes();
     try (Progress progress = new Progress();
         Checkpoint checkpoint = Checkpoint.open(Home.modelOrShape(model, progress))) {
       Inspection inspection =
-          Inspection.of(
-              checkpoint, memory == null ? machineMemory() : memory.value(), kvCache.value());
+          Inspection.of(checkpoint, memory == null ? machineMemory() : memory.value(), kvCache.value(), process);
       if (json) {
         inspection.report().print(System.out);
       } else {

@@ -30,7 +30,7 @@ class InspectionTest {
   @TempDir Path folder;
 
   private static Inspection inspect(Checkpoint checkpoint, long memory) {
-    return Inspection.of(checkpoint, memory, 64 << 20);
+    return Inspection.of(checkpoint, memory, 64 << 20, 10 << 20);
   }
 
   private static JsonNode json(Inspection inspection) throws Exception {
