@@ -53,7 +53,11 @@ final class ModelInspectCommand implements Callable<Integer> {
     try (Progress progress = new Progress();
         Checkpoint checkpoint = Checkpoint.open(Home.modelOrShape(model, progress))) {
       Inspection inspection =
-          Inspection.of(checkpoint, memory == null ? machineMemory() : memory.value(), kvCache.value(), process);
+          Inspection.of(
+              checkpoint,
+              memory == null ? machineMemory() : memory.value(),
+              kvCache.value(),
+              process);
       if (json) {
         inspection.report().print(System.out);
       } else {

@@ -98,13 +98,13 @@ class BlockPoolTest {
     assertThatThrownBy(() -> new BlockPool("kv", 16, 0)).hasMessageContaining("at least one block");
   }
 
-  /** 4.5 GiB in each of two planes; only the pages that are written take memory. */
+  /** 2.5 GiB in each of two planes; only the pages that are written take memory. */
   @Example
   void neitherAPlaneNorAPoolEndsAtTwoGibibytes() {
     int planeBytes = 1 << 20;
-    int blocks = 9 << 9;
+    int blocks = 5 << 9;
     BlockPool pool = new BlockPool("kv", 2, planeBytes, blocks);
-    assertThat(pool.bytes()).isEqualTo(9L << 30);
+    assertThat(pool.bytes()).isEqualTo(5L << 30);
     assertThat(pool.tryAllocate(blocks)).isPresent();
     for (int id = 0; id < blocks; id += 511) {
       pool.part(id, 0).putLong(0, id);

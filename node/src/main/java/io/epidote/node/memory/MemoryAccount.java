@@ -47,7 +47,7 @@ public final class MemoryAccount {
     }
 
     private boolean hasFile(String name) {
-      return models.stream().anyMatch(model -> model.weightFile().equals(name));
+      return !name.isEmpty() && models.stream().anyMatch(model -> model.weightFile().equals(name));
     }
   }
 
