@@ -2,8 +2,6 @@ package io.epidote.cli;
 
 import io.epidote.engine.checkpoint.Checkpoint;
 import io.epidote.engine.checkpoint.ModelConfig;
-import io.epidote.engine.checkpoint.ModelShape;
-import io.epidote.engine.checkpoint.RandomCheckpoint;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.Models;
@@ -11,10 +9,7 @@ import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.RuntimeOptions;
 import io.epidote.engine.model.VisionEncoder;
 import io.epidote.node.ResidentMemory;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.List;
-import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -48,7 +43,7 @@ final class BenchEngineCommand implements Callable<Integer> {
   @Option(
       names = "--precision",
       paramLabel = "P",
-      converter = NodeOptions.PrecisionConverter.class,
+      converter = PrecisionConverter.class,
       description = "fp32, int8 or int4. Default: ${DEFAULT-VALUE}.")
   private Precision precision = Precision.FP32;
 
@@ -94,7 +89,7 @@ final class BenchEngineCommand implements Callable<Integer> {
       throw new InvalidRequest("--rounds, --threads and --chunk must be at least 1");
     }
     try (Progress progress = new Progress();
-        Checkpoint checkpoint = Checkpoint.open(folder(progress))) {
+        Checkpoint checkpoint = Checkpoint.open(Home.modelOrShape(model, progress))) {
       Models models =
           new Models(checkpoint, new RuntimeOptions(threads, precision, Home.cache(), !noPrepack));
       progress.update("loading");
@@ -120,15 +115,6 @@ final class BenchEngineCommand implements Callable<Integer> {
       }
     }
     return 0;
-  }
-
-  private Path folder(Progress progress) {
-    Path folder = Path.of(model);
-    if (Files.isDirectory(folder)) {
-      return folder;
-    }
-    progress.update("writing random weights");
-    return RandomCheckpoint.folder(Home.cache().resolve("shapes"), ModelShape.ofWord(model));
   }
 
   private void round(
@@ -165,17 +151,17 @@ final class BenchEngineCommand implements Callable<Integer> {
     double bandwidth = bench.median("read_bandwidth_gb_s");
     Report report =
         new Report("bench engine")
-            .figure("fma_peak_gflop_s", rounded(peak))
-            .figure("read_bandwidth_gb_s", rounded(bandwidth));
+            .figure("fma_peak_gflop_s", Report.rounded(peak))
+            .figure("read_bandwidth_gb_s", Report.rounded(bandwidth));
     for (int prompt : PROMPTS) {
       String name = "prefill_%d_tok_s".formatted(prompt);
       if (bench.has(name)) {
         double speed = bench.median(name);
         report
-            .figure(name, rounded(speed))
+            .figure(name, Report.rounded(speed))
             .figure(
                 "prefill_%d_of_fma_peak".formatted(prompt),
-                rounded(speed * bench.prefillFlops(prompt) / 1e9 / peak));
+                Report.rounded(speed * bench.prefillFlops(prompt) / 1e9 / peak));
       }
     }
     for (int context : CONTEXTS) {
@@ -183,19 +169,19 @@ final class BenchEngineCommand implements Callable<Integer> {
         String name = decodeName(context, batch);
         if (bench.has(name)) {
           double speed = bench.median(name);
-          report.figure(name, rounded(speed));
+          report.figure(name, Report.rounded(speed));
           String prefix = "decode_ctx%d_b%d_".formatted(context, batch);
           if (batch == 1 && config.text().moe().isEmpty()) {
             report.figure(
                 prefix + "of_read_bandwidth",
-                rounded(speed * bench.weightBytesPerStep() / 1e9 / bandwidth));
+                Report.rounded(speed * bench.weightBytesPerStep() / 1e9 / bandwidth));
           }
           // The roofline of a step: every weight once, and every sequence's keys and values once.
           if (config.text().moe().isEmpty()) {
             double bytes = bench.weightBytesPerStep() + batch * bench.kvBytes(context);
             report.figure(
                 prefix + "bytes_of_read_bandwidth",
-                rounded(speed / batch * bytes / 1e9 / bandwidth));
+                Report.rounded(speed / batch * bytes / 1e9 / bandwidth));
           }
         }
       }
@@ -210,17 +196,13 @@ final class BenchEngineCommand implements Callable<Integer> {
         // 1 when the longer context costs exactly the reading of its keys and values.
         report.figure(
             "decode_ctx2048_b%d_extra_time_of_kv_read".formatted(batch),
-            rounded(extraSeconds * bandwidth * 1e9 / extraBytes));
+            Report.rounded(extraSeconds * bandwidth * 1e9 / extraBytes));
       }
     }
     if (bench.has("encode_tile_ms")) {
-      report.figure("encode_tile_ms", rounded(bench.median("encode_tile_ms")));
+      report.figure("encode_tile_ms", Report.rounded(bench.median("encode_tile_ms")));
     }
     return report.figure("rss_mib", ResidentMemory.bytes() >> 20);
-  }
-
-  private static double rounded(double value) {
-    return Double.parseDouble(String.format(Locale.ROOT, "%.4g", value));
   }
 
   private void print(Report report) {

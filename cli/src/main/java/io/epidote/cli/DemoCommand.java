@@ -33,6 +33,13 @@ final class DemoCommand implements Callable<Integer> {
           new Question("where is the red circle?", List.of("large.png")),
           new Question("which picture has a red circle?", List.of("small.png", "other.png")));
 
+  @Option(
+      names = "--precision",
+      paramLabel = "P",
+      converter = StagePrecisions.Converter.class,
+      description = "As for up, for example int8 or encode=fp32,prefill=int8,decode=int4.")
+  private StagePrecisions precisions = new NodeOptions().precisions;
+
   @Option(names = "--json", description = "Print one JSON object instead of the story.")
   private boolean json;
 
@@ -44,10 +51,11 @@ final class DemoCommand implements Callable<Integer> {
     PrintStream out = json ? new PrintStream(OutputStream.nullOutputStream()) : System.out;
     out.println("Starting a router and one node each for encode, prefill and decode ...");
     Report report = new Report("demo");
+    ClusterOptions options = new ClusterOptions().onAnyPort();
+    options.node.precisions = precisions;
     try (Progress progress = new Progress();
         ProcessCluster cluster =
-            ProcessCluster.start(
-                new ClusterOptions().onAnyPort(), NodeSpec.parseList("E,P,D"), progress);
+            ProcessCluster.start(options, NodeSpec.parseList("E,P,D"), progress);
         InferenceClient client = new InferenceClient(cluster.grpcAddress())) {
       progress.close();
       out.printf(

@@ -1,5 +1,7 @@
 package io.epidote.cli;
 
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+
 import io.epidote.engine.checkpoint.ModelConfig;
 import io.epidote.engine.checkpoint.MoeConfig;
 import io.epidote.engine.checkpoint.TextConfig;
@@ -10,6 +12,7 @@ import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.model.VisionEncoder;
+import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
@@ -58,10 +61,10 @@ final class EngineBench {
     this.kv = shape.kvPool(Math.max(64, DecoderShape.blocksFor(tokens)));
     this.blocks = kv.tryAllocate(kv.total()).orElseThrow();
     for (int plane = 0; plane < kv.planes(); plane++) {
-      FloatBuffer floats = kv.plane(plane).asFloatBuffer();
+      MemorySegment floats = kv.plane(plane);
       // Any values do, but not zeros, which the kernel may keep as one page.
-      for (int i = 0; i < floats.limit(); i++) {
-        floats.put(i, (i * 0x9E37 >> 8 & 0xFF) / 256f - 0.5f);
+      for (long i = 0; i < floats.byteSize() / Float.BYTES; i++) {
+        floats.setAtIndex(JAVA_FLOAT, i, ((int) i * 0x9E37 >> 8 & 0xFF) / 256f - 0.5f);
       }
     }
   }

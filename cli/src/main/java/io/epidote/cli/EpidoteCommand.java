@@ -30,7 +30,8 @@ import picocli.CommandLine.Spec;
       "  epidote ask --image cat.png \"what is this?\"    ask a running router",
       "  epidote status                                 nodes, blocks and leases",
       "  epidote eval scenes --count 500 --seed 7       measure how often answers are right",
-      "  epidote bench engine --model smollm2-135m      measure a model's speed on this machine"
+      "  epidote bench engine --model smollm2-135m      measure a model's speed on this machine",
+      "  epidote model inspect ~/models/mine            what a model is, needs, and whether it fits"
     },
     subcommands = {
       DemoCommand.class,
@@ -39,6 +40,7 @@ import picocli.CommandLine.Spec;
       StatusCommand.class,
       EvalCommand.class,
       BenchCommand.class,
+      ModelCommand.class,
       RouterCommand.class,
       NodeCommand.class,
       WarmUpCommand.class

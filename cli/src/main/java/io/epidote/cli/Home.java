@@ -1,5 +1,8 @@
 package io.epidote.cli;
 
+import io.epidote.engine.checkpoint.ModelShape;
+import io.epidote.engine.checkpoint.RandomCheckpoint;
+import java.nio.file.Files;
 import java.nio.file.Path;
 
 /** Where Epidote's own files are. */
@@ -14,6 +17,21 @@ final class Home {
   /** The installation, as the launcher says it, or the working folder. */
   static Path folder() {
     return Path.of(System.getProperty("epidote.home", "")).toAbsolutePath();
+  }
+
+  /**
+   * A model folder, or that of a shape's random weights, written first when it is not there.
+   *
+   * @param word a folder, or a shape's word
+   */
+  static Path modelOrShape(String word, Progress progress) {
+    Path folder = Path.of(word);
+    if (Files.isDirectory(folder)) {
+      return folder;
+    }
+    ModelShape shape = ModelShape.ofWord(word);
+    progress.update("writing random weights");
+    return RandomCheckpoint.folder(cache().resolve("shapes"), shape);
   }
 
   /** Where graphs and converted weights are kept. */

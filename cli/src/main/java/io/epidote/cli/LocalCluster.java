@@ -50,17 +50,7 @@ final class LocalCluster implements Cluster {
 
   private NodeLauncher.Settings settings(ClusterOptions options, NodeSpec spec) {
     return new NodeLauncher.Settings(
-        spec,
-        options.model.folder,
-        HOST,
-        HOST,
-        0,
-        List.of(grpcAddress()),
-        options.node.kvCache,
-        options.node.kvSwap,
-        !options.node.noPrefixCache,
-        options.node.mediaCache,
-        options.node.runtime());
+        spec, options.model.folder, HOST, HOST, 0, List.of(grpcAddress()), options.node);
   }
 
   @Override

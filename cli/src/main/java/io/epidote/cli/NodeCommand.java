@@ -75,11 +75,7 @@ final class NodeCommand implements Callable<Integer> {
                 host,
                 port,
                 routers,
-                options.kvCache,
-                options.kvSwap,
-                !options.noPrefixCache,
-                options.mediaCache,
-                options.runtime()),
+                options),
             new SimpleMeterRegistry());
     Runtime.getRuntime().addShutdownHook(new Thread(node::close, "stop-node"));
     System.out.println(ChildProcess.READY + "node=" + ownName + " grpc=" + node.address());

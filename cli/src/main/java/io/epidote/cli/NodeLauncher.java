@@ -11,7 +11,7 @@ import io.epidote.engine.image.ImageProcessor;
 import io.epidote.engine.memory.BlockPool;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.Models;
-import io.epidote.engine.model.RuntimeOptions;
+import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.VisionEncoder;
 import io.epidote.node.BuildInfo;
 import io.epidote.node.NodeConfig;
@@ -39,9 +39,7 @@ final class NodeLauncher {
    * @param advertisedHost host under which others reach this node
    * @param port 0 for any free one
    * @param routers host:port of each
-   * @param kvSwap memory for KV blocks of answers that have to wait
-   * @param cachePrefixes whether prompts' KV blocks are kept for later prompts
-   * @param runtime how its models run
+   * @param options what it may use
    */
   record Settings(
       NodeSpec spec,
@@ -50,11 +48,7 @@ final class NodeLauncher {
       String advertisedHost,
       int port,
       List<String> routers,
-      Bytes kvCache,
-      Bytes kvSwap,
-      boolean cachePrefixes,
-      Bytes mediaCache,
-      RuntimeOptions runtime) {}
+      NodeOptions options) {}
 
   /** Loads the models of the node's stages and starts to serve. The caller closes the node. */
   static NodeRuntime start(Settings settings, MeterRegistry meters) {
@@ -96,19 +90,19 @@ final class NodeLauncher {
     boolean prefills = kinds.contains(io.epidote.proto.v1.Stage.STAGE_PREFILL);
     boolean decodes = kinds.contains(io.epidote.proto.v1.Stage.STAGE_DECODE);
     ModelConfig config = checkpoint.config();
-    Models factory = new Models(checkpoint, settings.runtime());
+    NodeOptions options = settings.options();
     // Decode has the first turn of a round, so that tokens keep flowing.
     if (prefills || decodes) {
-      Decoder decoder = factory.openDecoder();
+      Precision precision = options.precisions.decoder(kinds);
+      Decoder decoder = new Models(checkpoint, options.runtime(precision)).openDecoder();
       models.add(decoder);
       int kvBlockBytes = decoder.shape().kvBlockBytes();
-      int kvBlocks =
-          blocks("kv", "--kv-cache", settings.kvCache(), kvBlockBytes, decoder.shape().layers());
+      int kvBlocks = blocks("kv", "--kv-cache", options.kvCache, kvBlockBytes);
       KvMemory kv =
           new KvMemory(
               decoder.shape().kvPool(kvBlocks),
-              (int) Math.min(settings.kvSwap().value() / kvBlockBytes, Integer.MAX_VALUE),
-              settings.cachePrefixes());
+              (int) Math.min(options.kvSwap.value() / kvBlockBytes, Integer.MAX_VALUE),
+              !options.noPrefixCache);
       if (decodes) {
         stages.add(new DecodeStage(node, decoder, kv, DecodeConfig.of(config.eosTokenIds())));
       }
@@ -122,13 +116,12 @@ final class NodeLauncher {
                 kv,
                 new BlockQueue(mediaPool(settings, tileBytes)),
                 PrefillConfig.of(
-                    config.eosTokenIds(),
-                    decodes,
-                    checkpoint.fingerprint() + " " + settings.runtime().precision())));
+                    config.eosTokenIds(), decodes, checkpoint.fingerprint() + " " + precision)));
       }
     }
     if (encodes) {
-      VisionEncoder encoder = factory.openVision();
+      VisionEncoder encoder =
+          new Models(checkpoint, options.runtime(options.precisions.encode())).openVision();
       models.add(encoder);
       ImageProcessor images =
           ImageProcessor.open(checkpoint.folder(), config, ImageLimits.defaults());
@@ -142,22 +135,21 @@ final class NodeLauncher {
   }
 
   private static BlockPool mediaPool(Settings settings, int blockBytes) {
-    int blocks = blocks("media", "--media-cache", settings.mediaCache(), blockBytes, 1);
+    int blocks = blocks("media", "--media-cache", settings.options().mediaCache, blockBytes);
     return new BlockPool("media", blockBytes, blocks);
   }
 
-  private static int blocks(String name, String option, Bytes size, int blockBytes, int planes) {
+  private static int blocks(String name, String option, Bytes size, int blockBytes) {
     long blocks = size.value() / blockBytes;
-    long most = (long) Integer.MAX_VALUE * planes;
-    if (blocks < 1 || blocks * blockBytes > most) {
+    if (blocks < 1 || blocks > Integer.MAX_VALUE) {
       throw new InvalidRequest(
-          "%s %s does not work: this model's %s blocks have %s, and a pool holds at least one of them and at most %s"
+          "%s %s does not work: this model's %s blocks have %s, and a pool holds at least one of them and at most %d"
               .formatted(
                   option,
                   Bytes.words(size.value()),
                   name,
                   Bytes.words(blockBytes),
-                  Bytes.words(most)));
+                  Integer.MAX_VALUE));
     }
     return (int) blocks;
   }

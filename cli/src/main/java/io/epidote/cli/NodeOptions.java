@@ -4,7 +4,6 @@ import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.RuntimeOptions;
 import java.util.ArrayList;
 import java.util.List;
-import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Option;
 
 /** What a node may use. */
@@ -45,9 +44,11 @@ final class NodeOptions {
   @Option(
       names = "--precision",
       paramLabel = "P",
-      converter = PrecisionConverter.class,
-      description = "Weights of linear layers: fp32, int8 or int4. Default: ${DEFAULT-VALUE}.")
-  Precision precision = Precision.FP32;
+      converter = StagePrecisions.Converter.class,
+      description = {
+        "Weights of linear layers: fp32, int8 or int4; or by stage, for example encode=fp32,prefill=int8,decode=int4. int8 and int4 may change answers. Default: fp32."
+      })
+  StagePrecisions precisions = StagePrecisions.all(Precision.FP32);
 
   @Option(
       names = "--no-prepack",
@@ -55,7 +56,7 @@ final class NodeOptions {
           "Leave weights mapped and shared by all processes instead of copying them into each in the kernels' order: less memory, several times slower.")
   boolean noPrepack;
 
-  RuntimeOptions runtime() {
+  RuntimeOptions runtime(Precision precision) {
     return new RuntimeOptions(threads, precision, Home.cache(), !noPrepack);
   }
 
@@ -73,7 +74,7 @@ final class NodeOptions {
                 "--threads",
                 Integer.toString(threads),
                 "--precision",
-                precision.word()));
+                precisions.word()));
     if (noPrefixCache) {
       arguments.add("--no-prefix-cache");
     }
@@ -81,12 +82,5 @@ final class NodeOptions {
       arguments.add("--no-prepack");
     }
     return arguments;
-  }
-
-  static final class PrecisionConverter implements ITypeConverter<Precision> {
-    @Override
-    public Precision convert(String word) {
-      return Precision.ofWord(word);
-    }
   }
 }

@@ -36,6 +36,11 @@ final class Report {
     return this;
   }
 
+  /** Four digits: more would be noise. */
+  static double rounded(double value) {
+    return Double.parseDouble(String.format(Locale.ROOT, "%.4g", value));
+  }
+
   void print(PrintStream out) {
     Map<String, Object> root = new LinkedHashMap<>();
     root.put("command", command);

@@ -1,21 +1,30 @@
 package io.epidote.cli;
 
 import io.epidote.proto.v1.GetLoadResponse;
+import io.epidote.proto.v1.MemoryUse;
 import io.epidote.proto.v1.NodeStatus;
 import io.epidote.proto.v1.WeightGroup;
 import java.io.PrintStream;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.function.ToIntFunction;
+import java.util.function.ToLongFunction;
 import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
 @Command(
     name = "status",
-    description = "Shows the nodes of a cluster: stages, memory, blocks in use, leases and queues.",
+    description = {
+      "Shows the nodes of a cluster: stages, weights and their precision, blocks in use, leases, queues,",
+      "and every byte of resident memory by kind. Weights that processes share have two numbers: all of",
+      "them, and the part that falls on this process."
+    },
     mixinStandardHelpOptions = true,
     footerHeading = "%nExamples:%n",
     footer = {"  epidote status", "  epidote status --router localhost:8001 --json"})
@@ -60,6 +69,12 @@ final class StatusCommand implements Callable<Integer> {
           "weights",
           node.getWeightsList().stream()
               .collect(Collectors.toMap(WeightGroup::getName, WeightGroup::getBytes)));
+      row.put(
+          "precision",
+          node.getWeightsList().stream()
+              .collect(Collectors.toMap(WeightGroup::getName, WeightGroup::getPrecision)));
+      row.put("memory", byKind(node, MemoryUse::getBytes));
+      row.put("memory_proportional", byKind(node, MemoryUse::getProportionalBytes));
       row.put("kv_blocks_used", node.getKvBlocksUsed());
       row.put("kv_blocks_total", node.getKvBlocksTotal());
       row.put("media_blocks_used", node.getMediaBlocksUsed());
@@ -72,6 +87,12 @@ final class StatusCommand implements Callable<Integer> {
     return report;
   }
 
+  private static Map<String, Long> byKind(NodeStatus node, ToLongFunction<MemoryUse> figure) {
+    Map<String, Long> kinds = new LinkedHashMap<>();
+    node.getMemoryList().forEach(use -> kinds.put(use.getKind(), figure.applyAsLong(use)));
+    return kinds;
+  }
+
   static int sum(GetLoadResponse load, ToIntFunction<NodeStatus> figure) {
     return load.getNodesList().stream().mapToInt(figure).sum();
   }
@@ -80,7 +101,7 @@ final class StatusCommand implements Callable<Integer> {
   static void print(GetLoadResponse load, PrintStream out) {
     out.printf(
         Locale.ROOT,
-        "%-10s %-22s %9s  %-32s %14s %12s %7s%n",
+        "%-10s %-22s %9s  %-44s %14s %12s %7s%n",
         "node",
         "stages",
         "resident",
@@ -91,16 +112,46 @@ final class StatusCommand implements Callable<Integer> {
     for (NodeStatus node : load.getNodesList()) {
       out.printf(
           Locale.ROOT,
-          "%-10s %-22s %9s  %-32s %14s %12s %7d%n",
+          "%-10s %-22s %9s  %-44s %14s %12s %7d%n",
           node.getNodeId(),
           node.getStagesList().stream().map(NodeSpec::word).collect(Collectors.joining(",")),
           Bytes.words(node.getResidentBytes()),
           node.getWeightsList().stream()
-              .map(group -> group.getName() + " " + Bytes.words(group.getBytes()))
+              .map(group ->
+                  "%s %s %s"
+                      .formatted(
+                          group.getName(), group.getPrecision(), Bytes.words(group.getBytes())))
               .collect(Collectors.joining(", ")),
           of(node.getKvBlocksUsed(), node.getKvBlocksTotal()),
           of(node.getMediaBlocksUsed(), node.getMediaBlocksTotal()),
           node.getHandles());
+    }
+    printMemory(load.getNodesList(), out);
+  }
+
+  /** A line for each kind, a column for each node. */
+  private static void printMemory(List<NodeStatus> nodes, PrintStream out) {
+    Set<String> kinds = new LinkedHashSet<>();
+    nodes.forEach(node -> node.getMemoryList().forEach(use -> kinds.add(use.getKind())));
+    if (kinds.isEmpty()) {
+      return;
+    }
+    out.printf("%n%-16s", "memory");
+    nodes.forEach(node -> out.printf(" %16s", node.getNodeId()));
+    out.println();
+    for (String kind : kinds) {
+      out.printf("%-16s", kind);
+      for (NodeStatus node : nodes) {
+        long bytes = byKind(node, MemoryUse::getBytes).getOrDefault(kind, 0L);
+        long share = byKind(node, MemoryUse::getProportionalBytes).getOrDefault(kind, 0L);
+        // What is shared shows how much of it falls on this process.
+        out.printf(
+            " %16s",
+            kind.equals("weights_mapped") && !Bytes.words(share).equals(Bytes.words(bytes))
+                ? Bytes.words(bytes) + " / " + Bytes.words(share)
+                : Bytes.words(bytes));
+      }
+      out.println();
     }
   }
 

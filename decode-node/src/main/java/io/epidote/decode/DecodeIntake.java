@@ -91,7 +91,7 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
 
     @Override
     public DecodeCall begin(DecodeRequest start, ReplyStream<DecodeResponse> reply) {
-      StageAccount account = new StageAccount(stage.kind(), node.nodeId());
+      StageAccount account = new StageAccount(stage.kind(), node.nodeId(), stage.precision());
       DecodeCall call = new DecodeCall(start.getStart(), shape, kv, reply, account);
       checkFits(call);
       calls.add(call);

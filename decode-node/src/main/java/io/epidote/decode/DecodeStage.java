@@ -5,6 +5,7 @@ import static java.util.Objects.requireNonNull;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.Logits;
+import io.epidote.engine.model.Precision;
 import io.epidote.engine.sampling.SampledToken;
 import io.epidote.engine.sampling.Sampler;
 import io.epidote.node.NodeContext;
@@ -61,6 +62,11 @@ public final class DecodeStage implements Stage {
   @Override
   public io.epidote.proto.v1.Stage kind() {
     return io.epidote.proto.v1.Stage.STAGE_DECODE;
+  }
+
+  /** Of the weights that this stage computes with. */
+  Precision precision() {
+    return decoder.precision();
   }
 
   @Override
@@ -174,6 +180,7 @@ public final class DecodeStage implements Stage {
         intake.ending(),
         List.of(kv),
         List.of(),
-        new StageLoad.Weights("decoder", decoder.weightBytes()));
+        new StageLoad.Weights(
+            "decoder", decoder.weightBytes(), decoder.precision(), decoder::memory));
   }
 }

@@ -85,6 +85,7 @@ final class Residents {
     return batch;
   }
 
+  /** The blocks up to that of the next token, which is the answer's alone: it is written into. */
   private boolean grow(DecodeCall call) {
     while (call.blocks.size() < call.blocksForNext()) {
       Optional<int[]> block = takeOne(call);
@@ -92,6 +93,11 @@ final class Residents {
         return false;
       }
       call.blocks.append(block.get());
+    }
+    while (!call.blocks.own(call.blocksForNext() - 1)) {
+      if (!takeFromYounger(call)) {
+        return false;
+      }
     }
     return true;
   }

@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 
 /**
  * One sequence's KV blocks in order, with a reference each. The last ones may be out in swap space;
@@ -54,6 +55,17 @@ final class SequenceBlocks {
 
   boolean hasBlocksHere() {
     return count > 0;
+  }
+
+  /**
+   * Makes sure that nobody else sees what is written into a block, by a copy if somebody would.
+   *
+   * @return false when the pool has no block for the copy
+   */
+  boolean own(int index) {
+    OptionalInt block = pool.tryOwn(here[index]);
+    block.ifPresent(id -> here[index] = id);
+    return block.isPresent();
   }
 
   /** Moves the last block that is here out; false when swap space has no room. */

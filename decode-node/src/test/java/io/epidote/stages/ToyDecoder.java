@@ -5,6 +5,8 @@ import io.epidote.engine.memory.BlockPool;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.Logits;
+import io.epidote.engine.model.ModelMemory;
+import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.SequenceChunk;
 import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
@@ -109,6 +111,16 @@ final class ToyDecoder implements Decoder {
       logits[token] = (mixed >>> 12) / 65536f;
     }
     return logits;
+  }
+
+  @Override
+  public Precision precision() {
+    return Precision.FP32;
+  }
+
+  @Override
+  public ModelMemory memory() {
+    return new ModelMemory("", 0, 0);
   }
 
   @Override

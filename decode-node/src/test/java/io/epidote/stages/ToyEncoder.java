@@ -2,6 +2,8 @@ package io.epidote.stages;
 
 import io.epidote.encode.TileSource;
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.engine.model.ModelMemory;
+import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.VisionEncoder;
 import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
@@ -63,6 +65,16 @@ final class ToyEncoder implements VisionEncoder, TileSource {
   @Override
   public int maxBatch() {
     return 4;
+  }
+
+  @Override
+  public Precision precision() {
+    return Precision.FP32;
+  }
+
+  @Override
+  public ModelMemory memory() {
+    return new ModelMemory("", 0, 0);
   }
 
   @Override

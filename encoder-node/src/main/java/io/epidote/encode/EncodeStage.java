@@ -91,7 +91,8 @@ public final class EncodeStage implements Stage {
       EncodeCall call;
       try {
         check(request);
-        call = new EncodeCall(request, new StageAccount(kind(), node.nodeId()));
+        call =
+            new EncodeCall(request, new StageAccount(kind(), node.nodeId(), encoder.precision()));
       } catch (EpidoteException e) {
         observer.onError(GrpcErrors.toStatus(e));
         return;
@@ -335,7 +336,8 @@ public final class EncodeStage implements Stage {
         0,
         List.of(),
         List.of(media.pool()),
-        new StageLoad.Weights("vision", encoder.weightBytes()));
+        new StageLoad.Weights(
+            "vision", encoder.weightBytes(), encoder.precision(), encoder::memory));
   }
 
   private static EpidoteException full() {

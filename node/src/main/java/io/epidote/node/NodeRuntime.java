@@ -7,10 +7,12 @@ import io.epidote.node.engine.EngineLoop;
 import io.epidote.node.grpc.ChannelPool;
 import io.epidote.node.grpc.GrpcTransport;
 import io.epidote.node.lease.LeaseTable;
+import io.epidote.node.memory.MemoryAccount;
 import io.epidote.node.registry.RegistrationClient;
 import io.epidote.node.transfer.TransferClient;
 import io.epidote.node.transfer.TransferServer;
 import io.epidote.proto.stage.v1.NodeHello;
+import io.epidote.proto.v1.MemoryUse;
 import io.epidote.proto.v1.NodeStatus;
 import io.grpc.BindableService;
 import io.grpc.Server;
@@ -51,6 +53,9 @@ public final class NodeRuntime implements AutoCloseable {
   private static final Logger log = LoggerFactory.getLogger(NodeRuntime.class);
   private static final Duration TICK = Duration.ofMillis(500);
 
+  /** Reading where memory is takes milliseconds, more the more there is of it. */
+  private static final Duration MEMORY_TICK = Duration.ofSeconds(2);
+
   private final NodeConfig config;
   private final ChannelPool channels = new ChannelPool();
   private final ScheduledThreadPoolExecutor timer;
@@ -65,6 +70,7 @@ public final class NodeRuntime implements AutoCloseable {
   private List<AutoCloseable> models = List.of();
   private volatile String address = "";
   private volatile NodeStatus latest = NodeStatus.getDefaultInstance();
+  private volatile List<MemoryUse> memory = List.of();
   private volatile @Nullable String discrepancy;
   private boolean closed;
 
@@ -133,6 +139,8 @@ public final class NodeRuntime implements AutoCloseable {
         this::checkIntegrity);
     registerMeters();
     timer.scheduleWithFixedDelay(this::tick, 0, TICK.toMillis(), TimeUnit.MILLISECONDS);
+    timer.scheduleWithFixedDelay(
+        this::measureMemory, 0, MEMORY_TICK.toMillis(), TimeUnit.MILLISECONDS);
     timer.scheduleWithFixedDelay(leases::expire, leaseTick(), leaseTick(), TimeUnit.MILLISECONDS);
     NodeHello hello =
         NodeHello.newBuilder()
@@ -172,7 +180,7 @@ public final class NodeRuntime implements AutoCloseable {
     StatusReport reporter = requireNonNull(report, "the node was not started");
     loop.execute(() -> {
       try {
-        future.complete(reporter.take());
+        future.complete(reporter.take(memory));
       } catch (RuntimeException e) {
         future.completeExceptionally(e);
       }
@@ -190,6 +198,14 @@ public final class NodeRuntime implements AutoCloseable {
     health.setStatus(
         HealthStatusManager.SERVICE_NAME_ALL_SERVICES,
         fault() == null ? ServingStatus.SERVING : ServingStatus.NOT_SERVING);
+  }
+
+  /** What there is to measure is asked of the engine thread; it is measured beside it. */
+  private void measureMemory() {
+    StatusReport reporter = requireNonNull(report, "the node was not started");
+    CompletableFuture<MemoryAccount.Holdings> holdings = new CompletableFuture<>();
+    loop.execute(() -> holdings.complete(reporter.holdings()));
+    holdings.thenAcceptAsync(held -> memory = MemoryAccount.measure(held), timer);
   }
 
   /** On the engine thread, when it has run out of work. */

@@ -1,8 +1,11 @@
 package io.epidote.node;
 
 import io.epidote.engine.memory.BlockPool;
+import io.epidote.engine.model.ModelMemory;
+import io.epidote.engine.model.Precision;
 import io.epidote.node.kv.KvMemory;
 import java.util.List;
+import java.util.function.Supplier;
 
 /**
  * What a stage is doing.
@@ -23,8 +26,10 @@ public record StageLoad(
     Weights weights) {
   /**
    * @param name vision or decoder
+   * @param memory what of it is in memory; on the engine thread
    */
-  public record Weights(String name, long bytes) {}
+  public record Weights(
+      String name, long bytes, Precision precision, Supplier<ModelMemory> memory) {}
 
   /** Whether no request holds anything. */
   boolean isIdle() {

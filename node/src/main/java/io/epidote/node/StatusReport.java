@@ -2,8 +2,11 @@ package io.epidote.node;
 
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.memory.BlockPool;
+import io.epidote.engine.model.ModelMemory;
 import io.epidote.node.kv.KvMemory;
 import io.epidote.node.lease.LeaseTable;
+import io.epidote.node.memory.MemoryAccount;
+import io.epidote.proto.v1.MemoryUse;
 import io.epidote.proto.v1.NodeStatus;
 import io.epidote.proto.v1.WeightGroup;
 import java.util.Collection;
@@ -31,9 +34,12 @@ final class StatusReport {
     this.leases = leases;
   }
 
-  NodeStatus take() {
+  /**
+   * @param memory as it was last measured, or empty
+   */
+  NodeStatus take(List<MemoryUse> memory) {
     NodeStatus.Builder status = NodeStatus.newBuilder().setNodeId(nodeId).setAddress(address);
-    Map<String, Long> weights = new TreeMap<>();
+    Map<String, StageLoad.Weights> weights = new TreeMap<>();
     int running = 0;
     int queued = 0;
     for (Stage stage : stages) {
@@ -41,17 +47,26 @@ final class StatusReport {
       status.addStages(stage.kind());
       running += load.running();
       queued += load.queued();
-      weights.put(load.weights().name(), load.weights().bytes());
+      weights.put(load.weights().name(), load.weights());
     }
-    weights.forEach(
-        (name, bytes) -> status.addWeights(WeightGroup.newBuilder().setName(name).setBytes(bytes)));
+    for (StageLoad.Weights group : weights.values()) {
+      status.addWeights(
+          WeightGroup.newBuilder()
+              .setName(group.name())
+              .setBytes(group.bytes())
+              .setPrecision(group.precision().word()));
+    }
     Set<KvMemory> kv = distinct(StageLoad::kv);
     Set<BlockPool> media = distinct(StageLoad::mediaPools);
     return status
         .setRunning(running)
         .setQueued(queued)
         .setHandles(leases.outstanding())
-        .setResidentBytes(ResidentMemory.bytes())
+        .setResidentBytes(
+            memory.isEmpty()
+                ? ResidentMemory.bytes()
+                : memory.stream().mapToLong(MemoryUse::getBytes).sum())
+        .addAllMemory(memory)
         .setKvBlocksUsed(kv.stream().mapToInt(each -> each.pool().used()).sum())
         .setKvBlocksCached(kv.stream().mapToInt(each -> each.pool().cached()).sum())
         .setKvBlocksTotal(kv.stream().mapToInt(each -> each.pool().total()).sum())
@@ -62,6 +77,21 @@ final class StatusReport {
         .setMediaBlocksTotal(media.stream().mapToInt(BlockPool::total).sum())
         .setMediaBlockBytes(media.stream().mapToInt(BlockPool::blockBytes).max().orElse(0))
         .build();
+  }
+
+  /** What the node's stages have of memory. */
+  MemoryAccount.Holdings holdings() {
+    Set<KvMemory> kv = distinct(StageLoad::kv);
+    Map<String, ModelMemory> models = new TreeMap<>();
+    for (Stage stage : stages) {
+      StageLoad.Weights weights = stage.load().weights();
+      models.computeIfAbsent(weights.name(), _ -> weights.memory().get());
+    }
+    return new MemoryAccount.Holdings(
+        kv.stream().map(KvMemory::pool).toList(),
+        kv.stream().mapToLong(each -> each.swap().bytes()).sum(),
+        List.copyOf(distinct(StageLoad::mediaPools)),
+        List.copyOf(models.values()));
   }
 
   void abortAll(EpidoteException reason) {

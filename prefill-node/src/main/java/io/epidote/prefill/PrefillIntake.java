@@ -88,7 +88,7 @@ final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
 
     @Override
     public PrefillCall begin(PrefillRequest start, ReplyStream<PrefillResponse> reply) {
-      StageAccount account = new StageAccount(stage.kind(), node.nodeId());
+      StageAccount account = new StageAccount(stage.kind(), node.nodeId(), stage.precision());
       PrefillCall call = new PrefillCall(start.getStart(), shape, reply, account);
       stage.checkFits(call);
       checkSpansFit(call);

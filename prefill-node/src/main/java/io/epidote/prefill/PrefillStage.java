@@ -7,6 +7,7 @@ import io.epidote.engine.memory.KeyChain;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.Logits;
+import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.SampledToken;
 import io.epidote.engine.sampling.Sampler;
@@ -75,6 +76,11 @@ public final class PrefillStage implements Stage {
   @Override
   public io.epidote.proto.v1.Stage kind() {
     return io.epidote.proto.v1.Stage.STAGE_PREFILL;
+  }
+
+  /** Of the weights that this stage computes with. */
+  Precision precision() {
+    return decoder.precision();
   }
 
   @Override
@@ -337,6 +343,7 @@ public final class PrefillStage implements Stage {
         intake.ending(),
         List.of(kv),
         List.of(intake.pool()),
-        new StageLoad.Weights("decoder", decoder.weightBytes()));
+        new StageLoad.Weights(
+            "decoder", decoder.weightBytes(), decoder.precision(), decoder::memory));
   }
 }

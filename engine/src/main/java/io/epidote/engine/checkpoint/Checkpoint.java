@@ -261,7 +261,8 @@ public final class Checkpoint implements AutoCloseable {
     return file;
   }
 
-  private List<String> weightFiles() {
+  /** The names of the safetensors files, sorted. */
+  public List<String> weightFiles() {
     Set<String> names = new TreeSet<>();
     fileOfTensor.values().forEach(file -> names.add(file.file().getFileName().toString()));
     return new ArrayList<>(names);

@@ -8,6 +8,7 @@ final class FloatArray {
 
   private final Arena arena;
   private long floats;
+  private long taken;
   private long address;
 
   FloatArray(Arena arena) {
@@ -19,8 +20,14 @@ final class FloatArray {
     if (wanted > floats) {
       // Contexts grow token by token; half as much again keeps what is outgrown small.
       floats = wanted * 3 / 2;
+      taken += floats;
       address = arena.allocate(floats * Float.BYTES, ALIGNMENT).address();
     }
+  }
+
+  /** Bytes taken from the arena, with what was outgrown. */
+  long bytes() {
+    return taken * Float.BYTES;
   }
 
   long address() {

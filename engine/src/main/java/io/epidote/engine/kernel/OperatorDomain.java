@@ -52,6 +52,15 @@ public final class OperatorDomain implements AutoCloseable {
   }
 
   /**
+   * The allocator of a session, for its counts.
+   *
+   * @param session the address of an OrtSession
+   */
+  public SessionAllocator allocatorOf(long session) {
+    return new SessionAllocator(api, session);
+  }
+
+  /**
    * Makes the operators known to sessions that are created with these options.
    *
    * @param sessionOptions the address of an OrtSessionOptions

@@ -23,10 +23,10 @@ import java.lang.invoke.MethodHandle;
  * JVM's state.
  */
 final class OrtApi {
-  /** The interface's version that has all of these: 1.17. */
-  private static final int VERSION = 17;
+  /** The interface's version that has all of these: 1.23. */
+  private static final int VERSION = 23;
 
-  private static final int TABLE_ENTRIES = 276;
+  private static final int TABLE_ENTRIES = 320;
 
   private static final Linker LINKER = Linker.nativeLinker();
   private static final Linker.Option GETTER = Linker.Option.critical(false);
@@ -34,6 +34,8 @@ final class OrtApi {
   private static final MethodHandle OF_NONE = handle(ADDRESS);
   private static final MethodHandle OF_INT = handle(ADDRESS, JAVA_INT);
   private static final MethodHandle OF_INT_AND_ONE = handle(ADDRESS, JAVA_INT, ADDRESS);
+  private static final MethodHandle OF_TWO_INTS_AND_ONE =
+      handle(ADDRESS, JAVA_INT, JAVA_INT, ADDRESS);
   private static final MethodHandle OF_ONE = handle(ADDRESS, ADDRESS);
   private static final MethodHandle OF_TWO = handle(ADDRESS, ADDRESS, ADDRESS);
   private static final MethodHandle OF_THREE = handle(ADDRESS, ADDRESS, ADDRESS, ADDRESS);
@@ -63,9 +65,16 @@ final class OrtApi {
   private final MemorySegment releaseTensorShape;
   private final MemorySegment elementCount;
   private final MemorySegment parallelFor;
+  private final MemorySegment createCpuMemoryInfo;
+  private final MemorySegment releaseMemoryInfo;
+  private final MemorySegment createAllocator;
+  private final MemorySegment releaseAllocator;
+  private final MemorySegment allocatorStats;
+  private final MemorySegment keyValue;
+  private final MemorySegment releaseKeyValues;
 
   /**
-   * @throws Internal when ONNX Runtime's library is not loaded, or older than 1.17
+   * @throws Internal when ONNX Runtime's library is not loaded, or older than 1.23
    */
   OrtApi() {
     MemorySegment getBase =
@@ -100,6 +109,13 @@ final class OrtApi {
     this.releaseTensorShape = table.getAtIndex(ADDRESS, 99);
     this.elementCount = table.getAtIndex(ADDRESS, 64);
     this.parallelFor = table.getAtIndex(ADDRESS, 274);
+    this.createCpuMemoryInfo = table.getAtIndex(ADDRESS, 69);
+    this.releaseMemoryInfo = table.getAtIndex(ADDRESS, 94);
+    this.createAllocator = table.getAtIndex(ADDRESS, 131);
+    this.releaseAllocator = table.getAtIndex(ADDRESS, 132);
+    this.allocatorStats = table.getAtIndex(ADDRESS, 319);
+    this.keyValue = table.getAtIndex(ADDRESS, 297);
+    this.releaseKeyValues = table.getAtIndex(ADDRESS, 300);
   }
 
   private static MethodHandle handle(MemoryLayout result, MemoryLayout... arguments) {
@@ -175,6 +191,58 @@ final class OrtApi {
         (MemorySegment)
             PARALLEL_FOR.invokeExact(
                 parallelFor, context, function, total, 0L, MemorySegment.NULL));
+  }
+
+  /**
+   * @param allocatorType of OrtAllocatorType
+   * @param memoryType of OrtMemType
+   * @return released by {@link #releaseMemoryInfo}
+   */
+  MemorySegment createCpuMemoryInfo(int allocatorType, int memoryType, MemorySegment scratch)
+      throws Throwable {
+    check(
+        (MemorySegment)
+            OF_TWO_INTS_AND_ONE.invokeExact(
+                createCpuMemoryInfo, allocatorType, memoryType, scratch));
+    return scratch.get(ADDRESS, 0);
+  }
+
+  void releaseMemoryInfo(MemorySegment memory) throws Throwable {
+    RELEASE.invokeExact(releaseMemoryInfo, memory);
+  }
+
+  /**
+   * The allocator of a session.
+   *
+   * @return released by {@link #releaseAllocator}
+   */
+  MemorySegment createAllocator(MemorySegment session, MemorySegment memory, MemorySegment scratch)
+      throws Throwable {
+    check((MemorySegment) OF_THREE.invokeExact(createAllocator, session, memory, scratch));
+    return scratch.get(ADDRESS, 0);
+  }
+
+  void releaseAllocator(MemorySegment allocator) throws Throwable {
+    RELEASE.invokeExact(releaseAllocator, allocator);
+  }
+
+  /**
+   * An allocator's counts by name.
+   *
+   * @return released by {@link #releaseKeyValues}
+   */
+  MemorySegment allocatorStats(MemorySegment allocator, MemorySegment scratch) throws Throwable {
+    check((MemorySegment) OF_TWO.invokeExact(allocatorStats, allocator, scratch));
+    return scratch.get(ADDRESS, 0);
+  }
+
+  /** A value of {@link #allocatorStats}, a C string, or null. */
+  MemorySegment keyValue(MemorySegment values, MemorySegment key) throws Throwable {
+    return (MemorySegment) OF_TWO.invokeExact(keyValue, values, key);
+  }
+
+  void releaseKeyValues(MemorySegment values) throws Throwable {
+    RELEASE.invokeExact(releaseKeyValues, values);
   }
 
   /**

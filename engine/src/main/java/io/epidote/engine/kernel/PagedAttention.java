@@ -251,6 +251,11 @@ public final class PagedAttention implements AutoCloseable {
     return (int) Math.max(0, position - (long) window + 1);
   }
 
+  /** Bytes outside the heap that steps work in. */
+  public long scratchBytes() {
+    return queries.bytes() + contexts.bytes() + scratches.stream().mapToLong(Scratch::bytes).sum();
+  }
+
   @Override
   public void close() {
     arena.close();

@@ -24,6 +24,11 @@ final class Scratch {
     }
   }
 
+  /** Bytes outside the heap. */
+  long bytes() {
+    return scores.bytes() + contexts.bytes();
+  }
+
   /** {@code [tiles * 4, stride]} */
   long scores() {
     return scores.address();

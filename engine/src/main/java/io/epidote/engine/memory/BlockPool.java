@@ -2,11 +2,12 @@ package io.epidote.engine.memory;
 
 import static java.util.Objects.requireNonNull;
 
-import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.function.IntConsumer;
 import java.util.stream.IntStream;
 
@@ -15,9 +16,12 @@ import java.util.stream.IntStream;
  * reference, <em>free</em> afterwards, or <em>cached</em> when it was marked by {@link #keep}: its
  * bytes stay until the block is needed, the one that was let go of longest ago first.
  *
- * <p>A block's bytes are divided over planes of one direct buffer each: a KV pool has a plane per
- * layer, which the decoder graph takes as that layer's input, so that only a plane is bounded by a
- * buffer's 2 GiB.
+ * <p>A block's bytes are divided over planes: a KV pool has a plane per layer, in which attention
+ * finds a layer's blocks by address. Neither a plane nor the pool has a bound but the machine's
+ * memory, of which it takes what its blocks have been used for.
+ *
+ * <p>A block may have several holders, and the cache may find it. Whoever is about to write into
+ * one asks {@link #tryOwn} first, which copies it if need be.
  *
  * <p>The accounts ({@link #tryAllocate}, {@link #retain}, {@link #release}, the counters) belong to
  * one thread, the node's engine thread. The bytes may be read and written by others for as long as
@@ -30,7 +34,7 @@ public final class BlockPool {
 
   private final String name;
   private final int planeBytes;
-  private final ByteBuffer[] planes;
+  private final MemorySegment[] planes;
   private final int[] references;
   private final int[] freeStack;
   private int free;
@@ -63,24 +67,16 @@ public final class BlockPool {
    */
   public BlockPool(String name, int planes, int planeBytes, int blocks) {
     this.name = requireNonNull(name, "name is null");
-    if (planes <= 0
-        || planeBytes <= 0
-        || blocks <= 0
-        || (long) planeBytes * blocks > Integer.MAX_VALUE) {
+    if (planes <= 0 || planeBytes <= 0 || blocks <= 0) {
       throw new IllegalArgumentException(
-          "A %s pool of %d blocks of %d times %d bytes cannot be made: it must hold at least one block, and at most 2 GiB in each plane"
+          "A %s pool of %d blocks of %d times %d bytes cannot be made: it must hold at least one block"
               .formatted(name, blocks, planes, planeBytes));
     }
     this.planeBytes = planeBytes;
-    this.planes = new ByteBuffer[planes];
-    // Not allocateDirect: its total is bounded by the heap's size. Freed with the pool.
-    Arena arena = Arena.ofAuto();
+    this.planes = new MemorySegment[planes];
+    NativePages pages = new NativePages();
     for (int plane = 0; plane < planes; plane++) {
-      this.planes[plane] =
-          arena
-              .allocate((long) planeBytes * blocks, PLANE_ALIGNMENT)
-              .asByteBuffer()
-              .order(ByteOrder.nativeOrder());
+      this.planes[plane] = pages.allocate((long) planeBytes * blocks, PLANE_ALIGNMENT);
     }
     this.references = new int[blocks];
     this.freeStack = new int[blocks];
@@ -209,6 +205,28 @@ public final class BlockPool {
   }
 
   /**
+   * A block that the caller alone holds and that no cache finds, with the bytes of one that it
+   * holds: that block itself when it is so, else a copy. The caller's reference goes with it.
+   *
+   * @return empty when a copy is needed but no block is available; nothing is changed then
+   */
+  public OptionalInt tryOwn(int id) {
+    checkHeld(id);
+    if (references[id] == 1 && !kept[id]) {
+      return OptionalInt.of(id);
+    }
+    Optional<int[]> copy = tryAllocate(1);
+    if (copy.isEmpty()) {
+      return OptionalInt.empty();
+    }
+    for (int plane = 0; plane < planes.length; plane++) {
+      slice(copy.get()[0], plane).copyFrom(slice(id, plane));
+    }
+    release(id);
+    return OptionalInt.of(copy.get()[0]);
+  }
+
+  /**
    * Drops a reference of each block, the last block's first: of a sequence's cached blocks the last
    * is lost first, because it is of no use without those before it.
    */
@@ -240,7 +258,11 @@ public final class BlockPool {
 
   /** One plane's bytes of a block, in native order; a view, not a copy. */
   public ByteBuffer part(int id, int plane) {
-    return planes[plane].slice(id * planeBytes, planeBytes).order(ByteOrder.nativeOrder());
+    return slice(id, plane).asByteBuffer().order(ByteOrder.nativeOrder());
+  }
+
+  private MemorySegment slice(int id, int plane) {
+    return planes[plane].asSlice((long) id * planeBytes, planeBytes);
   }
 
   /** The bytes of a block in the order in which they travel, plane after plane; views. */
@@ -248,9 +270,9 @@ public final class BlockPool {
     return IntStream.range(0, planes.length).mapToObj(plane -> part(id, plane)).toList();
   }
 
-  /** The bytes of all blocks in a plane, block 0 first; a view in native order. */
-  public ByteBuffer plane(int plane) {
-    return planes[plane].duplicate().order(ByteOrder.nativeOrder());
+  /** The bytes of all blocks in a plane, block 0 first; the pool's own. */
+  public MemorySegment plane(int plane) {
+    return planes[plane];
   }
 
   /**

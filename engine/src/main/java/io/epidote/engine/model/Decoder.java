@@ -23,6 +23,12 @@ public interface Decoder extends AutoCloseable {
   /** Bytes of the weights that this stage has loaded. */
   long weightBytes();
 
+  /** Of these weights. */
+  Precision precision();
+
+  /** What this model takes of its process's memory; cheap, but a call into ONNX Runtime. */
+  ModelMemory memory();
+
   @Override
   void close();
 }

@@ -24,7 +24,7 @@ import java.util.stream.Stream;
  * differently does not read an older one's.
  */
 final class GraphCache {
-  private static final String WEIGHTS = "weights.bin";
+  static final String WEIGHTS = "weights.bin";
 
   /** Changes whenever the same tensors of a graph are filled differently. */
   private static final int FORMAT = 3;

@@ -6,6 +6,7 @@ import ai.djl.engine.Engine;
 import ai.djl.inference.Predictor;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import ai.djl.nn.Block;
 import ai.djl.translate.NoopTranslator;
 import ai.djl.translate.TranslateException;
 import ai.onnxruntime.OrtException;
@@ -13,8 +14,12 @@ import ai.onnxruntime.OrtSession.SessionOptions;
 import io.epidote.engine.error.EpidoteException.Internal;
 import io.epidote.engine.kernel.Operator;
 import io.epidote.engine.kernel.OperatorDomain;
+import io.epidote.engine.kernel.SessionAllocator;
 import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.lang.reflect.Field;
 import java.lang.reflect.Method;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -25,16 +30,28 @@ final class LoadedGraph implements AutoCloseable {
   private final Predictor<NDList, NDList> predictor;
   private final SessionOptions options;
   private final OperatorDomain operators;
+  private final SessionAllocator allocator;
+  private final Path weightFile;
+  private final boolean prepacked;
+
+  /** What the session holds before its first step. */
+  private final long loadedBytes;
 
   private LoadedGraph(
       Model model,
       Predictor<NDList, NDList> predictor,
       SessionOptions options,
-      OperatorDomain operators) {
+      OperatorDomain operators,
+      Path entry,
+      boolean prepacked) {
     this.model = model;
     this.predictor = predictor;
     this.options = options;
     this.operators = operators;
+    this.weightFile = entry.resolve(GraphCache.WEIGHTS);
+    this.prepacked = prepacked;
+    this.allocator = operators.allocatorOf(session(model.getBlock()));
+    this.loadedBytes = allocator.inUse();
   }
 
   /** Loads {@code model.onnx} of a cache entry, which may use Epidote's own operators. */
@@ -47,7 +64,13 @@ final class LoadedGraph implements AutoCloseable {
     Model model = engine.newModel("model", null);
     try {
       model.load(entry, "model", Map.of("sessionOptions", options));
-      return new LoadedGraph(model, model.newPredictor(new NoopTranslator(null)), options, domain);
+      return new LoadedGraph(
+          model,
+          model.newPredictor(new NoopTranslator(null)),
+          options,
+          domain,
+          entry,
+          runtime.prepack());
     } catch (IOException | MalformedModelException e) {
       model.close();
       options.close();
@@ -85,6 +108,41 @@ final class LoadedGraph implements AutoCloseable {
     }
   }
 
+  /** Neither DJL nor ONNX Runtime's Java interface tells what a session's allocator holds. */
+  private static long session(Block block) {
+    try {
+      Object session = field(block, "session");
+      return (long) field(session, "nativeHandle");
+    } catch (ReflectiveOperationException e) {
+      throw new Internal("This version of DJL or ONNX Runtime hides its session: " + e, e);
+    }
+  }
+
+  private static Object field(Object owner, String name) throws ReflectiveOperationException {
+    Field field = owner.getClass().getDeclaredField(name);
+    field.setAccessible(true);
+    return field.get(owner);
+  }
+
+  /** What the session takes of memory. */
+  ModelMemory memory() {
+    // Without prepacking the allocator counts all weights, too, although they are used where they
+    // are mapped: it sets memory aside for them that is never touched.
+    return new ModelMemory(
+        weightFile.toString(),
+        prepacked ? loadedBytes : Math.max(0, loadedBytes - weightBytes()),
+        allocator.mostInUse() - loadedBytes);
+  }
+
+  /** Bytes of the weights' file. */
+  long weightBytes() {
+    try {
+      return Files.size(weightFile);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
   /** A manager for input arrays; the caller closes it. */
   NDManager newManager() {
     return model.getNDManager().newSubManager();
@@ -103,6 +161,7 @@ final class LoadedGraph implements AutoCloseable {
   @Override
   public void close() {
     predictor.close();
+    allocator.close();
     model.close();
     options.close();
     operators.close();

@@ -8,9 +8,7 @@ import io.epidote.engine.kernel.KernelWarmUp;
 import io.epidote.engine.kernel.PagedAttention;
 import io.epidote.engine.kernel.RowOperators;
 import io.epidote.engine.memory.BlockPool;
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.nio.file.Files;
+import io.epidote.engine.onnx.WeightFile;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
@@ -52,7 +50,7 @@ public final class Models {
         checkpoint.config(),
         rows,
         LoadedGraph.open(entry, options, rows.operators()),
-        weightBytes(entry));
+        options.precision());
   }
 
   /**
@@ -64,6 +62,21 @@ public final class Models {
     CompletableFuture<Void> warmUp = KernelWarmUp.start();
     TextConfig text = checkpoint.config().text();
     Path entry = cache.entry(checkpoint, "decoder", options.precision(), DecoderGraph::write);
+    DecoderShape shape = decoderShape(text);
+    AttentionShape attention = shape.attention();
+    DecoderOperators operators =
+        new DecoderOperators(
+            new PagedAttention(attention, options.threads()),
+            new RowOperators(text.rmsNormEps(), options.threads()));
+    LoadedGraph graph = LoadedGraph.open(entry, options, operators.all());
+    warmUp.join();
+    Decoder decoder = new OnnxDecoder(shape, operators, graph, options.precision());
+    warmUp(decoder);
+    return decoder;
+  }
+
+  /** The sizes of a decoder. */
+  public static DecoderShape decoderShape(TextConfig text) {
     AttentionShape attention =
         new AttentionShape(
             text.heads(),
@@ -73,18 +86,23 @@ public final class Models {
             (float) (1 / Math.sqrt(text.headDim())),
             new RotaryTable(text.rope(), text.headDim()).rotation(0, text.contextTokens()),
             text.windows()::get);
-    DecoderShape shape =
-        new DecoderShape(
-            text.layers(), attention, text.hiddenSize(), text.vocabulary(), text.contextTokens());
-    DecoderOperators operators =
-        new DecoderOperators(
-            new PagedAttention(attention, options.threads()),
-            new RowOperators(text.rmsNormEps(), options.threads()));
-    LoadedGraph graph = LoadedGraph.open(entry, options, operators.all());
-    warmUp.join();
-    Decoder decoder = new OnnxDecoder(shape, operators, graph, weightBytes(entry));
-    warmUp(decoder);
-    return decoder;
+    return new DecoderShape(
+        text.layers(), attention, text.hiddenSize(), text.vocabulary(), text.contextTokens());
+  }
+
+  /** What the encode stage's graph takes; the checkpoint must have a vision tower. */
+  public GraphPlan planVision() {
+    return plan(VisionGraph::write);
+  }
+
+  /** What the graph of prefill and decode takes. */
+  public GraphPlan planDecoder() {
+    return plan(DecoderGraph::write);
+  }
+
+  private GraphPlan plan(GraphCache.Writer writer) {
+    WeightFile weights = WeightFile.plan(GraphCache.WEIGHTS);
+    return GraphPlan.of(writer.write(checkpoint, options.precision(), weights), weights);
   }
 
   /** A few steps as a first request has them: each makes the JVM compile what is around kernels. */
@@ -95,14 +113,6 @@ public final class Models {
     for (int i = 0; i < WARM_UP_STEPS; i++) {
       decoder.step(kv, List.of(new SequenceChunk(new int[tokens], 0, blocks, List.of(), false)));
       decoder.step(kv, List.of(new SequenceChunk(new int[1], tokens, blocks, List.of(), true)));
-    }
-  }
-
-  private static long weightBytes(Path entry) {
-    try {
-      return Files.size(entry.resolve("weights.bin"));
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
     }
   }
 }

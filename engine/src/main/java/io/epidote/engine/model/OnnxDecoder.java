@@ -6,7 +6,6 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.epidote.engine.memory.BlockPool;
-import java.lang.foreign.MemorySegment;
 import java.lang.ref.Reference;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -21,18 +20,19 @@ final class OnnxDecoder implements Decoder {
   private final DecoderOperators operators;
   private final LoadedGraph graph;
   private final DecoderShape shape;
-  private final long weightBytes;
+  private final Precision precision;
   private @Nullable BlockPool pool;
   private long[] planes = new long[0];
 
   /**
    * @param operators of the graph; closed with the decoder
    */
-  OnnxDecoder(DecoderShape shape, DecoderOperators operators, LoadedGraph graph, long weightBytes) {
+  OnnxDecoder(
+      DecoderShape shape, DecoderOperators operators, LoadedGraph graph, Precision precision) {
     this.shape = shape;
     this.operators = operators;
     this.graph = graph;
-    this.weightBytes = weightBytes;
+    this.precision = precision;
   }
 
   @Override
@@ -42,7 +42,21 @@ final class OnnxDecoder implements Decoder {
 
   @Override
   public long weightBytes() {
-    return weightBytes;
+    return graph.weightBytes();
+  }
+
+  @Override
+  public Precision precision() {
+    return precision;
+  }
+
+  @Override
+  public ModelMemory memory() {
+    ModelMemory session = graph.memory();
+    return new ModelMemory(
+        session.weightFile(),
+        session.weightCopies(),
+        session.activations() + operators.attention().scratchBytes());
   }
 
   @Override
@@ -88,9 +102,7 @@ final class OnnxDecoder implements Decoder {
       }
       pool = kv;
       planes =
-          IntStream.range(0, kv.planes())
-              .mapToLong(plane -> MemorySegment.ofBuffer(kv.plane(plane)).address())
-              .toArray();
+          IntStream.range(0, kv.planes()).mapToLong(plane -> kv.plane(plane).address()).toArray();
     }
     return planes;
   }

@@ -18,7 +18,7 @@ final class OnnxVisionEncoder implements VisionEncoder {
 
   private final RowOperators operators;
   private final LoadedGraph graph;
-  private final long weightBytes;
+  private final Precision precision;
   private final int imageSize;
   private final int tileTokens;
   private final int hiddenSize;
@@ -28,11 +28,11 @@ final class OnnxVisionEncoder implements VisionEncoder {
    * @param operators of the graph; closed with the encoder
    */
   OnnxVisionEncoder(
-      ModelConfig model, RowOperators operators, LoadedGraph graph, long weightBytes) {
+      ModelConfig model, RowOperators operators, LoadedGraph graph, Precision precision) {
     VisionConfig config = model.vision().orElseThrow();
     this.operators = operators;
     this.graph = graph;
-    this.weightBytes = weightBytes;
+    this.precision = precision;
     this.imageSize = config.imageSize();
     this.tileTokens = config.mediaTokens(model.scaleFactor());
     this.hiddenSize = model.text().hiddenSize();
@@ -85,7 +85,19 @@ final class OnnxVisionEncoder implements VisionEncoder {
 
   @Override
   public long weightBytes() {
-    return weightBytes;
+    return graph.weightBytes();
+  }
+
+  @Override
+  public Precision precision() {
+    return precision;
+  }
+
+  @Override
+  public ModelMemory memory() {
+    ModelMemory session = graph.memory();
+    return new ModelMemory(
+        session.weightFile(), session.weightCopies(), session.activations() + staging.capacity());
   }
 
   @Override

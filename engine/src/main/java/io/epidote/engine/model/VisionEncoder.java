@@ -32,6 +32,12 @@ public interface VisionEncoder extends AutoCloseable {
   /** Bytes of the weights that this stage has loaded. */
   long weightBytes();
 
+  /** Of these weights. */
+  Precision precision();
+
+  /** As {@link Decoder#memory}. */
+  ModelMemory memory();
+
   @Override
   void close();
 }

@@ -1,5 +1,6 @@
 package io.epidote.engine.memory;
 
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
@@ -63,7 +64,7 @@ class BlockPoolTest {
     }
     for (int id : ids) {
       assertThat(pool.block(id).getLong(0)).isEqualTo(id);
-      assertThat(pool.plane(0).getLong(id * 16 + 8)).isEqualTo(-id);
+      assertThat(pool.plane(0).get(JAVA_LONG, id * 16 + 8)).isEqualTo(-id);
     }
   }
 
@@ -77,8 +78,8 @@ class BlockPoolTest {
       pool.part(id, 1).putLong(0, -id);
     }
     for (int id : ids) {
-      assertThat(pool.plane(0).getLong(id * 8)).isEqualTo(id);
-      assertThat(pool.plane(1).getLong(id * 8)).isEqualTo(-id);
+      assertThat(pool.plane(0).get(JAVA_LONG, id * 8)).isEqualTo(id);
+      assertThat(pool.plane(1).get(JAVA_LONG, id * 8)).isEqualTo(-id);
     }
     assertThat(pool.blockBytes()).isEqualTo(16);
     assertThat(pool.bytes()).isEqualTo(48);
@@ -93,6 +94,26 @@ class BlockPoolTest {
     assertThatThrownBy(() -> pool.release(ids))
         .hasMessageContaining("kv block 0 was released twice");
     assertThatThrownBy(() -> pool.retain(ids)).hasMessageContaining("is free");
-    assertThatThrownBy(() -> new BlockPool("kv", 1 << 20, 1 << 12)).hasMessageContaining("2 GiB");
+    assertThatThrownBy(() -> pool.tryOwn(ids[0])).hasMessageContaining("is free");
+    assertThatThrownBy(() -> new BlockPool("kv", 16, 0)).hasMessageContaining("at least one block");
+  }
+
+  /** 2.5 GiB in each of two planes; only the pages that are written take memory. */
+  @Example
+  void neitherAPlaneNorAPoolEndsAtTwoGibibytes() {
+    int planeBytes = 1 << 20;
+    int blocks = 5 << 9;
+    BlockPool pool = new BlockPool("kv", 2, planeBytes, blocks);
+    assertThat(pool.bytes()).isEqualTo(5L << 30);
+    assertThat(pool.tryAllocate(blocks)).isPresent();
+    for (int id = 0; id < blocks; id += 511) {
+      pool.part(id, 0).putLong(0, id);
+      pool.part(id, 1).putLong(planeBytes - 8, -id);
+    }
+    for (int id = 0; id < blocks; id += 511) {
+      assertThat(pool.plane(0).get(JAVA_LONG, (long) id * planeBytes)).isEqualTo(id);
+      assertThat(pool.plane(1).get(JAVA_LONG, (id + 1L) * planeBytes - 8)).isEqualTo(-id);
+      assertThat(pool.part(id, 1).getLong(planeBytes - 8)).isEqualTo(-id);
+    }
   }
 }

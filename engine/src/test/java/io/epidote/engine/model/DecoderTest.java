@@ -59,6 +59,45 @@ class DecoderTest {
     }
   }
 
+  /** Attention finds blocks by address: behind 2 GiB of a plane as well as before. */
+  @Test
+  void blocksMayLieBeyondTwoGibibytes() {
+    try (Checkpoint checkpoint =
+            Checkpoint.open(CheckpointFixture.write(Form.LLAMA_TIED, folder.resolve("m"), 5));
+        Decoder decoder = open(checkpoint)) {
+      DecoderShape shape = decoder.shape();
+      int[] ids = tokens(40, shape, 1);
+      BlockPool small = shape.kvPool(3);
+      int[] low = small.tryAllocate(3).orElseThrow();
+      float[] expected = logits(decoder, small, ids, low);
+
+      BlockPool large = shape.kvPool((int) ((9L << 28) / shape.kvPlaneBytes()));
+      assertThat(large.plane(0).byteSize()).isGreaterThan(Integer.MAX_VALUE);
+      int[] all = large.tryAllocate(large.total()).orElseThrow();
+      int[] high = Arrays.copyOfRange(all, all.length - 3, all.length);
+      assertThat((long) high[0] * shape.kvPlaneBytes()).isGreaterThan(Integer.MAX_VALUE);
+      assertThat(logits(decoder, large, ids, high)).isEqualTo(expected);
+      // What was written is there.
+      for (int plane = 0; plane < large.planes(); plane++) {
+        assertThat(large.part(high[0], plane)).isEqualTo(small.part(low[0], plane));
+      }
+    }
+  }
+
+  private static float[] logits(Decoder decoder, BlockPool kv, int[] ids, int[] blocks) {
+    decoder.step(
+        kv, List.of(new SequenceChunk(Arrays.copyOf(ids, 20), 0, blocks, List.of(), false)));
+    Logits last =
+        decoder.step(
+            kv,
+            List.of(
+                new SequenceChunk(
+                    Arrays.copyOfRange(ids, 20, ids.length), 20, blocks, List.of(), true)));
+    float[] row = new float[last.vocabulary()];
+    last.row(0).get(row);
+    return row;
+  }
+
   @Test
   void theSecondOpeningMapsWhatTheFirstOneWrote() throws Exception {
     try (Checkpoint checkpoint =

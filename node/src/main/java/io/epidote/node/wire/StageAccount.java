@@ -1,5 +1,6 @@
 package io.epidote.node.wire;
 
+import io.epidote.engine.model.Precision;
 import io.epidote.proto.v1.Stage;
 import io.epidote.proto.v1.StageTiming;
 
@@ -7,6 +8,7 @@ import io.epidote.proto.v1.StageTiming;
 public final class StageAccount {
   private final Stage stage;
   private final String nodeId;
+  private final String precision;
   private long waitingSince;
   private boolean waiting;
   private long queueNanos;
@@ -16,9 +18,13 @@ public final class StageAccount {
   private int units;
   private int cached;
 
-  public StageAccount(Stage stage, String nodeId) {
+  /**
+   * @param precision of the weights that the stage computes with
+   */
+  public StageAccount(Stage stage, String nodeId, Precision precision) {
     this.stage = stage;
     this.nodeId = nodeId;
+    this.precision = precision.word();
   }
 
   /** From now on the request waits for a resource or its turn. */
@@ -62,6 +68,7 @@ public final class StageAccount {
     return StageTiming.newBuilder()
         .setStage(stage)
         .setNodeId(nodeId)
+        .setPrecision(precision)
         .setQueueMs(queueNanos / 1e6)
         .setComputeMs(computeNanos / 1e6)
         .setTransferMs(transferNanos / 1e6)

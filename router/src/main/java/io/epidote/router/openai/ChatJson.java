@@ -172,6 +172,7 @@ final class ChatJson {
           .addObject()
           .put("stage", StageNames.of(stage.getStage()))
           .put("node", stage.getNodeId())
+          .put("precision", stage.getPrecision())
           .put("queue_ms", stage.getQueueMs())
           .put("compute_ms", stage.getComputeMs())
           .put("transfer_ms", stage.getTransferMs())
