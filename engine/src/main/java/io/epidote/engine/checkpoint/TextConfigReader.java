@@ -10,6 +10,9 @@ final class TextConfigReader {
   /** Longer sequences than this are beyond what an index of KV can count. */
   private static final int MAX_CONTEXT = 1 << 24;
 
+  /** Attention reads heads two vectors at a time; less would be written behind a head's end. */
+  private static final int HEAD_DIM_UNIT = 16;
+
   private TextConfigReader() {}
 
   static TextConfig read(ConfigFile config, boolean tied) {
@@ -28,8 +31,10 @@ final class TextConfigReader {
           "num_attention_heads = %d is not a multiple of num_key_value_heads = %d"
               .formatted(heads, kvHeads));
     }
-    if (headDim % 2 != 0) {
-      throw config.inconsistent("head_dim = %d is odd, but RoPE turns pairs".formatted(headDim));
+    if (headDim % HEAD_DIM_UNIT != 0) {
+      throw config.inconsistent(
+          "head_dim = %d is not a multiple of %d, as the attention kernels need it"
+              .formatted(headDim, HEAD_DIM_UNIT));
     }
     if (Activation.ofName(config.text("hidden_act", "silu")).orElse(null) != Activation.SILU) {
       throw config.unsupported("hidden_act", List.of("silu"));

@@ -266,7 +266,7 @@ class ConfigReaderTest {
         "LLAMA_TIED | vocab_size | \"many\" | vocab_size is \"many\", expected a whole number",
         "LLAMA_TIED | vocab_size | 99999999999 | vocab_size is 99999999999, expected a whole number",
         "LLAMA_TIED | num_key_value_heads | 3 | is not a multiple of num_key_value_heads = 3",
-        "LLAMA_TIED | head_dim | 15 | head_dim = 15 is odd",
+        "LLAMA_TIED | head_dim | 24 | head_dim = 24 is not a multiple of 16",
         "LLAMA_TIED | hidden_act | \"tanh\" | hidden_act = \"tanh\" is not supported; supported: silu",
         "MIXTRAL | attention_bias | true | attention_bias = true is not supported",
         "LLAMA_TIED | mlp_bias | true | mlp_bias = true is not supported",
