@@ -9,9 +9,6 @@ import java.util.List;
  * @param framesPerSecond of the picture files; a GIF says its times itself
  */
 public record VideoFile(List<ByteBuffer> files, double framesPerSecond) {
-  /** What frames have that nothing is said of: one in a second, as models are used to. */
-  public static final double DEFAULT_FRAMES_PER_SECOND = 1;
-
   public VideoFile {
     files = List.copyOf(files);
     if (files.isEmpty() || !(framesPerSecond > 0)) {

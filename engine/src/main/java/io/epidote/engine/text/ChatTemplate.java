@@ -145,6 +145,7 @@ public final class ChatTemplate {
     context.registerFunction(
         new ELFunctionDefinition(
             "", "strftime_now", TemplateFunctions.class, "strftimeNow", Object.class));
+    context.registerTag(new GenerationTag());
     context.registerFilter(new ToJsonFilter());
     context.registerFilter(new ItemsFilter());
     return jinjava;

@@ -36,13 +36,15 @@ public final class PromptBuilder {
   }
 
   /**
-   * Checks that the tokenizer has the markers that the model's pictures need.
+   * Checks that the tokenizer has the markers that the model's pictures need, and that the folder's
+   * processor counts image tokens as the model does.
    *
    * @throws BadCheckpoint when it does not
    */
   public static PromptBuilder open(Path folder, ModelConfig config, Tokenizer tokenizer) {
     Optional<MediaMarkup> markup = config.vision().map(vision -> MediaMarkup.of(config, tokenizer));
     markup.ifPresent(media -> check(folder, config, tokenizer, media.markers()));
+    config.vision().ifPresent(vision -> ProcessorConfig.check(folder, config, vision));
     return new PromptBuilder(config, tokenizer, markup);
   }
 
