@@ -3,11 +3,11 @@ package io.epidote.cli;
 import io.epidote.decode.DecodeConfig;
 import io.epidote.decode.DecodeStage;
 import io.epidote.encode.EncodeStage;
+import io.epidote.encode.ModelTiles;
 import io.epidote.engine.checkpoint.Checkpoint;
 import io.epidote.engine.checkpoint.ModelConfig;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.engine.image.ImageLimits;
-import io.epidote.engine.image.ImageProcessor;
 import io.epidote.engine.memory.BlockPool;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.Models;
@@ -123,13 +123,11 @@ final class NodeLauncher {
       VisionEncoder encoder =
           new Models(checkpoint, options.runtime(options.precisions.encode())).openVision();
       models.add(encoder);
-      ImageProcessor images =
-          ImageProcessor.open(checkpoint.folder(), config, ImageLimits.defaults());
       stages.add(
           new EncodeStage(
               node,
               encoder,
-              images::tiles,
+              ModelTiles.open(checkpoint.folder(), config, ImageLimits.defaults()),
               new BlockQueue(mediaPool(settings, encoder.tileBytes()))));
     }
   }

@@ -5,6 +5,7 @@ import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.model.ModelMemory;
 import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.VisionEncoder;
+import io.epidote.proto.stage.v1.MediaItem;
 import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
@@ -22,7 +23,8 @@ final class ToyEncoder implements VisionEncoder, TileSource {
   final List<Integer> batchSizes = new CopyOnWriteArrayList<>();
 
   @Override
-  public List<FloatBuffer> tiles(byte[] file) {
+  public List<FloatBuffer> tiles(MediaItem item) {
+    byte[] file = item.getData().toByteArray();
     if (file[0] < 0) {
       throw new EpidoteException.InvalidRequest("This is not a picture; send one.");
     }

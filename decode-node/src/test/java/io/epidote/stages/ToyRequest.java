@@ -115,8 +115,9 @@ record ToyRequest(
     BlockPool kv = new BlockPool("reference", decoder.shape().kvBlockBytes(), 32);
     int[] blocks = kv.tryAllocate(DecoderShape.blocksFor(promptTokens() + maxTokens)).orElseThrow();
     List<SequenceChunk.MediaRows> media = new ArrayList<>();
+    List<MediaItem> items = mediaItems();
     for (int picture = 0; picture < pictures.size(); picture++) {
-      List<FloatBuffer> tiles = encoder.tiles(file(picture));
+      List<FloatBuffer> tiles = encoder.tiles(items.get(picture));
       for (int tile = 0; tile < tiles.size(); tile++) {
         ByteBuffer rows =
             ByteBuffer.allocateDirect(encoder.tileBytes()).order(ByteOrder.nativeOrder());

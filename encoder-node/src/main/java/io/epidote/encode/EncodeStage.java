@@ -123,6 +123,24 @@ public final class EncodeStage implements Stage {
             "Media item %d has %d tiles and %d bytes; expected at least one of each."
                 .formatted(item.getIndex(), item.getTiles(), item.getData().size()));
       }
+      checkFrames(item);
+    }
+  }
+
+  private static void checkFrames(MediaItem item) {
+    long bytes = 0;
+    for (int frame : item.getFrameBytesList()) {
+      if (frame <= 0) {
+        throw new EpidoteException.InvalidRequest(
+            "Media item %d has a frame of %d bytes; expected at least one."
+                .formatted(item.getIndex(), frame));
+      }
+      bytes += frame;
+    }
+    if (item.getFrameBytesCount() > 0 && bytes != item.getData().size()) {
+      throw new EpidoteException.InvalidRequest(
+          "Media item %d has frames of %d bytes together, but %d bytes of data."
+              .formatted(item.getIndex(), bytes, item.getData().size()));
     }
   }
 
@@ -180,7 +198,7 @@ public final class EncodeStage implements Stage {
     for (int place = 0; place < call.request.getItemsCount(); place++) {
       int itemPlace = place;
       images.decode(
-          call.request.getItems(place).getData().toByteArray(),
+          call.request.getItems(place),
           call::isOver,
           decoded -> node.loop().execute(() -> imageDecoded(call, itemPlace, decoded)),
           error -> node.loop().execute(() -> fail(call, error)));

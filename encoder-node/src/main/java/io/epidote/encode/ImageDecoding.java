@@ -1,6 +1,7 @@
 package io.epidote.encode;
 
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.proto.stage.v1.MediaItem;
 import java.nio.FloatBuffer;
 import java.util.List;
 import java.util.concurrent.Semaphore;
@@ -14,7 +15,7 @@ import java.util.function.Consumer;
 final class ImageDecoding {
   private static final int AT_A_TIME = 2;
 
-  /** The tiles of one file, and what they cost. */
+  /** The tiles of one item, and what they cost. */
   record Decoded(List<FloatBuffer> tiles, long nanos) {}
 
   private final TileSource source;
@@ -30,7 +31,7 @@ final class ImageDecoding {
    * @param unwanted asked before the work begins; then nothing is reported
    */
   void decode(
-      byte[] file,
+      MediaItem item,
       BooleanSupplier unwanted,
       Consumer<Decoded> decoded,
       Consumer<EpidoteException> failed) {
@@ -43,7 +44,7 @@ final class ImageDecoding {
               return;
             }
             long start = System.nanoTime();
-            List<FloatBuffer> tiles = source.tiles(file);
+            List<FloatBuffer> tiles = source.tiles(item);
             decoded.accept(new Decoded(tiles, System.nanoTime() - start));
           } catch (EpidoteException e) {
             failed.accept(e);

@@ -1,15 +1,16 @@
 package io.epidote.encode;
 
+import io.epidote.proto.stage.v1.MediaItem;
 import java.nio.FloatBuffer;
 import java.util.List;
 
-/** Makes tiles of an image file. Called by several threads at a time. */
+/** Makes tiles of media items. Called by several threads at a time. */
 @FunctionalInterface
 public interface TileSource {
   /**
-   * @param file the image as the client sent it
-   * @return normalised pixels of each tile, the overview last
-   * @throws io.epidote.engine.error.EpidoteException when it is not an image that can be served
+   * @param item whose frames, if it is a video, were checked to be in its data
+   * @return normalised pixels of each tile, an image's overview last
+   * @throws io.epidote.engine.error.EpidoteException when it is nothing that can be served
    */
-  List<FloatBuffer> tiles(byte[] file);
+  List<FloatBuffer> tiles(MediaItem item);
 }

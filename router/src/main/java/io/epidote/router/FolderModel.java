@@ -7,7 +7,9 @@ import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.image.ImageInfo;
 import io.epidote.engine.image.ImageLimits;
 import io.epidote.engine.image.ImageProcessor;
-import io.epidote.engine.image.TilePlan;
+import io.epidote.engine.image.MediaPlan;
+import io.epidote.engine.image.VideoFile;
+import io.epidote.engine.image.VideoProcessor;
 import io.epidote.engine.text.ChatTemplate;
 import io.epidote.engine.text.ChatTurn;
 import io.epidote.engine.text.Detokenizer;
@@ -15,6 +17,7 @@ import io.epidote.engine.text.Part;
 import io.epidote.engine.text.PromptBuilder;
 import io.epidote.engine.text.Tokenizer;
 import io.epidote.proto.stage.v1.MediaSpan;
+import io.epidote.router.request.MediaInput;
 import io.epidote.router.request.PromptInput;
 import io.epidote.router.request.ServedModel;
 import java.nio.file.Path;
@@ -33,6 +36,7 @@ final class FolderModel implements ServedModel, AutoCloseable {
   private final ChatTemplate template;
   private final PromptBuilder prompts;
   private final Optional<ImageProcessor> images;
+  private final Optional<VideoProcessor> videos;
 
   private FolderModel(Path folder, String name, String fingerprint, ModelConfig config) {
     this.name = name;
@@ -41,6 +45,7 @@ final class FolderModel implements ServedModel, AutoCloseable {
     this.template = ChatTemplate.open(folder);
     this.images =
         config.vision().map(vision -> ImageProcessor.open(folder, config, ImageLimits.defaults()));
+    this.videos = VideoProcessor.open(folder, config, ImageLimits.defaults());
     this.tokenizer = Tokenizer.open(folder);
     this.prompts = PromptBuilder.open(folder, config, tokenizer);
   }
@@ -82,8 +87,8 @@ final class FolderModel implements ServedModel, AutoCloseable {
     return config.text().vocabulary();
   }
 
-  /** A picture's tiles. */
-  private record Picture(TilePlan plan) implements Media {
+  /** An item's tiles. */
+  private record Planned(MediaPlan plan) implements Media {
     @Override
     public int tiles() {
       return plan.tiles();
@@ -91,20 +96,44 @@ final class FolderModel implements ServedModel, AutoCloseable {
   }
 
   @Override
-  public Media plan(ByteString data) {
+  public Media plan(MediaInput input) {
+    return new Planned(
+        switch (input) {
+          case MediaInput.Picture picture -> plan(picture);
+          case MediaInput.Video video -> plan(video);
+        });
+  }
+
+  private MediaPlan plan(MediaInput.Picture picture) {
     ImageProcessor processor =
         images.orElseThrow(() ->
             new EpidoteException.InvalidRequest(
                 "the model %s takes text only; leave the pictures out or choose a model with a vision tower"
                     .formatted(name)));
-    ImageInfo info = processor.probe(data.asReadOnlyByteBuffer());
-    return new Picture(processor.plan(info.width(), info.height()));
+    ImageInfo info = processor.probe(picture.data().asReadOnlyByteBuffer());
+    return processor.plan(info.width(), info.height());
+  }
+
+  private MediaPlan plan(MediaInput.Video video) {
+    VideoProcessor processor =
+        videos.orElseThrow(() ->
+            new EpidoteException.InvalidRequest(
+                "the model %s takes no videos (its preprocessor_config.json has no video_sampling); %s"
+                    .formatted(
+                        name,
+                        images.isPresent()
+                            ? "send pictures of it, or choose a model that takes videos"
+                            : "leave them out or choose a model that takes videos")));
+    return processor.plan(
+        new VideoFile(
+            video.files().stream().map(ByteString::asReadOnlyByteBuffer).toList(),
+            video.framesPerSecond()));
   }
 
   @Override
   public Prompt prompt(PromptInput input, List<Media> media) {
-    List<TilePlan> pictures = media.stream().map(item -> ((Picture) item).plan()).toList();
-    io.epidote.engine.text.Prompt prompt = prompts.build(text(input), pictures);
+    List<MediaPlan> plans = media.stream().map(item -> ((Planned) item).plan()).toList();
+    io.epidote.engine.text.Prompt prompt = prompts.build(text(input), plans);
     return new Prompt(
         prompt.tokenIds(),
         prompt.spans().stream()
@@ -134,7 +163,8 @@ final class FolderModel implements ServedModel, AutoCloseable {
             .map(content ->
                 switch (content) {
                   case PromptInput.Text text -> (Part) new Part.Text(text.text());
-                  case PromptInput.Media media -> new Part.Image();
+                  case PromptInput.Media(MediaInput.Picture _) -> new Part.Image();
+                  case PromptInput.Media(MediaInput.Video _) -> new Part.Video();
                 })
             .toList());
   }

@@ -1,8 +1,8 @@
 package io.epidote.router;
 
-import com.google.protobuf.ByteString;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.proto.stage.v1.MediaSpan;
+import io.epidote.router.request.MediaInput;
 import io.epidote.router.request.PromptInput;
 import io.epidote.router.request.ServedModel;
 import java.util.ArrayList;
@@ -47,8 +47,8 @@ final class TestModel implements ServedModel {
   }
 
   @Override
-  public Media plan(ByteString data) {
-    String text = data.toStringUtf8();
+  public Media plan(MediaInput input) {
+    String text = input.data().toStringUtf8();
     if (!text.startsWith("tiles:")) {
       throw new EpidoteException.InvalidRequest(
           "not an image; expected PNG, JPEG, GIF, BMP or WebP");

@@ -76,8 +76,20 @@ public class AttentionBenchmark {
   /** Products with all keys. */
   @Benchmark
   public void scores() {
-    for (int b = 0; b < blocks.length; b++) {
-      Rows.scores(queries, blocks[b], WIDTH, scores + b * BLOCK * F, stride);
+    int each = BLOCK / Memory.LANES;
+    for (int v = 0; v < blocks.length * each; v += 2) {
+      long to = scores + v * Memory.LANES * F;
+      Rows.scores(
+          queries,
+          queries + WIDTH * F,
+          queries + 2 * WIDTH * F,
+          queries + 3 * WIDTH * F,
+          blocks[v / each] + v % each * Memory.LANES * F,
+          blocks[(v + 1) / each] + (v + 1) % each * Memory.LANES * F,
+          WIDTH,
+          to,
+          to + Memory.LANES * F,
+          stride);
     }
   }
 

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.core.json.JsonReadFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.epidote.engine.error.EpidoteException.BadCheckpoint;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -13,6 +14,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 
 /**
@@ -26,9 +28,9 @@ public final class ConfigFile {
 
   private final Path file;
   private final String prefix;
-  private final JsonNode object;
+  private final ObjectNode object;
 
-  private ConfigFile(Path file, String prefix, JsonNode object) {
+  private ConfigFile(Path file, String prefix, ObjectNode object) {
     this.file = file;
     this.prefix = prefix;
     this.object = object;
@@ -53,12 +55,12 @@ public final class ConfigFile {
     } catch (IOException e) {
       throw new BadCheckpoint("%s cannot be read: %s".formatted(file, e), e);
     }
-    if (!node.isObject()) {
+    if (!(node instanceof ObjectNode object)) {
       throw new BadCheckpoint(
           "%s holds %s, expected a JSON object"
               .formatted(file, node.isMissingNode() ? "nothing" : node.getNodeType()));
     }
-    return new ConfigFile(file, "", node);
+    return new ConfigFile(file, "", object);
   }
 
   /** Reads a file that may be absent. */
@@ -88,10 +90,21 @@ public final class ConfigFile {
     if (!has(key)) {
       return Optional.empty();
     }
-    if (!object.get(key).isObject()) {
+    if (!(object.get(key) instanceof ObjectNode inner)) {
       throw wrong(key, "an object");
     }
-    return Optional.of(new ConfigFile(file, prefix + key + ".", object.get(key)));
+    return Optional.of(new ConfigFile(file, prefix + key + ".", inner));
+  }
+
+  /** This object with the keys given where it has none of its own. */
+  ConfigFile withDefaults(Map<String, Integer> defaults) {
+    ObjectNode filled = object.deepCopy();
+    defaults.forEach((key, value) -> {
+      if (!has(key)) {
+        filled.put(key, value);
+      }
+    });
+    return new ConfigFile(file, prefix, filled);
   }
 
   /** The objects of a list; empty when the key is absent. */
@@ -102,10 +115,10 @@ public final class ConfigFile {
     List<ConfigFile> objects = new ArrayList<>();
     JsonNode list = object.get(key);
     for (int i = 0; i < list.size(); i++) {
-      if (!list.get(i).isObject()) {
+      if (!(list.get(i) instanceof ObjectNode entry)) {
         throw wrong(key, "a list of objects");
       }
-      objects.add(new ConfigFile(file, "%s%s[%d].".formatted(prefix, key, i), list.get(i)));
+      objects.add(new ConfigFile(file, "%s%s[%d].".formatted(prefix, key, i), entry));
     }
     if (!list.isArray()) {
       throw wrong(key, "a list of objects");

@@ -14,7 +14,8 @@ import java.util.stream.Stream;
  * or refused by name: a model that loads but answers wrongly is worse than one that does not load.
  */
 final class ConfigReader {
-  private static final Set<String> MULTIMODAL = Set.of("idefics3", "smolvlm");
+  private static final Set<String> MULTIMODAL =
+      Set.of("idefics3", "smolvlm", VisionConfigReader.LLAVA);
   private static final List<String> SUPPORTED_TYPES =
       Stream.concat(MULTIMODAL.stream().sorted(), TextConfigReader.TYPES.stream()).toList();
 
@@ -36,43 +37,45 @@ final class ConfigReader {
           Optional.empty(),
           TextConfigReader.read(config, tied),
           -1,
-          1,
           eosTokenIds(folder, config));
     }
     ConfigFile textConfig =
         config
             .object("text_config")
             .orElseThrow(() -> config.inconsistent("text_config is missing, expected an object"));
-    VisionConfig vision =
-        VisionConfigReader.read(
-            config
-                .object("vision_config")
-                .orElseThrow(
-                    () -> config.inconsistent("vision_config is missing, expected an object")));
-    // Hugging Face ties by the outer config and falls back to the inner one.
-    boolean tied =
-        config.flag("tie_word_embeddings", textConfig.flag("tie_word_embeddings", false));
-    TextConfig text = TextConfigReader.read(textConfig, tied);
-    int scaleFactor = config.positive("scale_factor", 2);
-    if (vision.grid() % scaleFactor != 0) {
-      throw config.inconsistent(
-          "scale_factor = %d does not divide the %d patches along a tile's edge"
-              .formatted(scaleFactor, vision.grid()));
-    }
-    int imageTokenId = config.integer("image_token_id", -1);
-    if (imageTokenId < 0 || imageTokenId >= text.vocabulary()) {
-      throw config.inconsistent(
-          "image_token_id is %s, expected a token of the vocabulary, 0 to %d"
-              .formatted(
-                  config.has("image_token_id") ? imageTokenId : "missing", text.vocabulary() - 1));
-    }
+    VisionConfig vision = VisionConfigReader.read(config);
+    TextConfig text = readText(config, textConfig, type);
     return new ModelConfig(
         type,
         Optional.of(vision),
         text,
-        imageTokenId,
-        scaleFactor,
+        imageTokenId(config, text.vocabulary()),
         eosTokenIds(folder, config, textConfig));
+  }
+
+  private static TextConfig readText(ConfigFile config, ConfigFile textConfig, String type) {
+    String key = "tie_word_embeddings";
+    if (type.equals(VisionConfigReader.LLAVA)) {
+      return TextConfigReader.read(
+          TextDefaults.fill(textConfig), textConfig.flag(key, config.flag(key, false)));
+    }
+    // Hugging Face ties Idefics3 by the outer config and falls back to the inner one.
+    return TextConfigReader.read(textConfig, config.flag(key, textConfig.flag(key, false)));
+  }
+
+  private static int imageTokenId(ConfigFile config, int vocabulary) {
+    // LLaVA's older name for the same.
+    String key =
+        !config.has("image_token_id") && config.has("image_token_index")
+            ? "image_token_index"
+            : "image_token_id";
+    int id = config.integer(key, -1);
+    if (id < 0 || id >= vocabulary) {
+      throw config.inconsistent(
+          "%s is %s, expected a token of the vocabulary, 0 to %d"
+              .formatted(key, config.has(key) ? id : "missing", vocabulary - 1));
+    }
+    return id;
   }
 
   /** Of generation_config.json, else of the configs given, the first that names any. */

@@ -9,7 +9,6 @@ import java.util.Set;
  * @param modelType as written, for example {@code idefics3}
  * @param vision empty for a model of text only
  * @param imageTokenId the token that stands where a media token goes, or -1
- * @param scaleFactor of the connector's pixel shuffle; 1 for a model of text only
  * @param eosTokenIds tokens that end an answer
  */
 public record ModelConfig(
@@ -17,7 +16,6 @@ public record ModelConfig(
     Optional<VisionConfig> vision,
     TextConfig text,
     int imageTokenId,
-    int scaleFactor,
     Set<Integer> eosTokenIds) {
   public ModelConfig {
     eosTokenIds = Set.copyOf(eosTokenIds);
@@ -25,6 +23,6 @@ public record ModelConfig(
 
   /** Media tokens that one tile becomes; 0 for a model of text only. */
   public int tileTokens() {
-    return vision.map(config -> config.mediaTokens(scaleFactor)).orElse(0);
+    return vision.map(VisionConfig::mediaTokens).orElse(0);
   }
 }

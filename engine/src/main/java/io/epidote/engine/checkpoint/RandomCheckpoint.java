@@ -109,7 +109,7 @@ public final class RandomCheckpoint {
     add(
         "model.connector.modality_projection.proj.weight",
         model.text().hiddenSize(),
-        (long) hidden * model.scaleFactor() * model.scaleFactor());
+        (long) hidden * vision.positions() / vision.mediaTokens());
   }
 
   private void addWithBias(String module, long... shape) {

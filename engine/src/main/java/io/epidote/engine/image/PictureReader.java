@@ -19,12 +19,9 @@ import java.util.Optional;
 import java.util.regex.Pattern;
 import javax.imageio.ImageIO;
 import javax.imageio.ImageReader;
-import javax.imageio.metadata.IIOMetadata;
 import javax.imageio.spi.ImageReaderSpi;
 import javax.imageio.stream.ImageInputStream;
 import javax.imageio.stream.MemoryCacheImageInputStream;
-import org.w3c.dom.Element;
-import org.w3c.dom.Node;
 
 /**
  * Reads pictures that come from anyone. Size is judged by the header before pixels are allocated.
@@ -70,13 +67,47 @@ final class PictureReader {
         (reader, warnings) -> {
           ImageInfo info = header(format, reader, file);
           BufferedImage image = reader.read(0);
-          for (String warning : warnings) {
-            if (TRUNCATION.matcher(warning.toLowerCase(Locale.ROOT)).find()) {
-              throw new IOException(warning);
-            }
-          }
+          failOnTruncation(warnings);
           return format == ImageFormat.GIF ? onScreen(reader, image, info) : image;
         });
+  }
+
+  /** Reads a GIF's frames in their order. */
+  <T> T readGif(ByteBuffer file, Work<T> work) {
+    checkFile(file);
+    return read(
+        ImageFormat.GIF,
+        file,
+        "animation",
+        (reader, warnings) -> {
+          header(ImageFormat.GIF, reader, file);
+          return work.with(reader, warnings);
+        });
+  }
+
+  /**
+   * Refuses work on so many pictures of a size.
+   *
+   * @param pictures how many
+   */
+  void checkPixels(ImageInfo info, long pictures) {
+    long pixels = (long) info.width() * info.height() * pictures;
+    if (pixels > limits.maxPixels()) {
+      throw new TooLarge(
+          "the animation's frames of %d x %d pixels are too many; send fewer or smaller ones"
+              .formatted(info.width(), info.height()));
+    }
+  }
+
+  /**
+   * @throws IOException when a reader warned that the picture ends early
+   */
+  static void failOnTruncation(List<String> warnings) throws IOException {
+    for (String warning : warnings) {
+      if (TRUNCATION.matcher(warning.toLowerCase(Locale.ROOT)).find()) {
+        throw new IOException(warning);
+      }
+    }
   }
 
   private ImageFormat checkFile(ByteBuffer file) {
@@ -145,16 +176,9 @@ final class PictureReader {
     if (frame.getWidth() == info.width() && frame.getHeight() == info.height()) {
       return frame;
     }
-    IIOMetadata metadata = reader.getImageMetadata(0);
-    Node root = metadata.getAsTree(metadata.getNativeMetadataFormatName());
-    int left = 0;
-    int top = 0;
-    for (Node node = root.getFirstChild(); node != null; node = node.getNextSibling()) {
-      if (node instanceof Element element && node.getNodeName().equals("ImageDescriptor")) {
-        left = Integer.parseInt(element.getAttribute("imageLeftPosition"));
-        top = Integer.parseInt(element.getAttribute("imageTopPosition"));
-      }
-    }
+    GifFrame place = GifFrame.of(reader, 0);
+    int left = place.left();
+    int top = place.top();
     BufferedImage screen =
         new BufferedImage(info.width(), info.height(), BufferedImage.TYPE_INT_ARGB);
     int width = Math.min(frame.getWidth(), info.width() - left);
@@ -165,7 +189,8 @@ final class PictureReader {
     return screen;
   }
 
-  private interface Work<T> {
+  /** What is done with an open reader. */
+  interface Work<T> {
     T with(ImageReader reader, List<String> warnings) throws IOException;
   }
 

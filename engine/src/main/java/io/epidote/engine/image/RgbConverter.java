@@ -8,13 +8,12 @@ import java.awt.image.Raster;
 
 /**
  * Any decoded picture as 8-bit RGB with the values that the file holds. Java would convert greys
- * and embedded colour profiles to sRGB, which Pillow, and so the model's training, does not. What
- * is transparent is laid over white, as Hugging Face's Idefics3 does.
+ * and embedded colour profiles to sRGB, which Pillow, and so the model's training, does not.
  */
 final class RgbConverter {
   private RgbConverter() {}
 
-  static BufferedImage convert(BufferedImage image) {
+  static BufferedImage convert(BufferedImage image, Transparency transparency) {
     BufferedImage rgb =
         new BufferedImage(image.getWidth(), image.getHeight(), BufferedImage.TYPE_INT_RGB);
     int width = image.getWidth();
@@ -27,8 +26,10 @@ final class RgbConverter {
       } else {
         image.getRGB(0, y, width, 1, argb, 0, width);
       }
-      for (int x = 0; x < width; x++) {
-        argb[x] = overWhite(argb[x]);
+      if (transparency == Transparency.OVER_WHITE) {
+        for (int x = 0; x < width; x++) {
+          argb[x] = overWhite(argb[x]);
+        }
       }
       rgb.getRaster().setDataElements(0, y, width, 1, argb);
     }

@@ -7,8 +7,9 @@ package io.epidote.engine.image;
  * @param columns of tiles
  * @param tileSize edge of a tile, pixels
  */
-public record TilePlan(int rows, int columns, int tileSize) {
+public record TilePlan(int rows, int columns, int tileSize) implements MediaPlan {
   /** Tiles that the picture becomes: the grid's and, when there are several, the overview. */
+  @Override
   public int tiles() {
     return isGrid() ? rows * columns + 1 : 1;
   }

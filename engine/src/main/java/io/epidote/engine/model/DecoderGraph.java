@@ -5,7 +5,7 @@ import static io.epidote.engine.onnx.Attribute.integer;
 import static io.epidote.engine.onnx.Attribute.real;
 
 import io.epidote.engine.checkpoint.Checkpoint;
-import io.epidote.engine.checkpoint.ModelConfig;
+import io.epidote.engine.checkpoint.TensorNames;
 import io.epidote.engine.checkpoint.TextConfig;
 import io.epidote.engine.kernel.RowOperators;
 import io.epidote.engine.onnx.ElementType;
@@ -27,14 +27,14 @@ import java.util.List;
  * io.epidote.engine.kernel.PagedAttention}'s, outside the graph.
  */
 final class DecoderGraph {
-  private final ModelConfig model;
+  private final TensorNames names;
   private final TextConfig config;
   private final GraphBuilder graph;
   private final LinearLayers layers;
 
   private DecoderGraph(Checkpoint checkpoint, Precision precision, WeightFile file) {
-    this.model = checkpoint.config();
-    this.config = model.text();
+    this.names = TensorNames.of(checkpoint);
+    this.config = checkpoint.config().text();
     this.graph = new GraphBuilder("decoder", file);
     this.layers = new LinearLayers(checkpoint, graph, precision);
   }
@@ -44,7 +44,7 @@ final class DecoderGraph {
   }
 
   private byte[] write() {
-    String prefix = model.vision().isPresent() ? "model.text_model." : "model.";
+    String prefix = names.text();
     int hidden = config.hiddenSize();
     int vocabulary = config.vocabulary();
     Value ids = graph.input("input_ids", ElementType.INT64, "T");
@@ -95,8 +95,7 @@ final class DecoderGraph {
             integer("axis", -1),
             real("epsilon", config.rmsNormEps()));
     Value head =
-        layers.head(
-            run, last, tied ? table : "lm_head.weight", vocabulary, config.hiddenSize(), tied);
+        layers.head(run, last, tied ? table : names.head(), vocabulary, config.hiddenSize(), tied);
     run.output("head_logits", head, ElementType.FLOAT, "R", vocabulary);
     GraphBuilder skip = graph.branch("no_logits");
     skip.output(

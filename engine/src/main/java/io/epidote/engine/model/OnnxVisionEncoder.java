@@ -34,7 +34,7 @@ final class OnnxVisionEncoder implements VisionEncoder {
     this.graph = graph;
     this.precision = precision;
     this.imageSize = config.imageSize();
-    this.tileTokens = config.mediaTokens(model.scaleFactor());
+    this.tileTokens = config.mediaTokens();
     this.hiddenSize = model.text().hiddenSize();
   }
 

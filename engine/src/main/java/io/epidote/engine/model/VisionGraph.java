@@ -3,13 +3,13 @@ package io.epidote.engine.model;
 import static io.epidote.engine.onnx.Attribute.integer;
 import static io.epidote.engine.onnx.Attribute.integers;
 import static io.epidote.engine.onnx.Attribute.real;
-import static io.epidote.engine.onnx.Attribute.text;
 
-import io.epidote.engine.checkpoint.Activation;
 import io.epidote.engine.checkpoint.Checkpoint;
 import io.epidote.engine.checkpoint.ConvLayer;
 import io.epidote.engine.checkpoint.ModelConfig;
+import io.epidote.engine.checkpoint.TensorNames;
 import io.epidote.engine.checkpoint.VisionConfig;
+import io.epidote.engine.checkpoint.VisionTower;
 import io.epidote.engine.onnx.ElementType;
 import io.epidote.engine.onnx.GraphBuilder;
 import io.epidote.engine.onnx.Value;
@@ -17,25 +17,27 @@ import io.epidote.engine.onnx.WeightFile;
 import java.util.List;
 
 /**
- * Writes the encoder's graph: a SigLIP tower (patch embedding, or a convolutional stem) and the
- * pixel-shuffle connector of Idefics3 into the decoder's hidden size.
+ * Writes the encoder's graph: a SigLIP or CLIP tower (patch embedding, or a convolutional stem) and
+ * the connector into the decoder's hidden size.
  *
  * <p>Input: {@code pixels [N, 3, size, size]}. Output: {@code media_tokens [N, tileTokens,
  * hidden]}.
  */
 final class VisionGraph {
-  private static final String TOWER = "model.vision_model.";
-
   private final ModelConfig model;
   private final VisionConfig config;
   private final GraphBuilder graph;
   private final LinearLayers weights;
+  private final TensorNames names;
+  private final String tower;
 
   private VisionGraph(Checkpoint checkpoint, Precision precision, WeightFile file) {
     this.model = checkpoint.config();
     this.config = model.vision().orElseThrow();
     this.graph = new GraphBuilder("vision", file);
     this.weights = new LinearLayers(checkpoint, graph, precision);
+    this.names = TensorNames.of(checkpoint);
+    this.tower = names.vision();
   }
 
   static byte[] write(Checkpoint checkpoint, Precision precision, WeightFile file) {
@@ -48,43 +50,64 @@ final class VisionGraph {
     Value map = config.convStem().isEmpty() ? patches(pixels) : stem(pixels);
     // [N, hidden, grid, grid] to [N, positions, hidden]
     Value x = transpose(reshape(map, 0, config.hiddenSize(), -1), 0, 2, 1);
+    if (config.tower() == VisionTower.CLIP) {
+      x = withClassToken(x);
+    }
     x =
         graph.op(
             "Add",
             List.of(
                 x,
                 weights.tensor(
-                    TOWER + "embeddings.position_embedding.weight",
+                    tower + "embeddings.position_embedding.weight",
                     config.positions(),
                     config.hiddenSize())));
     // Linear layers see rows; attention puts them back together by tile.
     x = reshape(x, -1, config.hiddenSize());
+    if (config.tower() == VisionTower.CLIP) {
+      // Spelt so in every checkpoint.
+      x = norm(tower + "pre_layrnorm", x);
+    }
     for (int layer = 0; layer < config.layers(); layer++) {
-      String name = TOWER + "encoder.layers." + layer + ".";
+      String name = tower + "encoder.layers." + layer + ".";
       x = graph.op("Add", List.of(x, attention(name, norm(name + "layer_norm1", x))));
       x = graph.op("Add", List.of(x, feedForward(name, norm(name + "layer_norm2", x))));
     }
-    x = connector(norm(TOWER + "post_layernorm", x));
+    if (config.postNorm()) {
+      x = norm(tower + "post_layernorm", x);
+    }
     graph.output(
         "media_tokens",
-        x,
+        new ConnectorGraph(config, model.text().hiddenSize(), names.connector(), graph, weights)
+            .write(x),
         ElementType.FLOAT,
         "N",
-        config.mediaTokens(model.scaleFactor()),
+        config.mediaTokens(),
         model.text().hiddenSize());
     return graph.model();
   }
 
-  private Value patches(Value pixels) {
-    String name = TOWER + "embeddings.patch_embedding.";
-    int patch = config.patchSize();
+  /** {@code [N, patches, hidden]} to {@code [N, positions, hidden]}. */
+  private Value withClassToken(Value x) {
+    int hidden = config.hiddenSize();
+    Value token = weights.tensor(tower + "embeddings.class_embedding", hidden);
+    Value tiles = graph.op("Shape", List.of(x), integer("start", 0), integer("end", 1));
+    Value shape = graph.op("Concat", List.of(tiles, graph.integers(1, hidden)), integer("axis", 0));
     return graph.op(
-        "Conv",
-        List.of(
-            pixels,
-            weights.tensor(name + "weight", config.hiddenSize(), 3, patch, patch),
-            weights.tensor(name + "bias", config.hiddenSize())),
-        integers("strides", patch, patch));
+        "Concat", List.of(graph.op("Expand", List.of(token, shape)), x), integer("axis", 1));
+  }
+
+  private Value patches(Value pixels) {
+    String name = tower + "embeddings.patch_embedding.";
+    int patch = config.patchSize();
+    Value kernels = weights.tensor(name + "weight", config.hiddenSize(), 3, patch, patch);
+    List<Value> inputs =
+        switch (config.tower()) {
+          case CLIP -> List.of(pixels, kernels);
+          case SIGLIP ->
+              List.of(pixels, kernels, weights.tensor(name + "bias", config.hiddenSize()));
+        };
+    return graph.op("Conv", inputs, integers("strides", patch, patch));
   }
 
   private Value stem(Value pixels) {
@@ -92,11 +115,11 @@ final class VisionGraph {
     int channels = 3;
     for (int i = 0; i < config.convStem().size(); i++) {
       ConvLayer layer = config.convStem().get(i);
-      String name = TOWER + "embeddings.conv_stem." + i + ".";
+      String name = tower + "embeddings.conv_stem." + i + ".";
       int kernel = layer.kernelSize();
       int pad = kernel / 2;
       if (i > 0) {
-        x = activate(config.convStemActivation(), x);
+        x = ActivationGraph.write(graph, config.convStemActivation(), x);
       }
       x =
           graph.op(
@@ -152,48 +175,15 @@ final class VisionGraph {
   private Value feedForward(String name, Value x) {
     int hidden = config.hiddenSize();
     int intermediate = config.intermediateSize();
-    Value inner = activate(config.activation(), linear(name + "mlp.fc1", x, hidden, intermediate));
+    Value inner =
+        ActivationGraph.write(
+            graph, config.activation(), linear(name + "mlp.fc1", x, hidden, intermediate));
     return linear(name + "mlp.fc2", inner, intermediate, hidden);
   }
 
   private Value linear(String name, Value x, int in, int out) {
     Value product = weights.apply(graph, x, LinearLayers.Matrix.of(name + ".weight", in, out));
     return graph.op("Add", List.of(product, weights.tensor(name + ".bias", out)));
-  }
-
-  /** Pixel shuffle: a square of {@code scale x scale} positions becomes one wider token. */
-  private Value connector(Value x) {
-    int grid = config.grid();
-    int scale = model.scaleFactor();
-    int hidden = config.hiddenSize();
-    int wide = hidden * scale * scale;
-    Value square = reshape(x, -1, grid / scale, scale, grid / scale, scale * hidden);
-    square = transpose(square, 0, 1, 3, 2, 4);
-    Value tokens = reshape(square, -1, wide);
-    Value projected =
-        weights.apply(
-            graph,
-            tokens,
-            LinearLayers.Matrix.of(
-                "model.connector.modality_projection.proj.weight",
-                wide,
-                model.text().hiddenSize()));
-    return reshape(projected, -1, config.mediaTokens(scale), model.text().hiddenSize());
-  }
-
-  private Value activate(Activation activation, Value x) {
-    return switch (activation) {
-      case RELU -> graph.op("Relu", List.of(x));
-      case GELU -> graph.op("Gelu", List.of(x), text("approximate", "none"));
-      case GELU_TANH -> graph.op("Gelu", List.of(x), text("approximate", "tanh"));
-      case QUICK_GELU ->
-          graph.op(
-              "Mul",
-              List.of(
-                  x,
-                  graph.op("Sigmoid", List.of(graph.op("Mul", List.of(x, graph.real(1.702f)))))));
-      case SILU -> graph.op("Mul", List.of(x, graph.op("Sigmoid", List.of(x))));
-    };
   }
 
   private Value reshape(Value x, long... shape) {

@@ -22,6 +22,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.regex.Pattern;
 import jinjava.javax.el.CompositeELResolver;
 
 /**
@@ -37,15 +38,20 @@ public final class ChatTemplate {
       Set.of("include", "import", "from", "extends", "block", "autoescape");
   private static final Set<String> FORBIDDEN_FILTERS = Set.of("render", "log", "fromyaml");
 
+  /** A template that tells videos from other parts compares with this word. */
+  private static final Pattern VIDEO_TYPE = Pattern.compile("['\"]video['\"]");
+
   private final Jinjava jinjava;
   private final String template;
   private final boolean multimodal;
+  private final boolean knowsVideos;
   private final Map<String, Object> variables;
 
   private ChatTemplate(String template, boolean multimodal, Map<String, Object> variables) {
     this.jinjava = newJinjava();
     this.template = template;
     this.multimodal = multimodal;
+    this.knowsVideos = VIDEO_TYPE.matcher(template).find();
     this.variables = variables;
   }
 
@@ -139,6 +145,7 @@ public final class ChatTemplate {
     context.registerFunction(
         new ELFunctionDefinition(
             "", "strftime_now", TemplateFunctions.class, "strftimeNow", Object.class));
+    context.registerTag(new GenerationTag());
     context.registerFilter(new ToJsonFilter());
     context.registerFilter(new ItemsFilter());
     return jinjava;
@@ -191,7 +198,7 @@ public final class ChatTemplate {
     return message;
   }
 
-  private static List<Map<String, String>> parts(ChatTurn turn) {
+  private List<Map<String, String>> parts(ChatTurn turn) {
     List<Map<String, String>> parts = new ArrayList<>();
     for (Part part : turn.parts()) {
       Map<String, String> entry = new LinkedHashMap<>();
@@ -201,6 +208,14 @@ public final class ChatTemplate {
           entry.put("text", text);
         }
         case Part.Image() -> entry.put("type", "image");
+        case Part.Video() -> {
+          // SmolVLM2's published templates know no videos; what they make of this text is what
+          // its processor writes for one.
+          entry.put("type", knowsVideos ? "video" : "text");
+          if (!knowsVideos) {
+            entry.put("text", Part.VIDEO);
+          }
+        }
       }
       parts.add(entry);
     }
@@ -212,7 +227,7 @@ public final class ChatTemplate {
     for (Part part : turn.parts()) {
       switch (part) {
         case Part.Text(String text) -> texts.add(text);
-        case Part.Image() ->
+        case Part.Image(), Part.Video() ->
             throw new InvalidRequest(
                 "the %s message has a picture, but the model takes text only; leave it out or choose"
                         .formatted(turn.role())

@@ -44,7 +44,21 @@ public final class Tokenizer implements AutoCloseable {
 
   /** The tokens of a text; added tokens that are written out in it become what they name. */
   public int[] encode(String text) {
-    long[] ids = tokenizer.encode(wellFormed(text), false, false).getIds();
+    return encode(text, false);
+  }
+
+  /**
+   * As {@link #encode(String)}, with the special tokens that tokenizer.json puts around a text,
+   * unless the text begins with one of them already.
+   */
+  int[] encodeFromStart(String text) {
+    int[] plain = encode(text, false);
+    int[] whole = encode(text, true);
+    return plain.length > 0 && plain[0] == whole[0] ? plain : whole;
+  }
+
+  private int[] encode(String text, boolean addSpecialTokens) {
+    long[] ids = tokenizer.encode(wellFormed(text), addSpecialTokens, false).getIds();
     int[] narrow = new int[ids.length];
     for (int i = 0; i < ids.length; i++) {
       narrow[i] = (int) ids[i];

@@ -25,6 +25,10 @@ public final class CheckpointFixture {
     SCENES,
     /** SmolVLM's form: patch embedding and Llama's decoder, untied. */
     IDEFICS3_LLAMA,
+    /** CLIP tower without its last layer, class token dropped, Qwen2's decoder, newer names. */
+    LLAVA_CLIP,
+    /** SigLIP tower, all positions, no biases in the projector, Llama's decoder, older names. */
+    LLAVA_SIGLIP,
     LLAMA_TIED,
     LLAMA_UNTIED,
     /** With a bias on each of attention's linear layers. */
@@ -39,7 +43,28 @@ public final class CheckpointFixture {
 
     /** Whether the form takes pictures. */
     public boolean multimodal() {
-      return this == SCENES || this == IDEFICS3_LLAMA;
+      return this == SCENES || this == IDEFICS3_LLAMA || llava();
+    }
+
+    private boolean llava() {
+      return this == LLAVA_CLIP || this == LLAVA_SIGLIP;
+    }
+
+    private String textPrefix() {
+      return switch (this) {
+        case SCENES, IDEFICS3_LLAMA -> "model.text_model.";
+        case LLAVA_CLIP -> "model.language_model.";
+        case LLAVA_SIGLIP -> "language_model.model.";
+        default -> "model.";
+      };
+    }
+
+    private String visionPrefix() {
+      return switch (this) {
+        case LLAVA_CLIP -> "model.vision_tower.vision_model.";
+        case LLAVA_SIGLIP -> "vision_tower.vision_model.";
+        default -> "model.vision_model.";
+      };
     }
 
     private boolean tied() {
@@ -84,7 +109,9 @@ public final class CheckpointFixture {
         MAPPER.createObjectNode().put("eos_token_id", EOS).put("pad_token_id", 0));
     writeTokenizer(folder);
     if (form.multimodal()) {
-      writeJson(folder.resolve("preprocessor_config.json"), preprocessorConfig());
+      writeJson(
+          folder.resolve("preprocessor_config.json"),
+          form.llava() ? clipPreprocessorConfig(form) : preprocessorConfig());
     }
     SafetensorsWriter.write(folder.resolve("model.safetensors"), tensors(form, seed), DType.F32);
     return folder;
@@ -141,7 +168,8 @@ public final class CheckpointFixture {
               .put("num_experts_per_tok", 2)
               .put("intermediate_size", EXPERT_INTERMEDIATE)
               .put("head_dim", HEAD_DIM);
-      case IDEFICS3_LLAMA, LLAMA_TIED, LLAMA_UNTIED -> text.put("model_type", "llama");
+      case IDEFICS3_LLAMA, LLAVA_SIGLIP, LLAMA_TIED, LLAMA_UNTIED ->
+          text.put("model_type", "llama");
       case LLAMA_BIASES -> text.put("model_type", "llama").put("attention_bias", true);
       case MISTRAL -> text.put("model_type", "mistral").put("sliding_window", 20);
       case QWEN2_WINDOW ->
@@ -149,7 +177,7 @@ public final class CheckpointFixture {
               .put("use_sliding_window", true)
               .put("sliding_window", 9)
               .put("max_window_layers", 1);
-      case QWEN2 -> text.put("model_type", "qwen2").put("use_sliding_window", false);
+      case QWEN2, LLAVA_CLIP -> text.put("model_type", "qwen2").put("use_sliding_window", false);
       case QWEN2_MOE ->
           text.put("model_type", "qwen2_moe")
               .put("num_experts", EXPERTS)
@@ -157,6 +185,9 @@ public final class CheckpointFixture {
               .put("moe_intermediate_size", EXPERT_INTERMEDIATE)
               .put("shared_expert_intermediate_size", SHARED_INTERMEDIATE)
               .put("norm_topk_prob", false);
+    }
+    if (form.llava()) {
+      return llavaConfig(form, text);
     }
     return form.multimodal() ? multimodalConfig(form, text) : text;
   }
@@ -195,6 +226,43 @@ public final class CheckpointFixture {
     return config;
   }
 
+  private static ObjectNode llavaConfig(Form form, ObjectNode text) {
+    boolean clip = form == Form.LLAVA_CLIP;
+    ObjectNode config = MAPPER.createObjectNode();
+    config
+        .put("model_type", "llava")
+        .put(clip ? "image_token_id" : "image_token_index", IMAGE)
+        .put("vision_feature_layer", clip ? -2 : -1)
+        .put("vision_feature_select_strategy", clip ? "default" : "full")
+        .put("projector_hidden_act", "gelu")
+        .put("multimodal_projector_bias", clip);
+    config
+        .putObject("vision_config")
+        .put("model_type", clip ? "clip_vision_model" : "siglip_vision_model")
+        .put("hidden_size", VISION_HIDDEN)
+        .put("num_hidden_layers", clip ? LAYERS + 1 : LAYERS)
+        .put("num_attention_heads", HEADS)
+        .put("intermediate_size", VISION_INTERMEDIATE)
+        .put("image_size", IMAGE_SIZE)
+        .put("patch_size", 2 * PATCH);
+    config.set("text_config", text);
+    return config;
+  }
+
+  /** One tile of 32 pixels. */
+  private static ObjectNode clipPreprocessorConfig(Form form) {
+    ObjectNode node = MAPPER.createObjectNode().put("resample", 3);
+    if (form == Form.LLAVA_SIGLIP) {
+      node.put("image_processor_type", "SiglipImageProcessor");
+      node.putObject("size").put("height", IMAGE_SIZE).put("width", IMAGE_SIZE);
+    } else {
+      node.put("image_processor_type", "CLIPImageProcessor");
+      node.putObject("size").put("shortest_edge", IMAGE_SIZE);
+      node.putObject("crop_size").put("height", IMAGE_SIZE).put("width", IMAGE_SIZE);
+    }
+    return node;
+  }
+
   /** Tiles of 32 pixels, pictures of at most 64 along the longest edge. */
   public static ObjectNode preprocessorConfig() {
     ObjectNode node = MAPPER.createObjectNode();
@@ -221,19 +289,20 @@ public final class CheckpointFixture {
     Random random = new Random(seed);
     if (form.multimodal()) {
       visionTensors(tensors, random, form);
-      textTensors(tensors, random, form, "model.text_model.");
-    } else {
-      textTensors(tensors, random, form, "model.");
     }
+    textTensors(tensors, random, form, form.textPrefix());
     if (!form.tied()) {
-      put(tensors, random, "lm_head.weight", VOCABULARY, HIDDEN);
+      String head = form == Form.LLAVA_SIGLIP ? "language_model.lm_head.weight" : "lm_head.weight";
+      put(tensors, random, head, VOCABULARY, HIDDEN);
     }
     return tensors;
   }
 
   private static void visionTensors(Map<String, Tensor> tensors, Random random, Form form) {
-    String vision = "model.vision_model.";
+    String vision = form.visionPrefix();
     int hidden = VISION_HIDDEN;
+    int patch = form.llava() ? 2 * PATCH : PATCH;
+    int positions = (IMAGE_SIZE / patch) * (IMAGE_SIZE / patch);
     if (form == Form.SCENES) {
       int[] channels = {3, STEM_CHANNELS, STEM_CHANNELS, hidden};
       for (int i = 0; i + 1 < channels.length; i++) {
@@ -242,10 +311,16 @@ public final class CheckpointFixture {
         put(tensors, random, conv + ".bias", channels[i + 1]);
       }
     } else {
-      put(tensors, random, vision + "embeddings.patch_embedding.weight", hidden, 3, PATCH, PATCH);
-      put(tensors, random, vision + "embeddings.patch_embedding.bias", hidden);
+      put(tensors, random, vision + "embeddings.patch_embedding.weight", hidden, 3, patch, patch);
+      if (form == Form.LLAVA_CLIP) {
+        positions++;
+        put(tensors, random, vision + "embeddings.class_embedding", hidden);
+        norm(tensors, random, vision + "pre_layrnorm.weight", hidden);
+        put(tensors, random, vision + "pre_layrnorm.bias", hidden);
+      } else {
+        put(tensors, random, vision + "embeddings.patch_embedding.bias", hidden);
+      }
     }
-    int positions = (IMAGE_SIZE / PATCH) * (IMAGE_SIZE / PATCH);
     put(tensors, random, vision + "embeddings.position_embedding.weight", positions, hidden);
     for (int l = 0; l < LAYERS; l++) {
       String layer = vision + "encoder.layers." + l + ".";
@@ -261,6 +336,17 @@ public final class CheckpointFixture {
       put(tensors, random, layer + "mlp.fc1.bias", VISION_INTERMEDIATE);
       put(tensors, random, layer + "mlp.fc2.weight", hidden, VISION_INTERMEDIATE);
       put(tensors, random, layer + "mlp.fc2.bias", hidden);
+    }
+    if (form.llava()) {
+      String projector =
+          form == Form.LLAVA_CLIP ? "model.multi_modal_projector." : "multi_modal_projector.";
+      for (int i = 1; i <= 2; i++) {
+        put(tensors, random, projector + "linear_" + i + ".weight", HIDDEN, hidden);
+        if (form == Form.LLAVA_CLIP) {
+          put(tensors, random, projector + "linear_" + i + ".bias", HIDDEN);
+        }
+      }
+      return;
     }
     norm(tensors, random, vision + "post_layernorm.weight", hidden);
     put(tensors, random, vision + "post_layernorm.bias", hidden);
@@ -308,7 +394,7 @@ public final class CheckpointFixture {
     if (form == Form.LLAMA_BIASES) {
       put(tensors, random, prefix + "o_proj.bias", HIDDEN);
     }
-    if (form == Form.LLAMA_BIASES || form.name().startsWith("QWEN2")) {
+    if (form == Form.LLAMA_BIASES || form == Form.LLAVA_CLIP || form.name().startsWith("QWEN2")) {
       put(tensors, random, prefix + "q_proj.bias", queries);
       put(tensors, random, prefix + "k_proj.bias", keys);
       put(tensors, random, prefix + "v_proj.bias", keys);

@@ -31,10 +31,10 @@ class ConfigReaderTest {
     assertThat(vision.convStemActivation()).isEqualTo(Activation.RELU);
     assertThat(vision.grid()).isEqualTo(4);
     assertThat(vision.positions()).isEqualTo(16);
-    assertThat(vision.mediaTokens(2)).isEqualTo(4);
+    assertThat(vision.mediaTokens()).isEqualTo(4);
     assertThat(config.tileTokens()).isEqualTo(4);
     assertThat(config.imageTokenId()).isEqualTo(8);
-    assertThat(config.scaleFactor()).isEqualTo(2);
+    assertThat(vision.connector()).isEqualTo(new Connector.PixelShuffle(2));
     assertThat(config.eosTokenIds()).containsExactly(5);
     assertThat(config.text())
         .isEqualTo(
@@ -77,6 +77,7 @@ class ConfigReaderTest {
     assertThat(config.vision())
         .contains(
             new VisionConfig(
+                VisionTower.SIGLIP,
                 768,
                 12,
                 12,
@@ -86,13 +87,69 @@ class ConfigReaderTest {
                 1e-6f,
                 Activation.GELU_TANH,
                 List.of(),
-                Activation.RELU));
+                Activation.RELU,
+                true,
+                new Connector.PixelShuffle(4)));
     assertThat(config.tileTokens()).isEqualTo(64);
     assertThat(config.text().headDim()).isEqualTo(64);
     assertThat(config.text().rope().theta()).isEqualTo(100000);
     assertThat(config.text().tiedEmbeddings()).isFalse();
     assertThat(config.text().moe()).isEmpty();
     assertThat(config.eosTokenIds()).isEmpty();
+  }
+
+  /** The keys of HuggingFaceTB/SmolVLM2-256M-Video-Instruct that matter. */
+  @Test
+  void readsSmolVlm2AsPublished() throws JsonProcessingException {
+    ModelConfig config =
+        read(
+            json(
+                """
+                {"architectures": ["SmolVLMForConditionalGeneration"], "image_token_id": 49190,
+                 "model_type": "smolvlm", "pad_token_id": 128002, "scale_factor": 4,
+                 "text_config": {"model_type": "llama", "head_dim": 64, "hidden_size": 576,
+                   "intermediate_size": 1536, "is_llama_config": true, "mlp_bias": false,
+                   "attention_bias": false, "num_attention_heads": 9, "num_hidden_layers": 30,
+                   "num_key_value_heads": 3, "max_position_embeddings": 8192, "pixel_shuffle_factor": 4,
+                   "rms_norm_eps": 1e-05, "rope_theta": 100000, "rope_scaling": null,
+                   "vocab_size": 49280},
+                 "tie_word_embeddings": false, "vocab_size": 49280,
+                 "vision_config": {"hidden_size": 768, "image_size": 512,
+                   "max_image_size": {"longest_edge": 512}, "model_type": "smolvlm_vision",
+                   "num_attention_heads": 12, "patch_size": 16, "size": {"longest_edge": 2048},
+                   "tie_word_embeddings": false, "use_base_siglip": false}}
+                """));
+    VisionConfig vision = config.vision().orElseThrow();
+    assertThat(vision.layers()).isEqualTo(12);
+    assertThat(vision.intermediateSize()).isEqualTo(3072);
+    assertThat(config.tileTokens()).isEqualTo(64);
+  }
+
+  /** The keys of HuggingFaceTB/SmolVLM-Instruct (2.2B) that matter: 384 is no multiple of 14. */
+  @Test
+  void readsTheLargestSmolVlmAsPublished() throws JsonProcessingException {
+    ModelConfig config =
+        read(
+            json(
+                """
+                {"architectures": ["Idefics3ForConditionalGeneration"], "image_token_id": 49153,
+                 "model_type": "idefics3", "scale_factor": 3,
+                 "text_config": {"model_type": "llama", "head_dim": 64, "hidden_size": 2048,
+                   "intermediate_size": 8192, "num_attention_heads": 32, "num_hidden_layers": 24,
+                   "num_key_value_heads": 32, "max_position_embeddings": 16384,
+                   "rms_norm_eps": 1e-05, "rope_theta": 273768.0, "vocab_size": 49155},
+                 "tie_word_embeddings": false,
+                 "vision_config": {"hidden_size": 1152, "image_size": 384,
+                   "intermediate_size": 4304, "max_image_size": {"longest_edge": 384},
+                   "model_type": "idefics3", "num_attention_heads": 16, "num_hidden_layers": 27,
+                   "patch_size": 14, "size": {"longest_edge": 1920}}}
+                """));
+    VisionConfig vision = config.vision().orElseThrow();
+    assertThat(vision.layers()).isEqualTo(27);
+    assertThat(vision.grid()).isEqualTo(27);
+    assertThat(vision.positions()).isEqualTo(729);
+    assertThat(vision.connector()).isEqualTo(new Connector.PixelShuffle(3));
+    assertThat(config.tileTokens()).isEqualTo(81);
   }
 
   @Test
@@ -102,6 +159,7 @@ class ConfigReaderTest {
     assertThat(read(config).vision())
         .contains(
             new VisionConfig(
+                VisionTower.SIGLIP,
                 1152,
                 12,
                 16,
@@ -111,7 +169,9 @@ class ConfigReaderTest {
                 1e-6f,
                 Activation.GELU_TANH,
                 List.of(),
-                Activation.RELU));
+                Activation.RELU,
+                true,
+                new Connector.PixelShuffle(1)));
   }
 
   @Test
@@ -206,7 +266,7 @@ class ConfigReaderTest {
         "LLAMA_TIED | vocab_size | \"many\" | vocab_size is \"many\", expected a whole number",
         "LLAMA_TIED | vocab_size | 99999999999 | vocab_size is 99999999999, expected a whole number",
         "LLAMA_TIED | num_key_value_heads | 3 | is not a multiple of num_key_value_heads = 3",
-        "LLAMA_TIED | head_dim | 15 | head_dim = 15 is odd",
+        "LLAMA_TIED | head_dim | 23 | head_dim = 23 is odd",
         "LLAMA_TIED | hidden_act | \"tanh\" | hidden_act = \"tanh\" is not supported; supported: silu",
         "MIXTRAL | attention_bias | true | attention_bias = true is not supported",
         "LLAMA_TIED | mlp_bias | true | mlp_bias = true is not supported",

@@ -72,7 +72,12 @@ class ImageProcessorTest {
   void plansAsHuggingFaceDoes(
       int longestEdge, int tile, boolean upscale, int width, int height, int rows, int columns) {
     Preprocessing preprocessing =
-        new Preprocessing(longestEdge, tile, true, upscale, 13, new float[3], new float[3]);
+        new GridPreprocessing(
+            longestEdge,
+            tile,
+            true,
+            upscale,
+            new PixelRules(13, new float[3], new float[3], Transparency.OVER_WHITE));
     TilePlan plan = preprocessing.plan(width, height);
     assertThat(plan).isEqualTo(new TilePlan(rows, columns, tile));
     assertThat(plan.tiles()).isEqualTo(rows * columns == 1 ? 1 : rows * columns + 1);
@@ -323,7 +328,7 @@ class ImageProcessorTest {
         "size | 5 | size is 5, expected an object",
         "size | {\"longest_edge\":-5} | size.longest_edge is -5, expected a whole number above 0",
         "size | {\"longest_edge\":5000} | expected a longest_edge of at most 4096",
-        "max_image_size | {\"longest_edge\":64} | max_image_size.longest_edge is 64, expected"
+        "max_image_size | {\"longest_edge\":64} | tiles of 64 pixels (max_image_size.longest_edge), expected"
             + " vision_config.image_size = 32",
         "image_mean | [0.5] | image_mean is [0.5], expected a list of three numbers",
         "image_std | [0.5,0,0.5] | image_std is [0.5,0,0.5], expected numbers above 0",

@@ -24,7 +24,16 @@ final class NaiveDecoder {
   NaiveDecoder(Checkpoint checkpoint) {
     this.checkpoint = checkpoint;
     this.config = checkpoint.config().text();
-    this.prefix = checkpoint.config().vision().isPresent() ? "model.text_model." : "model.";
+    String embeddings = named("embed_tokens.weight");
+    this.prefix = embeddings.substring(0, embeddings.indexOf("embed_tokens"));
+  }
+
+  /** The whole name of the only tensor that ends so. */
+  private String named(String end) {
+    return checkpoint.tensorNames().stream()
+        .filter(name -> name.endsWith(end))
+        .findFirst()
+        .orElseThrow();
   }
 
   /**
@@ -54,7 +63,7 @@ final class NaiveDecoder {
                 : dense(name + "mlp.", config.intermediateSize(), normed[t]));
       }
     }
-    String head = config.tiedEmbeddings() ? prefix + "embed_tokens.weight" : "lm_head.weight";
+    String head = named(config.tiedEmbeddings() ? "embed_tokens.weight" : "lm_head.weight");
     double[][] last = norm(x, prefix + "norm.weight");
     return Arrays.stream(last)
         .map(row -> linear(head, row, config.vocabulary()))

@@ -1,25 +1,43 @@
 package io.epidote.engine.model;
 
+import io.epidote.engine.checkpoint.Activation;
 import io.epidote.engine.checkpoint.Checkpoint;
+import io.epidote.engine.checkpoint.Connector;
 import io.epidote.engine.checkpoint.ConvLayer;
 import io.epidote.engine.checkpoint.VisionConfig;
+import io.epidote.engine.checkpoint.VisionTower;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /** The tower and the connector once more, in double precision, position by position. */
 final class NaiveVision {
-  private static final String TOWER = "model.vision_model.";
-
   private final Checkpoint checkpoint;
   private final VisionConfig config;
+  private final String tower;
+  private final String connector;
   private final Map<String, float[]> tensors = new HashMap<>();
 
   NaiveVision(Checkpoint checkpoint) {
     this.checkpoint = checkpoint;
     this.config = checkpoint.config().vision().orElseThrow();
+    Set<String> names = checkpoint.tensorNames();
+    this.tower = prefix(names, "embeddings.position_embedding.weight");
+    this.connector =
+        prefix(
+            names, config.connector() instanceof Connector.Mlp ? "linear_1.weight" : "proj.weight");
+  }
+
+  private static String prefix(Set<String> names, String end) {
+    String name =
+        names.stream()
+            .filter(key -> key.endsWith(end) && !key.contains("_proj."))
+            .findFirst()
+            .orElseThrow();
+    return name.substring(0, name.length() - end.length());
   }
 
   /** Media tokens of one tile, {@code [tileTokens * hidden]}. */
@@ -30,7 +48,7 @@ final class NaiveVision {
       map =
           convolve(
               map,
-              TOWER + "embeddings.patch_embedding",
+              tower + "embeddings.patch_embedding",
               hidden,
               config.patchSize(),
               config.patchSize(),
@@ -42,7 +60,7 @@ final class NaiveVision {
         map =
             convolve(
                 map,
-                TOWER + "embeddings.conv_stem." + i,
+                tower + "embeddings.conv_stem." + i,
                 layer.outChannels(),
                 layer.kernelSize(),
                 layer.stride(),
@@ -57,41 +75,87 @@ final class NaiveVision {
       }
     }
     int grid = config.grid();
+    int first = config.positions() - grid * grid;
     float[] places =
-        tensor(TOWER + "embeddings.position_embedding.weight", config.positions(), hidden);
+        tensor(tower + "embeddings.position_embedding.weight", config.positions(), hidden);
     double[][] x = new double[config.positions()][hidden];
     for (int p = 0; p < x.length; p++) {
       for (int i = 0; i < hidden; i++) {
-        x[p][i] = map[i][p / grid][p % grid] + places[p * hidden + i];
+        double patch =
+            p < first
+                ? tensor(tower + "embeddings.class_embedding", hidden)[i]
+                : map[i][(p - first) / grid][(p - first) % grid];
+        x[p][i] = patch + places[p * hidden + i];
       }
     }
+    if (config.tower() == VisionTower.CLIP) {
+      x = norm(x, tower + "pre_layrnorm");
+    }
     for (int layer = 0; layer < config.layers(); layer++) {
-      String name = TOWER + "encoder.layers." + layer + ".";
+      String name = tower + "encoder.layers." + layer + ".";
       add(x, attention(name + "self_attn.", norm(x, name + "layer_norm1")));
       double[][] inner =
           linear(norm(x, name + "layer_norm2"), name + "mlp.fc1", config.intermediateSize());
-      for (double[] row : inner) {
-        Arrays.setAll(
-            row,
-            i ->
-                0.5
-                    * row[i]
-                    * (1
-                        + Math.tanh(
-                            Math.sqrt(2 / Math.PI) * (row[i] + 0.044715 * Math.pow(row[i], 3)))));
-      }
+      activate(inner, config.activation());
       add(x, linear(inner, name + "mlp.fc2", hidden));
     }
-    return connect(norm(x, TOWER + "post_layernorm"));
+    if (config.postNorm()) {
+      x = norm(x, tower + "post_layernorm");
+    }
+    return switch (config.connector()) {
+      case Connector.PixelShuffle(int scale) -> shuffle(x, scale);
+      case Connector.Mlp mlp -> project(x, mlp);
+    };
   }
 
-  private double[] connect(double[][] x) {
-    int scale = checkpoint.config().scaleFactor();
+  private static void activate(double[][] rows, Activation activation) {
+    for (double[] row : rows) {
+      Arrays.setAll(
+          row,
+          i ->
+              switch (activation) {
+                case GELU_TANH ->
+                    0.5
+                        * row[i]
+                        * (1
+                            + Math.tanh(
+                                Math.sqrt(2 / Math.PI)
+                                    * (row[i] + 0.044715 * Math.pow(row[i], 3))));
+                case QUICK_GELU -> row[i] / (1 + Math.exp(-1.702 * row[i]));
+                case GELU -> row[i] * normalDistribution(row[i]);
+                case RELU -> Math.max(0, row[i]);
+                case SILU -> row[i] / (1 + Math.exp(-row[i]));
+              });
+    }
+  }
+
+  /** By Simpson's rule from 0, where it is one half. */
+  private static double normalDistribution(double x) {
+    int steps = 200;
+    double sum = 0;
+    for (int i = 0; i <= steps; i++) {
+      double at = x * i / steps;
+      sum += (i == 0 || i == steps ? 1 : i % 2 == 0 ? 2 : 4) * Math.exp(-at * at / 2);
+    }
+    return 0.5 + sum * x / steps / 3 / Math.sqrt(2 * Math.PI);
+  }
+
+  private double[] project(double[][] x, Connector.Mlp mlp) {
+    double[][] kept = mlp.dropsFirst() ? Arrays.copyOfRange(x, 1, x.length) : x;
+    int out = checkpoint.config().text().hiddenSize();
+    double[][] inner = linear(kept, connector + "linear_1", out, mlp.bias());
+    activate(inner, mlp.activation());
+    return Arrays.stream(linear(inner, connector + "linear_2", out, mlp.bias()))
+        .flatMapToDouble(Arrays::stream)
+        .toArray();
+  }
+
+  private double[] shuffle(double[][] x, int scale) {
     int grid = config.grid();
     int hidden = config.hiddenSize();
     int out = checkpoint.config().text().hiddenSize();
     int wide = hidden * scale * scale;
-    float[] weight = tensor("model.connector.modality_projection.proj.weight", out, wide);
+    float[] weight = tensor(connector + "proj.weight", out, wide);
     double[] result = new double[x.length / (scale * scale) * out];
     int token = 0;
     for (int row = 0; row < grid; row += scale) {
@@ -126,7 +190,7 @@ final class NaiveVision {
   private double[][][] convolve(
       double[][][] in, String name, int out, int kernel, int stride, int pad) {
     float[] weight = tensor(name + ".weight", out, in.length, kernel, kernel);
-    float[] bias = tensor(name + ".bias", out);
+    float[] bias = checkpoint.has(name + ".bias") ? tensor(name + ".bias", out) : new float[out];
     int size = (in[0].length + 2 * pad - kernel) / stride + 1;
     double[][][] result = new double[out][size][size];
     for (int o = 0; o < out; o++) {
@@ -195,9 +259,13 @@ final class NaiveVision {
   }
 
   private double[][] linear(double[][] x, String name, int out) {
+    return linear(x, name, out, true);
+  }
+
+  private double[][] linear(double[][] x, String name, int out, boolean biased) {
     int in = x[0].length;
     float[] weight = tensor(name + ".weight", out, in);
-    float[] bias = tensor(name + ".bias", out);
+    float[] bias = biased ? tensor(name + ".bias", out) : new float[out];
     double[][] result = new double[x.length][out];
     for (int t = 0; t < x.length; t++) {
       for (int o = 0; o < out; o++) {

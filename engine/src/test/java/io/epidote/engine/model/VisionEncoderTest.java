@@ -20,14 +20,14 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
-/** The tower against {@link NaiveVision}, with a patch embedding and with a convolutional stem. */
+/** Tower and connector against {@link NaiveVision}, in each of their forms. */
 class VisionEncoderTest {
   @TempDir Path folder;
 
   @ParameterizedTest
   @EnumSource(
       value = Form.class,
-      names = {"SCENES", "IDEFICS3_LLAMA"})
+      names = {"SCENES", "IDEFICS3_LLAMA", "LLAVA_CLIP", "LLAVA_SIGLIP"})
   void mediaTokensAreThoseOfTheNaiveTowerAloneAndInABatch(Form form) {
     try (Checkpoint checkpoint =
             Checkpoint.open(CheckpointFixture.write(form, folder.resolve("m"), 3));

@@ -24,31 +24,44 @@ final class ReferenceCheckpoint {
   private final Map<String, Tensor> tensors = new LinkedHashMap<>();
   private final int hidden;
 
-  private ReferenceCheckpoint(ReferenceModel model) {
-    this.config = model.config();
-    this.random = new SplittableRandom(model.seed());
+  /**
+   * @param config of the text model
+   */
+  ReferenceCheckpoint(ObjectNode config, long seed) {
+    this.config = config;
+    this.random = new SplittableRandom(seed);
     this.hidden = size("hidden_size");
   }
 
   /** Writes every folder under the one that is named: what another implementation reads. */
   public static void main(String[] arguments) {
+    Path folder = Path.of(arguments[0]);
     for (ReferenceModel model : ReferenceModel.values()) {
-      write(model, Path.of(arguments[0]).resolve(model.word()));
+      write(model, folder.resolve(model.word()));
+    }
+    for (VisionReferenceModel model : VisionReferenceModel.values()) {
+      VisionReferenceCheckpoint.write(model, folder.resolve(model.word()));
     }
   }
 
   static Path write(ReferenceModel model, Path folder) {
-    ReferenceCheckpoint checkpoint = new ReferenceCheckpoint(model);
-    checkpoint.draw();
+    ReferenceCheckpoint checkpoint = new ReferenceCheckpoint(model.config(), model.seed());
+    checkpoint.drawText("model.", "lm_head");
     CheckpointFixture.writeJson(folder.resolve("config.json"), checkpoint.config);
     SafetensorsWriter.write(folder.resolve("model.safetensors"), checkpoint.tensors, model.dtype());
     return folder;
   }
 
-  private void draw() {
-    add("model.embed_tokens.weight", 0, 1, ReferenceModel.VOCABULARY, hidden);
+  /** What was drawn. */
+  Map<String, Tensor> tensors() {
+    return tensors;
+  }
+
+  /** Draws the text model. */
+  void drawText(String prefix, String head) {
+    add(prefix + "embed_tokens.weight", 0, 1, ReferenceModel.VOCABULARY, hidden);
     for (int layer = 0; layer < size("num_hidden_layers"); layer++) {
-      String name = "model.layers." + layer + ".";
+      String name = prefix + "layers." + layer + ".";
       norm(name + "input_layernorm.weight", hidden);
       attention(name + "self_attn.");
       norm(name + "post_attention_layernorm.weight", hidden);
@@ -71,8 +84,8 @@ final class ReferenceCheckpoint {
         default -> swiGlu(name + "mlp.", size("intermediate_size"));
       }
     }
-    norm("model.norm.weight", hidden);
-    linear("lm_head", 4, ReferenceModel.VOCABULARY, hidden);
+    norm(prefix + "norm.weight", hidden);
+    linear(head, 4, ReferenceModel.VOCABULARY, hidden);
   }
 
   private void attention(String module) {
@@ -104,16 +117,18 @@ final class ReferenceCheckpoint {
     linear(module + names.get(2), 1.5, hidden, intermediate);
   }
 
-  private void norm(String name, int size) {
+  /** A norm's weight, around 1. */
+  void norm(String name, int size) {
     add(name, 1, 0.1, size);
   }
 
   /** A matrix that makes rows of spread {@code gain} of rows of spread 1. */
-  private void linear(String module, double gain, int out, int in) {
+  void linear(String module, double gain, int out, int in) {
     add(module + ".weight", 0, gain / Math.sqrt(in), out, in);
   }
 
-  private void add(String name, double mean, double spread, int... shape) {
+  /** Random values. */
+  void add(String name, double mean, double spread, int... shape) {
     List<Long> sizes =
         LongStream.range(0, shape.length).mapToObj(i -> (long) shape[(int) i]).toList();
     float[] values = new float[Math.toIntExact(sizes.stream().reduce(1L, (a, b) -> a * b))];

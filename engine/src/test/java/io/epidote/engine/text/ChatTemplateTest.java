@@ -104,6 +104,47 @@ class ChatTemplateTest {
                 + "User:<image>What?<end_of_utterance>\n");
   }
 
+  /** As SmolVLM2's processor does, whose published template knows pictures only. */
+  @Test
+  void aVideoHasAPlaceholderWhateverTheTemplateKnows() throws IOException {
+    ChatTurn video = new ChatTurn("user", List.of(new Part.Video(), new Part.Text("What?")));
+    String expected = "<|im_start|>User: <video>What?<end_of_utterance>\nAssistant:";
+    assertThat(open(SMOLVLM, true).render(List.of(video), true)).isEqualTo(expected);
+    String knowsVideos =
+        SMOLVLM.replace(
+            "{% endif %}{% endfor %}",
+            "{% elif line['type'] == 'video' %}{{ '<video>' }}{% endif %}{% endfor %}");
+    assertThat(open(knowsVideos, true).render(List.of(video), true)).isEqualTo(expected);
+  }
+
+  /** llava-hf/llava-1.5-7b-hf's, which puts pictures before the text. */
+  @Test
+  void rendersLlavasTemplate() throws IOException {
+    ChatTemplate template =
+        open(
+            "{% for message in messages %}{% if message['role'] != 'system' %}"
+                + "{{ message['role'].upper() + ': '}}{% endif %}"
+                + "{# Render all images first #}"
+                + "{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}"
+                + "{{ '<image>\n' }}{% endfor %}"
+                + "{# Render all text next #}"
+                + "{% if message['role'] != 'assistant' %}"
+                + "{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}"
+                + "{{ content['text'] + ' '}}{% endfor %}{% else %}"
+                + "{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}"
+                + "{% generation %}{{ content['text'] + ' '}}{% endgeneration %}{% endfor %}"
+                + "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}",
+            true);
+    ChatTurn picture = new ChatTurn("user", List.of(new Part.Text("What?"), new Part.Image()));
+    assertThat(template.render(List.of(picture), true))
+        .isEqualTo("USER: <image>\nWhat? ASSISTANT:");
+    assertThat(
+            template.render(
+                List.of(picture, ChatTurn.of("assistant", "A cat."), ChatTurn.of("user", "Why?")),
+                true))
+        .isEqualTo("USER: <image>\nWhat? ASSISTANT: A cat. USER: Why? ASSISTANT:");
+  }
+
   @Test
   void rendersLlamasTemplateWithPlainStrings() throws IOException {
     ChatTemplate template = open(LLAMA, false);

@@ -11,6 +11,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.router.request.GenerationRequest;
 import io.epidote.router.request.InvalidField;
+import io.epidote.router.request.MediaInput;
 import io.epidote.router.request.PromptInput;
 import io.epidote.router.request.Sampling;
 import java.io.IOException;
@@ -188,7 +189,7 @@ final class ChatRequestReader {
   }
 
   private static PromptInput.Content part(Fields part) {
-    String expected = "text or image_url";
+    String expected = "text, image_url or video_url";
     JsonNode type = part.require("type", expected);
     return switch (Fields.text(type, part.path("type"))) {
       case "text" ->
@@ -197,7 +198,18 @@ final class ChatRequestReader {
         Fields image =
             Fields.of(part.require("image_url", "an object with url"), part.path("image_url"));
         String url = Fields.text(image.require("url", "a data: URI"), image.path("url"));
-        yield new PromptInput.Media(DataUri.decode(url, image.path("url")));
+        yield new PromptInput.Media(DataUri.picture(url, image.path("url")));
+      }
+      case "video_url" -> {
+        Fields video =
+            Fields.of(part.require("video_url", "an object with url"), part.path("video_url"));
+        String url = Fields.text(video.require("url", "a data: URI"), video.path("url"));
+        Double rate = video.real("fps");
+        yield new PromptInput.Media(
+            DataUri.video(
+                url,
+                video.path("url"),
+                rate == null ? MediaInput.Video.DEFAULT_FRAMES_PER_SECOND : rate));
       }
       default -> throw Fields.wrong(part.path("type"), type, expected);
     };

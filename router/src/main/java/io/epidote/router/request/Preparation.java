@@ -4,6 +4,7 @@ import com.google.protobuf.ByteString;
 import com.google.protobuf.UnsafeByteOperations;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.proto.stage.v1.MediaItem;
+import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
@@ -44,27 +45,29 @@ final class Preparation {
   }
 
   PreparedRequest prepare(GenerationRequest request) {
-    List<ByteString> media = request.prompt().media();
+    List<MediaInput> media = request.prompt().media();
     List<ServedModel.Media> plans = new ArrayList<>();
     List<MediaItem> items = new ArrayList<>();
     for (int i = 0; i < media.size(); i++) {
       ServedModel.Media plan = plan(media.get(i), i, media.size());
       plans.add(plan);
-      items.add(
-          MediaItem.newBuilder()
-              .setIndex(i)
-              .setSha256(sha256(media.get(i)))
-              .setTiles(plan.tiles())
-              .setData(media.get(i))
-              .build());
+      items.add(item(media.get(i)).setIndex(i).setTiles(plan.tiles()).build());
     }
     ServedModel.Prompt prompt = model.prompt(request.prompt(), plans);
     return new PreparedRequest(request, prompt, items, maxTokens(request, prompt));
   }
 
-  private ServedModel.Media plan(ByteString data, int index, int count) {
+  private static MediaItem.Builder item(MediaInput input) {
+    MediaItem.Builder item = MediaItem.newBuilder().setData(input.data());
+    if (input instanceof MediaInput.Video video) {
+      video.files().forEach(file -> item.addFrameBytes(file.size()));
+    }
+    return item.setSha256(sha256(item));
+  }
+
+  private ServedModel.Media plan(MediaInput input, int index, int count) {
     try {
-      return model.plan(data);
+      return model.plan(input);
     } catch (EpidoteException.InvalidRequest e) {
       throw new EpidoteException.InvalidRequest(named(index, count, e), e);
     } catch (EpidoteException.TooLarge e) {
@@ -90,10 +93,15 @@ final class Preparation {
     return Math.min(left, request.sampling().maxTokens());
   }
 
-  private static ByteString sha256(ByteString data) {
+  /** Of the bytes and of where frames begin: a GIF is one thing as a picture and one as a video. */
+  private static ByteString sha256(MediaItem.Builder item) {
     try {
       MessageDigest digest = MessageDigest.getInstance("SHA-256");
-      data.asReadOnlyByteBufferList().forEach(digest::update);
+      if (item.getFrameBytesCount() > 0) {
+        digest.update(
+            ("video " + item.getFrameBytesList() + "\n").getBytes(StandardCharsets.UTF_8));
+      }
+      item.getData().asReadOnlyByteBufferList().forEach(digest::update);
       return UnsafeByteOperations.unsafeWrap(digest.digest());
     } catch (NoSuchAlgorithmException e) {
       throw new IllegalStateException("every JDK has SHA-256", e);

@@ -1,13 +1,12 @@
 package io.epidote.router.request;
 
-import com.google.protobuf.ByteString;
 import java.util.List;
 
 /** What the caller wants answered, before the model's template and tokenizer. */
 public sealed interface PromptInput {
 
   /** The media in the order in which they appear. */
-  List<ByteString> media();
+  List<MediaInput> media();
 
   /** Turns for the model's chat template. */
   record Chat(List<Turn> turns) implements PromptInput {
@@ -16,17 +15,20 @@ public sealed interface PromptInput {
     }
 
     @Override
-    public List<ByteString> media() {
+    public List<MediaInput> media() {
       return turns.stream()
           .flatMap(turn -> turn.content().stream())
           .filter(Media.class::isInstance)
-          .map(part -> ((Media) part).data())
+          .map(part -> ((Media) part).input())
           .toList();
     }
   }
 
-  /** Text that is used as it is, with an {@code <image>} placeholder for each media item. */
-  record Plain(String text, List<ByteString> media) implements PromptInput {
+  /**
+   * Text that is used as it is, with an {@code <image>} placeholder for each picture and a {@code
+   * <video>} for each video.
+   */
+  record Plain(String text, List<MediaInput> media) implements PromptInput {
     public Plain {
       media = List.copyOf(media);
     }
@@ -46,6 +48,5 @@ public sealed interface PromptInput {
 
   record Text(String text) implements Content {}
 
-  /** The client's file as it was sent. */
-  record Media(ByteString data) implements Content {}
+  record Media(MediaInput input) implements Content {}
 }

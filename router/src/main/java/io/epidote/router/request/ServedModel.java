@@ -1,6 +1,5 @@
 package io.epidote.router.request;
 
-import com.google.protobuf.ByteString;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.proto.stage.v1.MediaSpan;
 import java.util.List;
@@ -25,9 +24,10 @@ public interface ServedModel {
   /**
    * Looks at a media item's header and plans its tiles.
    *
-   * @throws EpidoteException when it is no image that can be read, or is over a limit
+   * @throws EpidoteException when it is nothing that can be read or that the model takes, or is
+   *     over a limit
    */
-  Media plan(ByteString data);
+  Media plan(MediaInput input);
 
   /**
    * Renders and tokenises; each tile gets a run of placeholder tokens.

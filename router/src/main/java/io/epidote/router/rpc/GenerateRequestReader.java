@@ -1,6 +1,5 @@
 package io.epidote.router.rpc;
 
-import com.google.protobuf.ByteString;
 import io.epidote.proto.v1.Chat;
 import io.epidote.proto.v1.ChatMessage;
 import io.epidote.proto.v1.ContentPart;
@@ -9,6 +8,7 @@ import io.epidote.proto.v1.Media;
 import io.epidote.proto.v1.SamplingParams;
 import io.epidote.router.request.GenerationRequest;
 import io.epidote.router.request.InvalidField;
+import io.epidote.router.request.MediaInput;
 import io.epidote.router.request.PromptInput;
 import io.epidote.router.request.RequestFlow;
 import io.epidote.router.request.Sampling;
@@ -37,8 +37,7 @@ final class GenerateRequestReader {
           case CHAT -> chat(request.getChat());
           case TEXT ->
               new PromptInput.Plain(
-                  request.getText().getText(),
-                  request.getText().getMediaList().stream().map(Media::getData).toList());
+                  request.getText().getText(), media(request.getText().getMediaList()));
           case PROMPT_NOT_SET ->
               throw new InvalidField("prompt", "is missing; expected chat or text");
         };
@@ -73,7 +72,9 @@ final class GenerateRequestReader {
       content.add(
           switch (part.getPartCase()) {
             case TEXT -> new PromptInput.Text(part.getText());
-            case MEDIA -> media(part.getMedia().getData());
+            case MEDIA ->
+                new PromptInput.Media(
+                    media(part.getMedia(), "%s.content[%d].media".formatted(path, content.size())));
             case PART_NOT_SET ->
                 throw new InvalidField(
                     "%s.content[%d]".formatted(path, content.size()),
@@ -83,8 +84,37 @@ final class GenerateRequestReader {
     return content;
   }
 
-  private static PromptInput.Content media(ByteString data) {
-    return new PromptInput.Media(data);
+  private static List<MediaInput> media(List<Media> items) {
+    List<MediaInput> media = new ArrayList<>();
+    for (Media item : items) {
+      media.add(media(item, "text.media[%d]".formatted(media.size())));
+    }
+    return media;
+  }
+
+  private static MediaInput media(Media media, String path) {
+    String type = media.getMimeType();
+    boolean frames = type.equals("video/jpeg");
+    if (media.getFramesCount() > 0 && !frames) {
+      throw new InvalidField(
+          path + ".frames",
+          "is for mime_type video/jpeg alone; mime_type is \"%s\"".formatted(type));
+    }
+    if (!type.startsWith("video/")) {
+      return new MediaInput.Picture(media.getData());
+    }
+    if (!frames && !type.equals("video/gif")) {
+      throw new InvalidField(
+          path + ".mime_type",
+          "is \"%s\"; %s (video/jpeg with frames, or video/gif with data)"
+              .formatted(type, MediaInput.Video.EXPECTED));
+    }
+    return MediaInput.Video.of(
+        path,
+        media.getFramesCount() > 0 ? media.getFramesList() : List.of(media.getData()),
+        media.hasFramesPerSecond()
+            ? media.getFramesPerSecond()
+            : MediaInput.Video.DEFAULT_FRAMES_PER_SECOND);
   }
 
   private static Sampling sampling(SamplingParams params) {

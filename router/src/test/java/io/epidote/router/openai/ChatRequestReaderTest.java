@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import com.google.protobuf.ByteString;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.router.request.InvalidField;
+import io.epidote.router.request.MediaInput;
 import io.epidote.router.request.PromptInput;
 import java.io.ByteArrayInputStream;
 import java.nio.charset.StandardCharsets;
@@ -63,7 +64,8 @@ class ChatRequestReaderTest {
                         "user",
                         List.of(
                             new PromptInput.Text("what is "),
-                            new PromptInput.Media(ByteString.copyFromUtf8("hi")))))));
+                            new PromptInput.Media(
+                                new MediaInput.Picture(ByteString.copyFromUtf8("hi"))))))));
   }
 
   @Test
@@ -153,7 +155,7 @@ class ChatRequestReaderTest {
         "{\"messages\":[{\"role\":\"user\",\"content\":{}}]}| messages[0].content| a list of parts",
         "{\"messages\":[{\"role\":\"user\",\"content\":[3]}]}| messages[0].content[0]| an object",
         "{\"messages\":[{\"role\":\"user\",\"content\":[{}]}]}| messages[0].content[0].type| is missing",
-        "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"video\"}]}]}| messages[0].content[0].type| text or image_url",
+        "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"video\"}]}]}| messages[0].content[0].type| text, image_url or video_url",
         "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\"}]}]}| messages[0].content[0].text| is missing",
         "[]| body| an object",
         "7| body| an object",
@@ -182,10 +184,45 @@ class ChatRequestReaderTest {
             .formatted(url);
     if (words.equals("x")) {
       // Missing padding is harmless: every decoder agrees on the bytes.
-      assertThat(read(body).request().prompt().media().getFirst().toStringUtf8()).isEqualTo("hi");
+      assertThat(read(body).request().prompt().media().getFirst().data().toStringUtf8())
+          .isEqualTo("hi");
       return;
     }
     assertInvalid(body, "messages[0].content[0].image_url.url", words);
+  }
+
+  @Test
+  void framesOfAVideoAreReadOneByOne() {
+    assertThat(read(video("data:video/jpeg;base64,aGk=,aG8=", "")).request().prompt().media())
+        .containsExactly(
+            new MediaInput.Video(
+                List.of(ByteString.copyFromUtf8("hi"), ByteString.copyFromUtf8("ho")), 1));
+    assertThat(read(video("data:image/gif;base64,aGk=", ",\"fps\":2.5")).request().prompt().media())
+        .containsExactly(new MediaInput.Video(List.of(ByteString.copyFromUtf8("hi")), 2.5));
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '`',
+      value = {
+        "data:video/mp4;base64,aGk=| | no video containers: send the frames",
+        "data:video/mp4;base64,aGk=| | data:video/jpeg;base64,FRAME1,FRAME2",
+        "data:image/png;base64,aGk=| | is of the type \"image/png\"",
+        "http://example.com/a.mp4| | only data: URIs",
+        "data:video/jpeg;base64,aGk=,| | an empty frame, 2 of 2",
+        "data:video/jpeg;base64,aGk=,a*b=| | not valid base64",
+        "data:image/gif;base64,aGk=,aGk=| | not valid base64",
+        "data:video/jpeg;base64,aGk=| ,\"fps\":0| 0.0 frames per second",
+      })
+  void videoUrlsThatAreWrongAreNamed(String url, String more, String words) {
+    assertInvalid(
+        video(url, more == null ? "" : more), "messages[0].content[0].video_url.url", words);
+  }
+
+  private static String video(String url, String more) {
+    return "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"video_url\",\"video_url\":{\"url\":\"%s\"%s}}]}]}"
+        .formatted(url, more);
   }
 
   private void assertInvalid(String body, String path, String words) {
