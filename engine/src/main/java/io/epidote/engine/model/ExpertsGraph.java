@@ -43,7 +43,7 @@ final class ExpertsGraph {
     int hidden = config.hiddenSize();
     boolean mixtral = config.family() == Family.MIXTRAL;
     String module = layer + (mixtral ? "block_sparse_moe." : "mlp.");
-    Gates gates = gates(module, x);
+    ExpertGates gates = ExpertGates.write(graph, layers, moe, module + "gate.weight", hidden, x);
     Pairs pairs = pairs(gates.experts(), rows);
 
     List<Value> results = new ArrayList<>();
@@ -83,29 +83,6 @@ final class ExpertsGraph {
     return moe.sharedExpertIntermediateSize() > 0
         ? graph.op("Add", List.of(mixed, sharedExpert(module, x, rows)))
         : mixed;
-  }
-
-  /** Each token's experts and their weights, {@code [T, k]}. */
-  private record Gates(Value experts, Value weights) {}
-
-  /** Gates are computed in full precision: which experts run must not hang on a rounding. */
-  private Gates gates(String module, Value x) {
-    Value logits =
-        graph.microsoftOp(
-            "FusedMatMul",
-            List.of(x, layers.tensor(module + "gate.weight", moe.experts(), config.hiddenSize())),
-            integer("transB", 1));
-    Value scores = graph.op("Softmax", List.of(logits), integer("axis", -1));
-    List<Value> top =
-        graph.ops(
-            "TopK", List.of(scores, graph.integers(moe.expertsPerToken())), 2, integer("axis", -1));
-    Value weights = top.getFirst();
-    if (moe.normalizeTopK()) {
-      weights =
-          graph.op(
-              "Div", List.of(weights, graph.op("ReduceSum", List.of(weights, graph.integers(-1)))));
-    }
-    return new Gates(top.getLast(), weights);
   }
 
   /**
