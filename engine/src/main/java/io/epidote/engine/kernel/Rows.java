@@ -210,24 +210,26 @@ final class Rows {
       store(d0, to + 3 * rowBytes);
       store(d1, to + 3 * rowBytes + LANES * F);
     }
+    if (column < width) {
+      narrowContexts(shares, stride, values, tokens, width, contexts, column);
+    }
+  }
+
+  /** As {@link #contexts} from a column on, one vector at a time, and what is less than one. */
+  private static void narrowContexts(
+      long shares, int stride, long values, int tokens, int width, long contexts, int first) {
+    long rowBytes = width * F;
+    int column = first;
     for (; column + LANES <= width; column += LANES) {
-      long to = contexts + column * F;
-      FloatVector a = load(to);
-      FloatVector b = load(to + rowBytes);
-      FloatVector c = load(to + 2 * rowBytes);
-      FloatVector d = load(to + 3 * rowBytes);
-      for (int token = 0; token < tokens; token++) {
-        FloatVector x = load(values + column * F + token * rowBytes);
-        long share = token * F;
-        a = broadcast(shares + share).fma(x, a);
-        b = broadcast(share1 + share).fma(x, b);
-        c = broadcast(share2 + share).fma(x, c);
-        d = broadcast(share3 + share).fma(x, d);
+      for (int row = 0; row < TILE; row++) {
+        long to = contexts + column * F + row * rowBytes;
+        FloatVector sum = load(to);
+        for (int token = 0; token < tokens; token++) {
+          FloatVector share = broadcast(shares + row * (stride * F) + token * F);
+          sum = share.fma(load(values + column * F + token * rowBytes), sum);
+        }
+        store(sum, to);
       }
-      store(a, to);
-      store(b, to + rowBytes);
-      store(c, to + 2 * rowBytes);
-      store(d, to + 3 * rowBytes);
     }
     for (; column < width; column++) {
       for (int row = 0; row < TILE; row++) {

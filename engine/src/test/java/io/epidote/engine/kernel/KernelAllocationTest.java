@@ -1,0 +1,101 @@
+package io.epidote.engine.kernel;
+
+import static io.epidote.engine.kernel.AttentionShape.BLOCK_TOKENS;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.sun.management.ThreadMXBean;
+import java.lang.foreign.Arena;
+import java.lang.management.ManagementFactory;
+import java.util.Map;
+import java.util.TreeMap;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Vectors of a compiled kernel are in registers: one on the heap is a loop ten times slower. */
+final class KernelAllocationTest {
+  private static final int CALLS = 2000;
+
+  /** A few objects a call are fine, a few for every vector are not. */
+  private static final long FEW_BYTES = 512;
+
+  private static final long F = Float.BYTES;
+  private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+
+  private static final Arena ARENA = Arena.ofAuto();
+  private static long a;
+  private static long b;
+  private static long c;
+  private static long d;
+
+  @BeforeAll
+  static void allocate() {
+    a = floats();
+    b = floats();
+    c = floats();
+    d = floats();
+    KernelWarmUp.start().join();
+  }
+
+  private static long floats() {
+    return ARENA.allocate((1 << 16) * F, 64).address();
+  }
+
+  /** Whole pairs of vectors, an odd vector, and less than one. */
+  @ParameterizedTest
+  @ValueSource(ints = {64, 80, 72, 50, 1536})
+  void kernelsAllocateNothingForTheirVectors(int width) {
+    int row = 16 * BLOCK_TOKENS;
+    float[] angles = new float[width];
+    AttentionShape.Rotation rotation = new AttentionShape.Rotation(0, width, angles, angles);
+    Map<String, Runnable> kernels =
+        new TreeMap<>(
+            Map.of(
+                "scores",
+                () -> Rows.scores(a, a, a, a, b, b, width, c, c, BLOCK_TOKENS),
+                "exponentials",
+                () -> Rows.exponentials(c, 3, row - 5, row),
+                "contexts",
+                () -> Rows.contexts(c, BLOCK_TOKENS, a, BLOCK_TOKENS, width, d),
+                "rotate",
+                () -> Rows.rotate(a, b, width, rotation, 0, 1),
+                "scale",
+                () -> Rows.scale(d, b, 1, width),
+                "swiGlu",
+                () -> Activations.swiGlu(a, b, 1, width, c),
+                "addAndNorm",
+                () -> Activations.addAndNorm(a, b, 1, c, 1, width, d, d + width * F),
+                "quantize",
+                () -> Activations.quantize(a, width, c, d)));
+    kernels.forEach((name, kernel) ->
+        assertThat(bytesPerCall(kernel))
+            .as("bytes that a call of %s leaves on the heap", name)
+            .isLessThan(FEW_BYTES));
+  }
+
+  private static long bytesPerCall(Runnable kernel) {
+    // Once to compile for this width, once to count.
+    bytesOf(kernel);
+    return bytesOf(kernel) / CALLS;
+  }
+
+  private static long bytesOf(Runnable kernel) {
+    long before = THREADS.getCurrentThreadAllocatedBytes();
+    for (int i = 0; i < CALLS; i++) {
+      kernel.run();
+    }
+    return THREADS.getCurrentThreadAllocatedBytes() - before;
+  }
+
+  @Test
+  void sumsDoNotDependOnCompilation() {
+    for (int i = 0; i < Memory.LANES; i++) {
+      Memory.put(a + i * F, 1f / (i + 3));
+    }
+    float first = Memory.sum(Memory.load(a));
+    for (int i = 0; i < 20_000; i++) {
+      assertThat(Memory.sum(Memory.load(a))).isEqualTo(first);
+    }
+  }
+}
