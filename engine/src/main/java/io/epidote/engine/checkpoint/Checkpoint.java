@@ -14,7 +14,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HexFormat;
@@ -23,6 +22,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.LongStream;
 import org.jspecify.annotations.Nullable;
 
@@ -33,7 +33,6 @@ import org.jspecify.annotations.Nullable;
 public final class Checkpoint implements AutoCloseable {
   private static final String SINGLE = "model.safetensors";
   private static final String INDEX = "model.safetensors.index.json";
-  private static final long DIGEST_CHUNK = 64L << 20;
 
   private static final ValueLayout.OfFloat F32 =
       ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
@@ -44,14 +43,20 @@ public final class Checkpoint implements AutoCloseable {
   private final ModelConfig config;
   private final Arena arena;
   private final Map<String, SafetensorsFile> fileOfTensor;
+  private final WeightDigests digests;
   private @Nullable String fingerprint;
 
   private Checkpoint(
-      Path folder, ModelConfig config, Arena arena, Map<String, SafetensorsFile> fileOfTensor) {
+      Path folder,
+      ModelConfig config,
+      Arena arena,
+      Map<String, SafetensorsFile> fileOfTensor,
+      WeightDigests digests) {
     this.folder = folder;
     this.config = config;
     this.arena = arena;
     this.fileOfTensor = fileOfTensor;
+    this.digests = digests;
   }
 
   /**
@@ -61,8 +66,22 @@ public final class Checkpoint implements AutoCloseable {
    * @throws BadCheckpoint when a file is missing or malformed, or the model is of a form that
    *     Epidote does not support; unsupported forms are told before any weight is touched
    */
-  @SuppressWarnings("MustBeClosedChecker") // close() closes the arena
   public static Checkpoint open(Path folder) {
+    return open(folder, new WeightDigests(null));
+  }
+
+  /**
+   * Like {@link #open(Path)}, and remembers the weights' digests.
+   *
+   * @param cache folder of this machine's caches, made when it is not there; where it cannot be
+   *     written, {@link #fingerprint} is as slow as without it
+   */
+  public static Checkpoint open(Path folder, Path cache) {
+    return open(folder, new WeightDigests(cache.resolve("digests")));
+  }
+
+  @SuppressWarnings("MustBeClosedChecker") // close() closes the arena
+  private static Checkpoint open(Path folder, WeightDigests digests) {
     Path absolute = folder.toAbsolutePath().normalize();
     if (!Files.isDirectory(absolute)) {
       throw new BadCheckpoint(
@@ -73,7 +92,7 @@ public final class Checkpoint implements AutoCloseable {
     ModelConfig config = ConfigReader.read(absolute);
     Arena arena = Arena.ofShared();
     try {
-      return new Checkpoint(absolute, config, arena, openWeights(absolute, arena));
+      return new Checkpoint(absolute, config, arena, openWeights(absolute, arena), digests);
     } catch (RuntimeException e) {
       arena.close();
       throw e;
@@ -208,7 +227,8 @@ public final class Checkpoint implements AutoCloseable {
 
   /**
    * Hex SHA-256 of everything that decides what the model computes: config, preprocessing and
-   * weights. Computed once, on the first call; takes about a second a gigabyte.
+   * weights. Computed once, on the first call; takes about a second a gigabyte of weights whose
+   * digests the cache does not hold.
    */
   public synchronized String fingerprint() {
     if (fingerprint == null) {
@@ -218,30 +238,25 @@ public final class Checkpoint implements AutoCloseable {
   }
 
   private String digest() {
-    MessageDigest digest;
+    MessageDigest digest = WeightDigests.sha256();
     try {
-      digest = MessageDigest.getInstance("SHA-256");
       for (String name : List.of("config.json", "preprocessor_config.json")) {
         Path file = folder.resolve(name);
         byte[] content = Files.exists(file) ? Files.readAllBytes(file) : new byte[0];
         begin(digest, name, content.length);
         digest.update(content);
       }
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every Java platform has SHA-256", e);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
-    Map<String, MemorySegment> files = new TreeMap<>();
-    fileOfTensor
-        .values()
-        .forEach(file -> files.put(file.file().getFileName().toString(), file.bytes()));
-    files.forEach((name, bytes) -> {
-      begin(digest, name, bytes.byteSize());
-      for (long at = 0; at < bytes.byteSize(); at += DIGEST_CHUNK) {
-        long length = Math.min(DIGEST_CHUNK, bytes.byteSize() - at);
-        digest.update(bytes.asSlice(at, length).asByteBuffer());
-      }
+    Map<String, SafetensorsFile> files = new TreeMap<>();
+    fileOfTensor.values().forEach(file -> files.put(file.file().getFileName().toString(), file));
+    Map<String, String> digestOfFile = new ConcurrentHashMap<>();
+    files.entrySet().parallelStream()
+        .forEach(entry -> digestOfFile.put(entry.getKey(), digests.of(entry.getValue())));
+    files.forEach((name, file) -> {
+      begin(digest, name, file.bytes().byteSize());
+      digest.update(requireNonNull(digestOfFile.get(name)).getBytes(StandardCharsets.UTF_8));
     });
     return HexFormat.of().formatHex(digest.digest());
   }

@@ -21,6 +21,7 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -28,7 +29,11 @@ import org.jspecify.annotations.Nullable;
  * The header is checked whole when the file is opened, so that no tensor can reach outside the file
  * or into another one.
  */
-record SafetensorsFile(Path file, MemorySegment bytes, Map<String, TensorInfo> tensors) {
+record SafetensorsFile(
+    Path file,
+    Optional<WeightDigests.Stamp> stamp,
+    MemorySegment bytes,
+    Map<String, TensorInfo> tensors) {
   private static final ValueLayout.OfLong HEADER_LENGTH =
       ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
@@ -44,6 +49,8 @@ record SafetensorsFile(Path file, MemorySegment bytes, Map<String, TensorInfo> t
 
   /** Maps a file for as long as the arena lives. */
   static SafetensorsFile open(Path file, Arena arena) {
+    // Taken before the file is opened: the same stamp later says that these bytes are its.
+    Optional<WeightDigests.Stamp> stamp = WeightDigests.Stamp.of(file);
     MemorySegment bytes = map(file, arena);
     JsonNode header = readHeader(file, bytes);
     long dataStart = HEADER_LENGTH.byteSize() + bytes.get(HEADER_LENGTH, 0);
@@ -56,7 +63,7 @@ record SafetensorsFile(Path file, MemorySegment bytes, Map<String, TensorInfo> t
       }
     }
     refuseOverlap(file, tensors);
-    return new SafetensorsFile(file, bytes, tensors);
+    return new SafetensorsFile(file, stamp, bytes, tensors);
   }
 
   /** The bytes of one of this file's tensors. */

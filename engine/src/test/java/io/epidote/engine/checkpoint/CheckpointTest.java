@@ -18,6 +18,8 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.FileTime;
+import java.time.Instant;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -139,6 +141,30 @@ class CheckpointTest {
 
     CheckpointFixture.write(Form.SCENES, folder, 1);
     assertThat(fingerprint()).isEqualTo(first);
+  }
+
+  @Test
+  void remembersDigestsOfSettledFilesAlone() throws IOException {
+    CheckpointFixture.write(Form.LLAMA_TIED, folder, 1);
+    Path weights = folder.resolve("model.safetensors");
+    Path cache = folder.resolve("cache");
+    String first = fingerprint();
+    Files.setLastModifiedTime(weights, FileTime.from(Instant.now().plusSeconds(60)));
+    assertThat(fingerprint(cache)).isEqualTo(first);
+    assertThat(cache.resolve("digests")).doesNotExist();
+
+    FileTime settled = FileTime.from(Instant.now().minusSeconds(60));
+    Files.setLastModifiedTime(weights, settled);
+    assertThat(fingerprint(cache)).isEqualTo(first);
+    assertThat(cache.resolve("digests")).isDirectoryContaining(Files::isRegularFile);
+    // Written in place, with the old time put back: only a remembered digest is still the first.
+    byte[] bytes = Files.readAllBytes(weights);
+    bytes[bytes.length - 1] ^= 1;
+    Files.write(weights, bytes);
+    Files.setLastModifiedTime(weights, settled);
+    assertThat(fingerprint(cache)).isEqualTo(first).isNotEqualTo(fingerprint());
+    Files.setLastModifiedTime(weights, FileTime.from(settled.toInstant().plusNanos(1000)));
+    assertThat(fingerprint(cache)).isNotEqualTo(first).isEqualTo(fingerprint());
   }
 
   @Test
@@ -283,6 +309,12 @@ class CheckpointTest {
   private static String entry(String dtype, String shape, String offsets) {
     return "{\"t\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":%s}}"
         .formatted(dtype, shape, offsets);
+  }
+
+  private String fingerprint(Path cache) {
+    try (Checkpoint checkpoint = Checkpoint.open(folder, cache)) {
+      return checkpoint.fingerprint();
+    }
   }
 
   private String fingerprint() {
