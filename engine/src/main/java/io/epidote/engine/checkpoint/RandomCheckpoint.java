@@ -39,16 +39,18 @@ public final class RandomCheckpoint {
   /** The folder of a shape's checkpoint under {@code root}, written first when it is not there. */
   public static Path folder(Path root, ModelShape shape) {
     Path folder = root.resolve(shape.word());
-    if (Files.isDirectory(folder)) {
-      return folder;
-    }
     try {
+      if (Files.isDirectory(folder)) {
+        RandomTokenizer.writeIfMissing(folder);
+        return folder;
+      }
       Files.createDirectories(root);
       Path draft = Files.createTempDirectory(root, "draft-");
       Files.writeString(draft.resolve("config.json"), shape.config());
       RandomCheckpoint checkpoint = new RandomCheckpoint();
       checkpoint.list(ConfigReader.read(draft));
       checkpoint.write(draft.resolve("model.safetensors"));
+      RandomTokenizer.writeIfMissing(draft);
       Files.move(draft, folder, StandardCopyOption.ATOMIC_MOVE);
       return folder;
     } catch (IOException e) {
