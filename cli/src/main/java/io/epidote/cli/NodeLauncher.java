@@ -52,7 +52,7 @@ final class NodeLauncher {
 
   /** Loads the models of the node's stages and starts to serve. The caller closes the node. */
   static NodeRuntime start(Settings settings, MeterRegistry meters) {
-    try (Checkpoint checkpoint = Checkpoint.open(settings.model())) {
+    try (Checkpoint checkpoint = Checkpoint.open(settings.model(), Home.cache())) {
       NodeConfig config =
           new NodeConfig(
               settings.spec().name(),
