@@ -5,7 +5,8 @@ import java.util.Optional;
 
 /** Reads the decoder's part of {@code config.json}. */
 final class TextConfigReader {
-  static final List<String> TYPES = List.of("llama", "mistral", "qwen2", "mixtral", "qwen2_moe");
+  static final List<String> TYPES =
+      List.of("llama", "mistral", "qwen2", "mixtral", "qwen2_moe", "deepseek_v2");
 
   /** Longer sequences than this are beyond what an index of KV can count. */
   private static final int MAX_CONTEXT = 1 << 24;
@@ -16,21 +17,6 @@ final class TextConfigReader {
     Family family = family(config);
     int hidden = config.positive("hidden_size");
     int heads = config.positive("num_attention_heads");
-    int kvHeads = config.positive("num_key_value_heads", kvHeadsDefault(config, heads));
-    if (!config.has("head_dim") && hidden % heads != 0) {
-      throw config.inconsistent(
-          "hidden_size = %d is not a multiple of num_attention_heads = %d and there is no head_dim"
-              .formatted(hidden, heads));
-    }
-    int headDim = config.positive("head_dim", hidden / heads);
-    if (heads % kvHeads != 0) {
-      throw config.inconsistent(
-          "num_attention_heads = %d is not a multiple of num_key_value_heads = %d"
-              .formatted(heads, kvHeads));
-    }
-    if (headDim % 2 != 0) {
-      throw config.inconsistent("head_dim = %d is odd, but RoPE turns pairs".formatted(headDim));
-    }
     if (Activation.ofName(config.text("hidden_act", "silu")).orElse(null) != Activation.SILU) {
       throw config.unsupported("hidden_act", List.of("silu"));
     }
@@ -41,13 +27,19 @@ final class TextConfigReader {
     int positions = config.positive("max_position_embeddings", contextDefault(config));
     Rope rope = RopeReader.read(config, family == Family.MIXTRAL ? 1e6 : 1e4, positions);
     int context = contextTokens(rope, positions);
+    Optional<LatentAttention> latent =
+        family == Family.DEEPSEEK_V2
+            ? Optional.of(DeepseekReader.latent(config, rope))
+            : Optional.empty();
     return new TextConfig(
         family,
         hidden,
         layers,
         heads,
-        kvHeads,
-        headDim,
+        latent.map(_ -> 1).orElseGet(() -> kvHeads(config, heads)),
+        latent
+            .map(widths -> widths.plainWidth() + widths.rotaryWidth())
+            .orElseGet(() -> headDim(config, hidden, heads)),
         config.positive("intermediate_size"),
         (float) config.number("rms_norm_eps", family == Family.MIXTRAL ? 1e-5 : 1e-6),
         rope,
@@ -56,7 +48,31 @@ final class TextConfigReader {
         config.positive("vocab_size"),
         attentionBiases(config, family),
         tied,
-        readMoe(config, family));
+        readMoe(config, family),
+        latent);
+  }
+
+  private static int kvHeads(ConfigFile config, int heads) {
+    int kvHeads = config.positive("num_key_value_heads", kvHeadsDefault(config, heads));
+    if (heads % kvHeads != 0) {
+      throw config.inconsistent(
+          "num_attention_heads = %d is not a multiple of num_key_value_heads = %d"
+              .formatted(heads, kvHeads));
+    }
+    return kvHeads;
+  }
+
+  private static int headDim(ConfigFile config, int hidden, int heads) {
+    if (!config.has("head_dim") && hidden % heads != 0) {
+      throw config.inconsistent(
+          "hidden_size = %d is not a multiple of num_attention_heads = %d and there is no head_dim"
+              .formatted(hidden, heads));
+    }
+    int headDim = config.positive("head_dim", hidden / heads);
+    if (headDim % 2 != 0) {
+      throw config.inconsistent("head_dim = %d is odd, but RoPE turns pairs".formatted(headDim));
+    }
+    return headDim;
   }
 
   private static String type(ConfigFile config) {
@@ -70,6 +86,7 @@ final class TextConfigReader {
       case "qwen2" -> Family.QWEN2;
       case "mixtral" -> Family.MIXTRAL;
       case "qwen2_moe" -> Family.QWEN2_MOE;
+      case "deepseek_v2" -> Family.DEEPSEEK_V2;
       default -> throw config.unsupported("model_type", TYPES);
     };
   }
@@ -100,7 +117,7 @@ final class TextConfigReader {
     return switch (family) {
       case QWEN2 -> new Biases(true, false);
       case QWEN2_MOE -> new Biases(config.flag("qkv_bias", true), false);
-      case LLAMA, MIXTRAL -> {
+      case LLAMA, MIXTRAL, DEEPSEEK_V2 -> {
         boolean bias = config.flag("attention_bias", false);
         if (bias && !type(config).equals("llama")) {
           throw config.unsupported("attention_bias", List.of("false"));
@@ -114,6 +131,7 @@ final class TextConfigReader {
     MoeConfig moe =
         switch (family) {
           case LLAMA, QWEN2 -> null;
+          case DEEPSEEK_V2 -> DeepseekReader.moe(config).orElse(null);
           case MIXTRAL -> {
             if (!config.flag("norm_topk_prob", true)) {
               throw config.unsupported("norm_topk_prob", List.of("true"));
@@ -123,6 +141,8 @@ final class TextConfigReader {
                 config.positive("num_experts_per_tok", 2),
                 config.positive("intermediate_size"),
                 true,
+                1,
+                0,
                 0);
           }
           case QWEN2_MOE -> {
@@ -141,7 +161,9 @@ final class TextConfigReader {
                 config.positive("num_experts_per_tok", 4),
                 config.positive("moe_intermediate_size", 1408),
                 config.flag("norm_topk_prob", false),
-                shared);
+                1,
+                shared,
+                0);
           }
         };
     if (moe != null && moe.expertsPerToken() > moe.experts()) {

@@ -14,10 +14,11 @@ import io.epidote.engine.onnx.Value;
 import io.epidote.engine.onnx.WeightFile;
 import java.nio.FloatBuffer;
 import java.util.List;
+import java.util.Optional;
 
 /**
- * Writes the decoder's graph: RMSNorm, RoPE, grouped-query attention over paged KV, SwiGLU or
- * mixture of experts.
+ * Writes the decoder's graph: RMSNorm, RoPE, grouped-query or latent attention over paged KV,
+ * SwiGLU or mixture of experts.
  *
  * <p>The tokens of all sequences are packed ({@code T} of them): linear layers never see padding.
  *
@@ -56,15 +57,21 @@ final class DecoderGraph {
     Value x = layers.embed(table, vocabulary, hidden, ids);
     x = graph.op("ScatterND", List.of(x, mediaPositions, mediaRows));
     AttentionGraph attention = new AttentionGraph(config, graph, layers);
+    Optional<LatentAttentionGraph> latent =
+        config.latent().map(widths -> new LatentAttentionGraph(config, widths, graph, layers));
     LinearLayers.Product none =
         new LinearLayers.Product(GraphBuilder.absent(), GraphBuilder.absent());
     Sum sum = addAndNorm(x, none, prefix + "layers.0.input_layernorm.weight", false);
-    boolean experts = config.moe().isPresent();
     for (int layer = 0; layer < config.layers(); layer++) {
       String name = prefix + "layers." + layer + ".";
-      LinearLayers.Product attended = attention.write(name + "self_attn.", layer, sum.normed());
+      String attentionName = name + "self_attn.";
+      LinearLayers.Product attended =
+          latent.isPresent()
+              ? latent.get().write(attentionName, layer, sum.normed())
+              : attention.write(attentionName, layer, sum.normed());
+      boolean experts = config.experts(layer).isPresent();
       sum = addAndNorm(sum.x(), attended, name + "post_attention_layernorm.weight", experts);
-      LinearLayers.Product changed = feedForward(name, sum.normed());
+      LinearLayers.Product changed = feedForward(name, layer, sum.normed());
       if (layer + 1 == config.layers()) {
         x = graph.op("Add", List.of(sum.x(), layers.scaled(graph, changed)));
       } else {
@@ -112,15 +119,14 @@ final class DecoderGraph {
         graph("else_branch", skip));
   }
 
-  private LinearLayers.Product feedForward(String layer, LinearLayers.Rows x) {
+  private LinearLayers.Product feedForward(String name, int layer, LinearLayers.Rows x) {
     return config
-        .moe()
+        .experts(layer)
         .map(moe ->
             new LinearLayers.Product(
-                new ExpertsGraph(config, moe, graph, layers).write(layer, x),
-                GraphBuilder.absent()))
+                new ExpertsGraph(config, moe, graph, layers).write(name, x), GraphBuilder.absent()))
         .orElseGet(() ->
-            FeedForward.of(layer + "mlp.", config.hiddenSize(), config.intermediateSize())
+            FeedForward.of(name + "mlp.", config.hiddenSize(), config.intermediateSize())
                 .write(graph, layers, x));
   }
 

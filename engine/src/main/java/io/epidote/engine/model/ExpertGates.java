@@ -37,6 +37,9 @@ record ExpertGates(Value experts, Value weights) {
           graph.op(
               "Div", List.of(weights, graph.op("ReduceSum", List.of(weights, graph.integers(-1)))));
     }
+    if (moe.gateScale() != 1) {
+      weights = graph.op("Mul", List.of(weights, graph.real(moe.gateScale())));
+    }
     return new ExpertGates(top.getLast(), weights);
   }
 }

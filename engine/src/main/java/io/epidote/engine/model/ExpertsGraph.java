@@ -156,14 +156,18 @@ final class ExpertsGraph {
   }
 
   private Value sharedExpert(String module, Value x, LinearLayers.Rows rows) {
+    boolean deepseek = config.family() == Family.DEEPSEEK_V2;
     Value shared =
         layers.scaled(
             graph,
             FeedForward.of(
-                    module + "shared_expert.",
+                    module + (deepseek ? "shared_experts." : "shared_expert."),
                     config.hiddenSize(),
                     moe.sharedExpertIntermediateSize())
                 .write(graph, layers, rows));
+    if (deepseek) {
+      return shared;
+    }
     Value open =
         graph.op(
             "Sigmoid",

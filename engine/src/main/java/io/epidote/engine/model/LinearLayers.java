@@ -12,8 +12,11 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.function.IntUnaryOperator;
 import java.util.stream.LongStream;
 
 /**
@@ -37,6 +40,7 @@ final class LinearLayers {
   private final Checkpoint checkpoint;
   private final GraphBuilder graph;
   private final Precision precision;
+  private final Map<String, IntUnaryOperator> rowOrders = new HashMap<>();
 
   LinearLayers(Checkpoint checkpoint, GraphBuilder graph, Precision precision) {
     this.checkpoint = requireNonNull(checkpoint, "checkpoint is null");
@@ -66,6 +70,15 @@ final class LinearLayers {
     }
   }
 
+  /**
+   * Lets the rows of a matrix be read in another order than the checkpoint's.
+   *
+   * @param source the checkpoint's row for each row
+   */
+  void reorderRows(String name, IntUnaryOperator source) {
+    rowOrders.put(name, source);
+  }
+
   /** A tensor as it is. */
   Value tensor(String name, long... shape) {
     return graph.weight(
@@ -73,6 +86,44 @@ final class LinearLayers {
         ElementType.FLOAT,
         out -> checkpoint.readFloats(name, out.asFloatBuffer(), shape),
         shape);
+  }
+
+  /**
+   * A part of every head's rows of a matrix {@code [heads * headRows, columns]}.
+   *
+   * @param first of a head's rows, the first that is taken
+   * @param count how many are
+   */
+  record HeadRows(String name, int heads, int headRows, int columns, int first, int count) {}
+
+  /**
+   * Matrices of the heads, at full precision whatever the other layers have.
+   *
+   * @return {@code [heads, count, columns]}, or transposed {@code [heads, columns, count]}
+   */
+  Value perHead(HeadRows part, boolean transposed) {
+    int heads = part.heads();
+    int count = part.count();
+    int columns = part.columns();
+    return graph.weight(
+        part.name() + (transposed ? ".columns." : ".rows.") + part.first(),
+        ElementType.FLOAT,
+        bytes -> {
+          FloatBuffer destination = bytes.asFloatBuffer();
+          FloatBuffer all = read(part.name(), heads * part.headRows(), columns);
+          for (int head = 0; head < heads; head++) {
+            int from = (head * part.headRows() + part.first()) * columns;
+            int to = head * count * columns;
+            forTiles(
+                count,
+                columns,
+                (row, column) ->
+                    destination.put(
+                        to + (transposed ? column * count + row : row * columns + column),
+                        all.get(from + row * columns + column)));
+          }
+        },
+        transposed ? new long[] {heads, columns, count} : new long[] {heads, count, columns});
   }
 
   /** Biases of the layers of a matrix, {@code [sum(out)]}. */
@@ -330,7 +381,17 @@ final class LinearLayers {
             .order(ByteOrder.nativeOrder())
             .asFloatBuffer();
     checkpoint.readFloats(name, floats, rows, columns);
-    return floats;
+    IntUnaryOperator source = rowOrders.get(name);
+    return source == null ? floats : reordered(floats, rows, columns, source);
+  }
+
+  private static FloatBuffer reordered(
+      FloatBuffer floats, int rows, int columns, IntUnaryOperator source) {
+    FloatBuffer result = FloatBuffer.allocate(rows * columns);
+    for (int row = 0; row < rows; row++) {
+      result.put(row * columns, floats, source.applyAsInt(row) * columns, columns);
+    }
+    return result;
   }
 
   /** The scale at which the largest magnitude becomes {@code range}. */

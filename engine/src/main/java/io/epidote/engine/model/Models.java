@@ -1,6 +1,7 @@
 package io.epidote.engine.model;
 
 import io.epidote.engine.checkpoint.Checkpoint;
+import io.epidote.engine.checkpoint.LatentAttention;
 import io.epidote.engine.checkpoint.TextConfig;
 import io.epidote.engine.error.EpidoteException.BadCheckpoint;
 import io.epidote.engine.kernel.AttentionShape;
@@ -78,16 +79,33 @@ public final class Models {
   /** The sizes of a decoder. */
   public static DecoderShape decoderShape(TextConfig text) {
     AttentionShape attention =
-        new AttentionShape(
-            text.heads(),
-            text.kvHeads(),
-            text.headDim(),
-            text.headDim(),
-            (float) (1 / Math.sqrt(text.headDim())),
-            new RotaryTable(text.rope(), text.headDim()).rotation(0, text.contextTokens()),
-            text.windows()::get);
+        text.latent().map(latent -> latentShape(text, latent)).orElseGet(() -> groupedShape(text));
     return new DecoderShape(
         text.layers(), attention, text.hiddenSize(), text.vocabulary(), text.contextTokens());
+  }
+
+  /** Every head reads the latent vector, as a part of the one key and as the one value. */
+  private static AttentionShape latentShape(TextConfig text, LatentAttention latent) {
+    return new AttentionShape(
+        text.heads(),
+        text.kvHeads(),
+        latent.rank() + latent.rotaryWidth(),
+        latent.rank(),
+        latent.scale(),
+        new RotaryTable(text.rope(), latent.rotaryWidth())
+            .rotation(latent.rank(), text.contextTokens()),
+        text.windows()::get);
+  }
+
+  private static AttentionShape groupedShape(TextConfig text) {
+    return new AttentionShape(
+        text.heads(),
+        text.kvHeads(),
+        text.headDim(),
+        text.headDim(),
+        (float) (1 / Math.sqrt(text.headDim())),
+        new RotaryTable(text.rope(), text.headDim()).rotation(0, text.contextTokens()),
+        text.windows()::get);
   }
 
   /** What the encode stage's graph takes; the checkpoint must have a vision tower. */

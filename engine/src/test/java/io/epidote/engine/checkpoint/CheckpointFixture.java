@@ -39,7 +39,11 @@ public final class CheckpointFixture {
     /** With a sliding window of 9 tokens in the second layer. */
     QWEN2_WINDOW,
     MIXTRAL,
-    QWEN2_MOE;
+    QWEN2_MOE,
+    /** Latent attention, YaRN, a dense first layer, then experts beside shared ones. */
+    DEEPSEEK_V2,
+    /** With a latent vector of the queries too, plain RoPE and normalised gates. */
+    DEEPSEEK_V2_QUERY_RANK;
 
     /** Whether the form takes pictures. */
     public boolean multimodal() {
@@ -89,6 +93,10 @@ public final class CheckpointFixture {
   private static final int KV_HEADS = 2;
   private static final int HEAD_DIM = 16;
   private static final int INTERMEDIATE = 96;
+  private static final int QUERY_RANK = 40;
+  private static final int LATENT_RANK = 24;
+  private static final int ROTARY = 8;
+  private static final int VALUE_DIM = 12;
   private static final int EXPERTS = 4;
   private static final int EXPERT_INTERMEDIATE = 48;
   private static final int SHARED_INTERMEDIATE = 80;
@@ -185,11 +193,39 @@ public final class CheckpointFixture {
               .put("moe_intermediate_size", EXPERT_INTERMEDIATE)
               .put("shared_expert_intermediate_size", SHARED_INTERMEDIATE)
               .put("norm_topk_prob", false);
+      case DEEPSEEK_V2, DEEPSEEK_V2_QUERY_RANK -> deepseek(form, text);
     }
     if (form.llava()) {
       return llavaConfig(form, text);
     }
     return form.multimodal() ? multimodalConfig(form, text) : text;
+  }
+
+  private static void deepseek(Form form, ObjectNode text) {
+    boolean queryRank = form == Form.DEEPSEEK_V2_QUERY_RANK;
+    text.put("model_type", "deepseek_v2")
+        .put("num_key_value_heads", HEADS)
+        .put("q_lora_rank", queryRank ? QUERY_RANK : null)
+        .put("kv_lora_rank", LATENT_RANK)
+        .put("qk_nope_head_dim", HEAD_DIM)
+        .put("qk_rope_head_dim", ROTARY)
+        .put("v_head_dim", VALUE_DIM)
+        .put("n_routed_experts", EXPERTS)
+        .put("n_shared_experts", 2)
+        .put("num_experts_per_tok", 2)
+        .put("moe_intermediate_size", EXPERT_INTERMEDIATE)
+        .put("first_k_dense_replace", 1)
+        .put("routed_scaling_factor", 2.5)
+        .put("norm_topk_prob", queryRank)
+        .put("topk_method", "greedy");
+    if (!queryRank) {
+      text.putObject("rope_scaling")
+          .put("type", "yarn")
+          .put("factor", 4)
+          .put("original_max_position_embeddings", 128)
+          .put("mscale", 1.5)
+          .put("mscale_all_dim", 0.7);
+    }
   }
 
   private static ObjectNode multimodalConfig(Form form, ObjectNode text) {
@@ -359,7 +395,11 @@ public final class CheckpointFixture {
     for (int l = 0; l < LAYERS; l++) {
       String layer = prefix + "layers." + l + ".";
       norm(tensors, random, layer + "input_layernorm.weight", HIDDEN);
-      attention(tensors, random, form, layer + "self_attn.");
+      if (form == Form.DEEPSEEK_V2 || form == Form.DEEPSEEK_V2_QUERY_RANK) {
+        latentAttention(tensors, random, form, layer + "self_attn.");
+      } else {
+        attention(tensors, random, form, layer + "self_attn.");
+      }
       norm(tensors, random, layer + "post_attention_layernorm.weight", HIDDEN);
       switch (form) {
         case SCENES, MIXTRAL -> {
@@ -376,6 +416,17 @@ public final class CheckpointFixture {
           }
           swiGlu(tensors, random, layer + "mlp.shared_expert.", SHARED_INTERMEDIATE);
           put(tensors, random, layer + "mlp.shared_expert_gate.weight", 1, HIDDEN);
+        }
+        case DEEPSEEK_V2, DEEPSEEK_V2_QUERY_RANK -> {
+          if (l == 0) {
+            swiGlu(tensors, random, layer + "mlp.", INTERMEDIATE);
+            continue;
+          }
+          put(tensors, random, layer + "mlp.gate.weight", EXPERTS, HIDDEN);
+          for (int e = 0; e < EXPERTS; e++) {
+            swiGlu(tensors, random, layer + "mlp.experts." + e + ".", EXPERT_INTERMEDIATE);
+          }
+          swiGlu(tensors, random, layer + "mlp.shared_experts.", 2 * EXPERT_INTERMEDIATE);
         }
         default -> swiGlu(tensors, random, layer + "mlp.", INTERMEDIATE);
       }
@@ -399,6 +450,22 @@ public final class CheckpointFixture {
       put(tensors, random, prefix + "k_proj.bias", keys);
       put(tensors, random, prefix + "v_proj.bias", keys);
     }
+  }
+
+  private static void latentAttention(
+      Map<String, Tensor> tensors, Random random, Form form, String prefix) {
+    int queries = HEADS * (HEAD_DIM + ROTARY);
+    if (form == Form.DEEPSEEK_V2) {
+      put(tensors, random, prefix + "q_proj.weight", queries, HIDDEN);
+    } else {
+      put(tensors, random, prefix + "q_a_proj.weight", QUERY_RANK, HIDDEN);
+      norm(tensors, random, prefix + "q_a_layernorm.weight", QUERY_RANK);
+      put(tensors, random, prefix + "q_b_proj.weight", queries, QUERY_RANK);
+    }
+    put(tensors, random, prefix + "kv_a_proj_with_mqa.weight", LATENT_RANK + ROTARY, HIDDEN);
+    norm(tensors, random, prefix + "kv_a_layernorm.weight", LATENT_RANK);
+    put(tensors, random, prefix + "kv_b_proj.weight", HEADS * (HEAD_DIM + VALUE_DIM), LATENT_RANK);
+    put(tensors, random, prefix + "o_proj.weight", HIDDEN, HEADS * VALUE_DIM);
   }
 
   private static void swiGlu(

@@ -53,7 +53,8 @@ class ConfigReaderTest {
                 256,
                 new Biases(false, false),
                 true,
-                Optional.of(new MoeConfig(4, 2, 48, true, 0))));
+                Optional.of(new MoeConfig(4, 2, 48, true, 1, 0, 0)),
+                Optional.empty()));
   }
 
   /** The keys of HuggingFaceTB/SmolVLM-256M-Instruct that matter. */
@@ -183,12 +184,47 @@ class ConfigReaderTest {
     assertThat(qwen.attentionBiases()).isEqualTo(new Biases(true, false));
     TextConfig qwenMoe = read(CheckpointFixture.config(Form.QWEN2_MOE)).text();
     assertThat(qwenMoe.attentionBiases()).isEqualTo(new Biases(true, false));
-    assertThat(qwenMoe.moe()).contains(new MoeConfig(4, 2, 48, false, 80));
+    assertThat(qwenMoe.moe()).contains(new MoeConfig(4, 2, 48, false, 1, 80, 0));
     ModelConfig mixtral = read(CheckpointFixture.config(Form.MIXTRAL));
     assertThat(mixtral.vision()).isEmpty();
     assertThat(mixtral.imageTokenId()).isEqualTo(-1);
     assertThat(mixtral.tileTokens()).isZero();
-    assertThat(mixtral.text().moe()).contains(new MoeConfig(4, 2, 48, true, 0));
+    assertThat(mixtral.text().moe()).contains(new MoeConfig(4, 2, 48, true, 1, 0, 0));
+  }
+
+  @Test
+  void readsDeepseekV2LiteAsPublished() throws JsonProcessingException {
+    TextConfig text = read(deepseekV2Lite()).text();
+    assertThat(text.family()).isEqualTo(Family.DEEPSEEK_V2);
+    assertThat(text.moe()).contains(new MoeConfig(64, 6, 1408, false, 1, 2816, 1));
+    assertThat(text.experts(0)).isEmpty();
+    assertThat(text.experts(1)).isPresent();
+    // mscale(40, 0.707) squared, over the root of 192.
+    assertThat(text.latent()).contains(new LatentAttention(0, 512, 128, 64, 128, 0.11472139f));
+    assertThat(text.rope().scaling())
+        .hasToString(
+            "Yarn[factor=40.0, originalContext=4096, fastTurns=32.0, slowTurns=1.0,"
+                + " wholePairs=true, magnitude=1.0]");
+    assertThat(text.contextTokens()).isEqualTo(163840);
+  }
+
+  private static ObjectNode deepseekV2Lite() throws JsonProcessingException {
+    return json(
+        """
+        {"architectures": ["DeepseekV2ForCausalLM"], "attention_bias": false,
+         "aux_loss_alpha": 0.001, "bos_token_id": 100000, "eos_token_id": 100001,
+         "first_k_dense_replace": 1, "hidden_act": "silu", "hidden_size": 2048,
+         "intermediate_size": 10944, "kv_lora_rank": 512, "max_position_embeddings": 163840,
+         "model_type": "deepseek_v2", "moe_intermediate_size": 1408, "moe_layer_freq": 1,
+         "n_group": 1, "n_routed_experts": 64, "n_shared_experts": 2, "norm_topk_prob": false,
+         "num_attention_heads": 16, "num_experts_per_tok": 6, "num_hidden_layers": 27,
+         "num_key_value_heads": 16, "q_lora_rank": null, "qk_nope_head_dim": 128,
+         "qk_rope_head_dim": 64, "rms_norm_eps": 1e-06, "rope_theta": 10000,
+         "rope_scaling": {"beta_fast": 32, "beta_slow": 1, "factor": 40, "mscale": 0.707,
+           "mscale_all_dim": 0.707, "original_max_position_embeddings": 4096, "type": "yarn"},
+         "routed_scaling_factor": 1.0, "scoring_func": "softmax", "tie_word_embeddings": false,
+         "topk_group": 1, "topk_method": "greedy", "v_head_dim": 128, "vocab_size": 102400}
+        """);
   }
 
   @Test

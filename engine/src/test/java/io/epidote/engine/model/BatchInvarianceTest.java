@@ -30,7 +30,13 @@ class BatchInvarianceTest {
   static Stream<Arguments> models() {
     return Stream.of(Precision.values())
         .flatMap(precision ->
-            Stream.of(Form.LLAMA_TIED, Form.QWEN2_WINDOW, Form.MIXTRAL, Form.QWEN2_MOE)
+            Stream.of(
+                    Form.LLAMA_TIED,
+                    Form.QWEN2_WINDOW,
+                    Form.MIXTRAL,
+                    Form.QWEN2_MOE,
+                    Form.DEEPSEEK_V2,
+                    Form.DEEPSEEK_V2_QUERY_RANK)
                 .map(form -> Arguments.of(form, precision)));
   }
 

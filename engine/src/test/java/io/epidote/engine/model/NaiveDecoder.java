@@ -53,13 +53,20 @@ final class NaiveDecoder {
     for (int layer = 0; layer < config.layers(); layer++) {
       String name = prefix + "layers." + layer + ".";
       int window = config.windows().get(layer);
-      add(x, attention(name, window, norm(x, name + "input_layernorm.weight")));
+      double[][] read = norm(x, name + "input_layernorm.weight");
+      add(
+          x,
+          config
+              .latent()
+              .map(latent ->
+                  new NaiveLatentAttention(this, config, latent).attend(name + "self_attn.", read))
+              .orElseGet(() -> attention(name, window, read)));
       double[][] normed = norm(x, name + "post_attention_layernorm.weight");
       for (int t = 0; t < x.length; t++) {
         add(
             x[t],
-            config.moe().isPresent()
-                ? experts(name, config.moe().get(), normed[t])
+            config.experts(layer).isPresent()
+                ? experts(name, config.experts(layer).get(), normed[t])
                 : dense(name + "mlp.", config.intermediateSize(), normed[t]));
       }
     }
@@ -163,10 +170,14 @@ final class NaiveDecoder {
                   x)
               : dense(expert, moe.expertIntermediateSize(), x);
       for (int i = 0; i < y.length; i++) {
-        result[i] += gates[e] / sum * y[i];
+        result[i] += moe.gateScale() * gates[e] / sum * y[i];
       }
     }
-    if (moe.sharedExpertIntermediateSize() > 0) {
+    if (config.family() == Family.DEEPSEEK_V2) {
+      if (moe.sharedExpertIntermediateSize() > 0) {
+        add(result, dense(module + "shared_experts.", moe.sharedExpertIntermediateSize(), x));
+      }
+    } else if (moe.sharedExpertIntermediateSize() > 0) {
       double open = 1 / (1 + Math.exp(-linear(module + "shared_expert_gate.weight", x, 1)[0]));
       double[] shared = dense(module + "shared_expert.", moe.sharedExpertIntermediateSize(), x);
       Arrays.setAll(result, i -> result[i] + open * shared[i]);
@@ -190,7 +201,7 @@ final class NaiveDecoder {
     return linear(down, a, x.length);
   }
 
-  private double[] linear(String name, double[] x, int out) {
+  double[] linear(String name, double[] x, int out) {
     float[] weight = tensor(name, out, x.length);
     double[] y = new double[out];
     for (int o = 0; o < out; o++) {
@@ -202,21 +213,23 @@ final class NaiveDecoder {
   }
 
   private double[][] norm(double[][] x, String name) {
-    float[] weight = tensor(name, config.hiddenSize());
+    return norm(x, name, config.rmsNormEps());
+  }
+
+  double[][] norm(double[][] x, String name, double epsilon) {
+    float[] weight = tensor(name, x[0].length);
     double[][] result = new double[x.length][];
     for (int t = 0; t < x.length; t++) {
       double[] row = x[t];
       double scale =
-          1
-              / Math.sqrt(
-                  Arrays.stream(row).map(v -> v * v).average().orElseThrow() + config.rmsNormEps());
+          1 / Math.sqrt(Arrays.stream(row).map(v -> v * v).average().orElseThrow() + epsilon);
       result[t] =
           IntStream.range(0, row.length).mapToDouble(i -> row[i] * scale * weight[i]).toArray();
     }
     return result;
   }
 
-  private static void softmax(double[] scores) {
+  static void softmax(double[] scores) {
     double max = Arrays.stream(scores).max().orElseThrow();
     Arrays.setAll(scores, i -> Math.exp(scores[i] - max));
     double sum = Arrays.stream(scores).sum();
