@@ -2,6 +2,7 @@ package io.epidote.cli;
 
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
+import io.epidote.engine.checkpoint.LatentAttention;
 import io.epidote.engine.checkpoint.ModelConfig;
 import io.epidote.engine.checkpoint.MoeConfig;
 import io.epidote.engine.checkpoint.TextConfig;
@@ -175,17 +176,35 @@ final class EngineBench {
   /** Of all layers, with the experts that a token uses. */
   private double layerParameters() {
     TextConfig text = model.text();
-    double attention = 2.0 * text.hiddenSize() * (text.heads() + text.kvHeads()) * text.headDim();
-    double feedForward = 3.0 * text.hiddenSize() * text.intermediateSize();
-    if (text.moe().isPresent()) {
-      MoeConfig moe = text.moe().get();
-      feedForward =
-          3.0
-                  * text.hiddenSize()
-                  * (moe.expertsPerToken() * moe.expertIntermediateSize()
-                      + moe.sharedExpertIntermediateSize())
-              + (double) text.hiddenSize() * moe.experts();
+    double attention =
+        text.latent()
+            .map(latent -> latentParameters(text, latent))
+            .orElse(2.0 * text.hiddenSize() * (text.heads() + text.kvHeads()) * text.headDim());
+    double sum = text.layers() * attention;
+    for (int layer = 0; layer < text.layers(); layer++) {
+      sum +=
+          text.experts(layer)
+              .map(moe -> expertParameters(text, moe))
+              .orElse(3.0 * text.hiddenSize() * text.intermediateSize());
     }
-    return text.layers() * (attention + feedForward);
+    return sum;
+  }
+
+  private static double expertParameters(TextConfig text, MoeConfig moe) {
+    return 3.0
+            * text.hiddenSize()
+            * (moe.expertsPerToken() * moe.expertIntermediateSize()
+                + moe.sharedExpertIntermediateSize())
+        + (double) text.hiddenSize() * moe.experts();
+  }
+
+  private static double latentParameters(TextConfig text, LatentAttention latent) {
+    int hidden = text.hiddenSize();
+    double queries = (double) text.heads() * text.headDim();
+    int queryRank = latent.queryRank();
+    return (queryRank == 0 ? queries * hidden : queryRank * (hidden + queries))
+        + (double) hidden * (latent.rank() + latent.rotaryWidth())
+        + (double) text.heads() * latent.rank() * (latent.plainWidth() + latent.valueWidth())
+        + (double) text.heads() * latent.valueWidth() * hidden;
   }
 }

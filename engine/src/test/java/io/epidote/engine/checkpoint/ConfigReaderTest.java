@@ -208,6 +208,22 @@ class ConfigReaderTest {
     assertThat(text.contextTokens()).isEqualTo(163840);
   }
 
+  @ParameterizedTest
+  @CsvSource({
+    "topk_method,\"group_limited_greedy\"",
+    "scoring_func,\"sigmoid\"",
+    "moe_layer_freq,2",
+    "attention_bias,true"
+  })
+  void refusesWhatDeepseekV2LiteHasNot(String key, String value) throws JsonProcessingException {
+    ObjectNode config = deepseekV2Lite();
+    config.set(key, json("{\"value\": %s}".formatted(value)).get("value"));
+    assertThatThrownBy(() -> read(config))
+        .isInstanceOf(BadCheckpoint.class)
+        .hasMessageContaining(key)
+        .hasMessageContaining(value.replace("\"", ""));
+  }
+
   private static ObjectNode deepseekV2Lite() throws JsonProcessingException {
     return json(
         """
