@@ -16,6 +16,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 /** Vectors of a compiled kernel are in registers: one on the heap is a loop ten times slower. */
 final class KernelAllocationTest {
   private static final int CALLS = 2000;
+  private static final int ROUNDS = 50;
 
   /** A few objects a call are fine, a few for every vector are not. */
   private static final long FEW_BYTES = 512;
@@ -74,10 +75,16 @@ final class KernelAllocationTest {
             .isLessThan(FEW_BYTES));
   }
 
+  /**
+   * The least over rounds: compilers work in the background, and until they are done (again, for a
+   * new width) calls leave objects behind that a compiled call does not.
+   */
   private static long bytesPerCall(Runnable kernel) {
-    // Once to compile for this width, once to count.
-    bytesOf(kernel);
-    return bytesOf(kernel) / CALLS;
+    long least = Long.MAX_VALUE;
+    for (int round = 0; round < ROUNDS && least >= FEW_BYTES; round++) {
+      least = Math.min(least, bytesOf(kernel) / CALLS);
+    }
+    return least;
   }
 
   private static long bytesOf(Runnable kernel) {
