@@ -77,22 +77,15 @@ final class Activations {
   }
 
   /**
-   * {@code sum = x + delta * factor}; {@code normed = sum / rms(sum) * weight}.
+   * {@code sum = x + delta}; {@code normed = sum / rms(sum) * weight}.
    *
    * @param delta 0 when there is none
    */
   static void addAndNorm(
-      long x,
-      long delta,
-      float factor,
-      long weight,
-      float epsilon,
-      int width,
-      long sum,
-      long normed) {
+      long x, long delta, long weight, float epsilon, int width, long sum, long normed) {
     long from = x;
     if (delta != 0) {
-      add(x, delta, factor, width, sum);
+      add(x, delta, width, sum);
       from = sum;
     }
     FloatVector squares = FloatVector.zero(FLOATS);
@@ -115,28 +108,28 @@ final class Activations {
     }
   }
 
-  private static void add(long x, long delta, float factor, int width, long sum) {
+  private static void add(long x, long delta, int width, long sum) {
     int i = 0;
     for (; i + LANES <= width; i += LANES) {
-      store(load(x + i * F).add(load(delta + i * F).mul(factor)), sum + i * F);
+      store(load(x + i * F).add(load(delta + i * F)), sum + i * F);
     }
     for (; i < width; i++) {
-      Memory.put(sum + i * F, Memory.get(x + i * F) + Memory.get(delta + i * F) * factor);
+      Memory.put(sum + i * F, Memory.get(x + i * F) + Memory.get(delta + i * F));
     }
   }
 
-  /** {@code silu(gate) * up}, both multiplied by {@code factor} first. */
-  static void swiGlu(long gate, long up, float factor, int width, long result) {
+  /** {@code silu(gate) * up}. */
+  static void swiGlu(long gate, long up, int width, long result) {
     int end = width / LANES * LANES;
     for (int i = 0; i < end; i += LANES) {
-      FloatVector g = load(gate + i * F).mul(factor);
-      FloatVector u = load(up + i * F).mul(factor);
+      FloatVector g = load(gate + i * F);
+      FloatVector u = load(up + i * F);
       store(g.div(Exponential.of(g.neg()).add(1f)).mul(u), result + i * F);
     }
     if (end < width) {
       VectorMask<Float> lanes = tail(end, width);
-      FloatVector g = load(gate + end * F, lanes).mul(factor);
-      FloatVector u = load(up + end * F, lanes).mul(factor);
+      FloatVector g = load(gate + end * F, lanes);
+      FloatVector u = load(up + end * F, lanes);
       store(g.div(Exponential.of(g.neg()).add(1f)).mul(u), result + end * F, lanes);
     }
   }

@@ -43,8 +43,8 @@ public final class KernelWarmUp {
         Rows.exponentials(c, round % 20, ROW - round % 5, ROW);
         Rows.contexts(c, BLOCK_TOKENS, a, BLOCK_TOKENS, WIDTH, d);
         Rows.scale(d, b, 1, WIDTH);
-        Activations.swiGlu(a, b, 1, WIDTH, c);
-        Activations.addAndNorm(a, round % 4 == 0 ? 0 : b, 1, c, 1, WIDTH, d, c);
+        Activations.swiGlu(a, b, WIDTH, c);
+        Activations.addAndNorm(a, round % 4 == 0 ? 0 : b, c, 1, WIDTH, d, c);
         Activations.quantize(a, WIDTH, c, d);
       }
     }

@@ -17,8 +17,8 @@ import java.util.stream.IntStream;
  * result is computed in the same order of operations whatever else is in its chunk or its batch.
  *
  * <p>Inputs: {@code qkv [T, heads * keyWidth + kvHeads * (keyWidth + valueWidth)]}, queries first,
- * then keys, then values; and factors of its rows, {@code [T, 1]}. Outputs: {@code [T, heads *
- * valueWidth]}, the same quantised, its rows' scales {@code [T, 1]}.
+ * then keys, then values. Outputs: {@code [T, heads * valueWidth]}, the same quantised, its rows'
+ * scales {@code [T, 1]}.
  */
 public final class PagedAttention implements AutoCloseable {
   public static final String NAME = "PagedAttention";
@@ -52,7 +52,7 @@ public final class PagedAttention implements AutoCloseable {
   public Operator operator() {
     return new Operator(
         NAME,
-        List.of(ElementType.FLOAT, ElementType.FLOAT),
+        List.of(ElementType.FLOAT),
         List.of(ElementType.FLOAT, ElementType.UINT8, ElementType.FLOAT),
         LAYER,
         layer -> context -> compute(context, (int) layer));
@@ -67,7 +67,6 @@ public final class PagedAttention implements AutoCloseable {
 
   private void compute(KernelContext context, int layer) throws Throwable {
     long qkv = context.input(0);
-    long scales = context.input(1);
     int tokens = step.tokens();
     int width = shape.heads() * shape.valueWidth();
     long wanted = context.output(0, tokens, width);
@@ -79,8 +78,7 @@ public final class PagedAttention implements AutoCloseable {
     long plane = step.plane(layer);
     context.share(
         Pieces.of(tokens),
-        (piece, worker) ->
-            Pieces.forEach(piece, tokens, token -> admit(qkv, scales, plane, token)));
+        (piece, worker) -> Pieces.forEach(piece, tokens, token -> admit(qkv, plane, token)));
     int window = shape.window().applyAsInt(layer);
     context.share(
         units.size(),
@@ -102,18 +100,16 @@ public final class PagedAttention implements AutoCloseable {
   }
 
   /** Rotates and scales a token's queries and puts its keys and values into their block. */
-  private void admit(long qkv, long scales, long plane, int token) {
+  private void admit(long qkv, long plane, int token) {
     int heads = shape.heads();
     int keyWidth = shape.keyWidth();
     int valueWidth = shape.valueWidth();
     int position = step.position(token);
     long from = qkv + (long) token * shape.tokenFloats() * Float.BYTES;
-    // What the projection's product is still to be multiplied by.
-    float factor = scales == 0 ? 1 : Memory.get(scales + (long) token * Float.BYTES);
     long to = queries.address() + (long) token * heads * keyWidth * Float.BYTES;
     AttentionShape.Rotation rotation = shape.rotation();
     for (int head = 0; head < heads; head++) {
-      Rows.rotate(from, to, keyWidth, rotation, position, factor * shape.scale());
+      Rows.rotate(from, to, keyWidth, rotation, position, shape.scale());
       from += (long) keyWidth * Float.BYTES;
       to += (long) keyWidth * Float.BYTES;
     }
@@ -123,7 +119,7 @@ public final class PagedAttention implements AutoCloseable {
             + (long) step.block(token, position / BLOCK_TOKENS) * shape.blockFloats() * Float.BYTES;
     for (int head = 0; head < shape.kvHeads(); head++) {
       // Rotated in place: nothing else reads the projection.
-      Rows.rotate(from, from, keyWidth, rotation, position, factor);
+      Rows.rotate(from, from, keyWidth, rotation, position, 1);
       long keys = block + (long) head * shape.headFloats() * Float.BYTES;
       for (int i = 0; i < keyWidth; i++) {
         Memory.put(
@@ -139,7 +135,7 @@ public final class PagedAttention implements AutoCloseable {
                       + BLOCK_TOKENS * (long) keyWidth
                       + slot * (long) valueWidth)
                   * Float.BYTES;
-      Rows.scale(from, values, factor, valueWidth);
+      Memory.copy(from, values, valueWidth);
       from += (long) valueWidth * Float.BYTES;
     }
   }

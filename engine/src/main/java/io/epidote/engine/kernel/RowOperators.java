@@ -6,12 +6,12 @@ import java.util.List;
 import java.util.stream.IntStream;
 
 /**
- * Operators on rows between a model's linear layers, each of which does in one pass what would be
- * several nodes: at a few rows a step, nodes cost more than their work. The attribute of all is
- * {@link #WIDTH}.
+ * Linear layers of bytes and the operators on rows between them, each of which does in one pass
+ * what would be several nodes: at a few rows a step, nodes cost more than their work. The attribute
+ * of all is {@link #WIDTH}.
  */
 public final class RowOperators implements AutoCloseable {
-  /** Attribute: floats of a row of the result, a multiple of 8. */
+  /** Attribute: floats of a row of the result. */
   public static final String WIDTH = "width";
 
   /**
@@ -21,23 +21,32 @@ public final class RowOperators implements AutoCloseable {
   public static final String QUANTIZE_ROWS = "QuantizeRows";
 
   /**
-   * RMSNorm of a residual sum. Inputs: {@code x [T, width]}, what is added to it or nothing,
-   * factors of the latter's rows {@code [T, 1]} or nothing, the norm's weight {@code [width]}.
-   * Outputs: the sum, the normed sum, the latter quantised, its rows' scales.
+   * RMSNorm of a residual sum. Inputs: {@code x [T, width]}, what is added to it or nothing, the
+   * norm's weight {@code [width]}. Outputs: the sum, the normed sum, the latter quantised, its
+   * rows' scales.
    */
   public static final String ADD_AND_NORM = "AddAndNorm";
 
   /**
-   * Inputs: gate and up side by side {@code [T, 2 * width]}, factors of its rows {@code [T, 1]} or
-   * nothing. Outputs: {@code silu(gate) * up}, the same quantised, its rows' scales.
+   * Inputs: gate and up side by side {@code [T, 2 * width]}. Outputs: {@code silu(gate) * up}, the
+   * same quantised, its rows' scales.
    */
   public static final String SWI_GLU = "SwiGlu";
+
+  /**
+   * A linear layer. The weights are used where they are mapped: processes share them, and a model
+   * is loaded without reading them. Inputs: rows as {@link #QUANTIZE_ROWS} makes them and their
+   * scales, the weights as {@link PackedBytes} {@code [panels, bytes of a panel]}. Output: {@code
+   * [T, width]}.
+   */
+  public static final String LINEAR = "ByteLinear";
 
   private static final long F = Float.BYTES;
 
   private final Arena arena = Arena.ofShared();
   private final List<FloatArray> rows;
   private final float epsilon;
+  private final LinearKernel linear;
 
   /**
    * @param epsilon of the norms
@@ -45,6 +54,7 @@ public final class RowOperators implements AutoCloseable {
    */
   public RowOperators(float epsilon, int threads) {
     this.epsilon = epsilon;
+    this.linear = new LinearKernel(arena, threads);
     this.rows = IntStream.range(0, threads).mapToObj(i -> new FloatArray(arena)).toList();
   }
 
@@ -61,16 +71,22 @@ public final class RowOperators implements AutoCloseable {
             width -> context -> quantize(context, (int) width)),
         new Operator(
             ADD_AND_NORM,
-            List.of(real, real, real, real),
+            List.of(real, real, real),
             List.of(real, real, bytes, real),
             WIDTH,
             width -> context -> addAndNorm(context, (int) width)),
         new Operator(
             SWI_GLU,
-            List.of(real, real),
+            List.of(real),
             List.of(real, bytes, real),
             WIDTH,
-            width -> context -> swiGlu(context, (int) width)));
+            width -> context -> swiGlu(context, (int) width)),
+        new Operator(
+            LINEAR,
+            List.of(bytes, real, bytes),
+            List.of(real),
+            WIDTH,
+            width -> context -> linear(context, (int) width)));
   }
 
   private void quantize(KernelContext context, int width) throws Throwable {
@@ -89,8 +105,7 @@ public final class RowOperators implements AutoCloseable {
   private void addAndNorm(KernelContext context, int width) throws Throwable {
     long x = context.input(0);
     long delta = context.input(1);
-    long factors = context.input(2);
-    long weight = context.input(3);
+    long weight = context.input(2);
     int tokens = (int) (context.elements(0) / width);
     long sum = context.output(0, tokens, width);
     long normed = context.output(1, tokens, width);
@@ -103,21 +118,13 @@ public final class RowOperators implements AutoCloseable {
           long at = token * width * F;
           long result = normed == 0 ? row(worker, width) : normed + at;
           Activations.addAndNorm(
-              x + at,
-              delta == 0 ? 0 : delta + at,
-              factor(factors, token),
-              weight,
-              epsilon,
-              width,
-              sum + at,
-              result);
+              x + at, delta == 0 ? 0 : delta + at, weight, epsilon, width, sum + at, result);
           quantize(result, width, bytes, scales, token);
         });
   }
 
   private void swiGlu(KernelContext context, int width) throws Throwable {
     long gateUp = context.input(0);
-    long factors = context.input(1);
     int tokens = (int) (context.elements(0) / (2 * width));
     long product = context.output(0, tokens, width);
     long bytes = context.output(1, tokens, width);
@@ -128,9 +135,21 @@ public final class RowOperators implements AutoCloseable {
         (token, worker) -> {
           long gate = gateUp + 2 * token * width * F;
           long result = product == 0 ? row(worker, width) : product + token * width * F;
-          Activations.swiGlu(gate, gate + width * F, factor(factors, token), width, result);
+          Activations.swiGlu(gate, gate + width * F, width, result);
           quantize(result, width, bytes, scales, token);
         });
+  }
+
+  private void linear(KernelContext context, int out) throws Throwable {
+    long bytes = context.input(0);
+    long scales = context.input(1);
+    long weights = context.input(2);
+    int tokens = (int) context.elements(1);
+    int in = tokens == 0 ? 0 : (int) (context.elements(0) / tokens);
+    long result = context.output(0, tokens, out);
+    if (tokens > 0) {
+      linear.run(context, new PackedBytes(in, out), tokens, bytes, scales, weights, result);
+    }
   }
 
   private static void share(KernelContext context, int tokens, KernelContext.Piece row)
@@ -144,10 +163,6 @@ public final class RowOperators implements AutoCloseable {
     FloatArray row = rows.get(worker);
     row.reserve(width);
     return row.address();
-  }
-
-  private static float factor(long factors, int token) {
-    return factors == 0 ? 1 : Memory.get(factors + token * F);
   }
 
   private static void quantize(long row, int width, long bytes, long scales, int token) {

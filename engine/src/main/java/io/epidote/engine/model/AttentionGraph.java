@@ -25,26 +25,26 @@ final class AttentionGraph {
    *
    * @param name of the layer's module, for example {@code model.layers.0.self_attn.}
    */
-  LinearLayers.Product write(String name, int layer, LinearLayers.Rows x) {
+  Value write(String name, int layer, LinearLayers.Rows x) {
     int queryWidth = config.heads() * config.headDim();
     int kvWidth = config.kvHeads() * config.headDim();
     List<String> projections =
         List.of(name + "q_proj.weight", name + "k_proj.weight", name + "v_proj.weight");
     LinearLayers.Matrix matrix =
         new LinearLayers.Matrix(projections, config.hiddenSize(), queryWidth, kvWidth, kvWidth);
-    LinearLayers.Product qkv =
+    Value qkv =
         config.attentionBiases().inputs()
-            ? biased(layers.multiply(graph, x, matrix), projections, matrix.outs())
-            : layers.multiply(graph, x, matrix);
+            ? biased(layers.apply(graph, x, matrix), projections, matrix.outs())
+            : layers.apply(graph, x, matrix);
     boolean bytes = layers.quantizesRows();
     List<Value> context =
         graph.epidoteOps(
             PagedAttention.NAME,
-            List.of(qkv.values(), qkv.factors()),
+            List.of(qkv),
             List.of(!bytes, bytes, bytes),
             integer(PagedAttention.LAYER, layer));
-    LinearLayers.Product hidden =
-        layers.multiply(
+    Value hidden =
+        layers.apply(
             graph,
             layers.rows(context.get(0), context.get(1), context.get(2)),
             LinearLayers.Matrix.of(name + "o_proj.weight", queryWidth, config.hiddenSize()));
@@ -53,11 +53,8 @@ final class AttentionGraph {
         : hidden;
   }
 
-  private LinearLayers.Product biased(
-      LinearLayers.Product product, List<String> weights, int... outs) {
+  private Value biased(Value product, List<String> weights, int... outs) {
     List<String> biases = weights.stream().map(name -> name.replace(".weight", ".bias")).toList();
-    return new LinearLayers.Product(
-        graph.op("Add", List.of(layers.scaled(graph, product), layers.biases(biases, outs))),
-        GraphBuilder.absent());
+    return graph.op("Add", List.of(product, layers.biases(biases, outs)));
   }
 }

@@ -59,21 +59,20 @@ final class DecoderGraph {
     AttentionGraph attention = new AttentionGraph(config, graph, layers);
     Optional<LatentAttentionGraph> latent =
         config.latent().map(widths -> new LatentAttentionGraph(config, widths, graph, layers));
-    LinearLayers.Product none =
-        new LinearLayers.Product(GraphBuilder.absent(), GraphBuilder.absent());
-    Sum sum = addAndNorm(x, none, prefix + "layers.0.input_layernorm.weight", false);
+    Sum sum =
+        addAndNorm(x, GraphBuilder.absent(), prefix + "layers.0.input_layernorm.weight", false);
     for (int layer = 0; layer < config.layers(); layer++) {
       String name = prefix + "layers." + layer + ".";
       String attentionName = name + "self_attn.";
-      LinearLayers.Product attended =
+      Value attended =
           latent.isPresent()
               ? latent.get().write(attentionName, layer, sum.normed())
               : attention.write(attentionName, layer, sum.normed());
       boolean experts = config.experts(layer).isPresent();
       sum = addAndNorm(sum.x(), attended, name + "post_attention_layernorm.weight", experts);
-      LinearLayers.Product changed = feedForward(name, layer, sum.normed());
+      Value changed = feedForward(name, layer, sum.normed());
       if (layer + 1 == config.layers()) {
-        x = graph.op("Add", List.of(sum.x(), layers.scaled(graph, changed)));
+        x = graph.op("Add", List.of(sum.x(), changed));
       } else {
         sum =
             addAndNorm(
@@ -119,12 +118,10 @@ final class DecoderGraph {
         graph("else_branch", skip));
   }
 
-  private LinearLayers.Product feedForward(String name, int layer, LinearLayers.Rows x) {
+  private Value feedForward(String name, int layer, LinearLayers.Rows x) {
     return config
         .experts(layer)
-        .map(moe ->
-            new LinearLayers.Product(
-                new ExpertsGraph(config, moe, graph, layers).write(name, x), GraphBuilder.absent()))
+        .map(moe -> new ExpertsGraph(config, moe, graph, layers).write(name, x))
         .orElseGet(() ->
             FeedForward.of(name + "mlp.", config.hiddenSize(), config.intermediateSize())
                 .write(graph, layers, x));
@@ -137,14 +134,13 @@ final class DecoderGraph {
    * @param change what is added to {@code x} first, or absent
    * @param real whether the normed rows are also needed as they are
    */
-  private Sum addAndNorm(Value x, LinearLayers.Product change, String weight, boolean real) {
+  private Sum addAndNorm(Value x, Value change, String weight, boolean real) {
     boolean bytes = layers.quantizesRows();
-    boolean adds = !change.values().equals(GraphBuilder.absent());
+    boolean adds = !change.equals(GraphBuilder.absent());
     List<Value> made =
         graph.epidoteOps(
             RowOperators.ADD_AND_NORM,
-            List.of(
-                x, change.values(), change.factors(), layers.tensor(weight, config.hiddenSize())),
+            List.of(x, change, layers.tensor(weight, config.hiddenSize())),
             List.of(adds, real || !bytes, bytes, bytes),
             integer(RowOperators.WIDTH, config.hiddenSize()));
     return new Sum(adds ? made.get(0) : x, layers.rows(made.get(1), made.get(2), made.get(3)));

@@ -133,7 +133,7 @@ final class ExpertsGraph {
             pairs.rows().scales().map(scales -> slice(run, scales, start, end)));
     run.output(
         "expert_" + name,
-        layers.scaled(run, feedForward.write(run, layers, own)),
+        feedForward.write(run, layers, own),
         ElementType.FLOAT,
         "n",
         config.hiddenSize());
@@ -158,13 +158,11 @@ final class ExpertsGraph {
   private Value sharedExpert(String module, Value x, LinearLayers.Rows rows) {
     boolean deepseek = config.family() == Family.DEEPSEEK_V2;
     Value shared =
-        layers.scaled(
-            graph,
-            FeedForward.of(
-                    module + (deepseek ? "shared_experts." : "shared_expert."),
-                    config.hiddenSize(),
-                    moe.sharedExpertIntermediateSize())
-                .write(graph, layers, rows));
+        FeedForward.of(
+                module + (deepseek ? "shared_experts." : "shared_expert."),
+                config.hiddenSize(),
+                moe.sharedExpertIntermediateSize())
+            .write(graph, layers, rows);
     if (deepseek) {
       return shared;
     }

@@ -26,9 +26,9 @@ record FeedForward(String gate, String up, String down, int hidden, int intermed
   }
 
   /** {@code [T, hidden]} to {@code [T, hidden]}. */
-  LinearLayers.Product write(GraphBuilder into, LinearLayers layers, LinearLayers.Rows x) {
-    LinearLayers.Product gateUp =
-        layers.multiply(
+  Value write(GraphBuilder into, LinearLayers layers, LinearLayers.Rows x) {
+    Value gateUp =
+        layers.apply(
             into,
             x,
             new LinearLayers.Matrix(List.of(gate, up), hidden, intermediate, intermediate));
@@ -36,10 +36,10 @@ record FeedForward(String gate, String up, String down, int hidden, int intermed
     List<Value> inner =
         into.epidoteOps(
             RowOperators.SWI_GLU,
-            List.of(gateUp.values(), gateUp.factors()),
+            List.of(gateUp),
             List.of(!bytes, bytes, bytes),
             integer(RowOperators.WIDTH, intermediate));
-    return layers.multiply(
+    return layers.apply(
         into,
         layers.rows(inner.get(0), inner.get(1), inner.get(2)),
         LinearLayers.Matrix.of(down, intermediate, hidden));

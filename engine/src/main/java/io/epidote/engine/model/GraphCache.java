@@ -27,7 +27,7 @@ final class GraphCache {
   static final String WEIGHTS = "weights.bin";
 
   /** Changes whenever the same tensors of a graph are filled differently. */
-  private static final int FORMAT = 3;
+  private static final int FORMAT = 4;
 
   private final Path root;
 

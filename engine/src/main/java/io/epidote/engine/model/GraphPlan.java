@@ -23,8 +23,7 @@ import java.util.Set;
  */
 public record GraphPlan(long fileBytes, long copiedBytes, long keptBytes) {
   /** The operators that ONNX Runtime prepacks a weight of. */
-  private static final Set<String> PREPACKED =
-      Set.of("MatMul", "Gemm", "MatMulIntegerToFloat", "MatMulNBits");
+  private static final Set<String> PREPACKED = Set.of("MatMul", "Gemm", "MatMulNBits");
 
   static GraphPlan of(byte[] model, WeightFile weights) {
     Map<String, Long> bytes = new HashMap<>();

@@ -42,7 +42,7 @@ final class LatentAttentionGraph {
    *
    * @param name of the layer's module, for example {@code model.layers.0.self_attn.}
    */
-  LinearLayers.Product write(String name, int layer, LinearLayers.Rows x) {
+  Value write(String name, int layer, LinearLayers.Rows x) {
     int heads = config.heads();
     int rank = latent.rank();
     int rotary = latent.rotaryWidth();
@@ -52,8 +52,8 @@ final class LatentAttentionGraph {
     boolean direct = latent.queryRank() == 0;
     String query = name + (direct ? "q_proj.weight" : "q_b_proj.weight");
     String shared = name + "kv_a_proj_with_mqa.weight";
-    layers.reorderRows(query, row -> halves(row, config.headDim(), plain));
-    layers.reorderRows(shared, row -> halves(row, rank + rotary, rank));
+    layers.weights().reorderRows(query, row -> halves(row, config.headDim(), plain));
+    layers.weights().reorderRows(shared, row -> halves(row, rank + rotary, rank));
 
     int first = direct ? queryWidth : latent.queryRank();
     Value projected =
@@ -79,8 +79,10 @@ final class LatentAttentionGraph {
     Value absorbed =
         perHead(
             queryParts.get(0),
-            layers.perHead(
-                new LinearLayers.HeadRows(expansion, heads, headRows, rank, 0, plain), false),
+            layers
+                .weights()
+                .perHead(
+                    new MatrixWeights.HeadRows(expansion, heads, headRows, rank, 0, plain), false),
             plain);
     Value allQueries = graph.op("Concat", List.of(absorbed, queryParts.get(1)), integer("axis", 2));
     Value latentRows = norm(parts.get(1), name + "kv_a_layernorm.weight", rank);
@@ -97,18 +99,21 @@ final class LatentAttentionGraph {
         graph
             .epidoteOps(
                 PagedAttention.NAME,
-                List.of(qkv, GraphBuilder.absent()),
+                List.of(qkv),
                 List.of(true, false, false),
                 integer(PagedAttention.LAYER, layer))
             .getFirst();
     Value values =
         perHead(
             reshape(context, -1, heads, rank),
-            layers.perHead(
-                new LinearLayers.HeadRows(expansion, heads, headRows, rank, plain, value), true),
+            layers
+                .weights()
+                .perHead(
+                    new MatrixWeights.HeadRows(expansion, heads, headRows, rank, plain, value),
+                    true),
             rank);
     Value rows = reshape(values, -1, (long) heads * value);
-    return layers.multiply(
+    return layers.apply(
         graph,
         layers.rows(graph, rows, heads * value),
         LinearLayers.Matrix.of(name + "o_proj.weight", heads * value, config.hiddenSize()));

@@ -64,9 +64,9 @@ final class KernelAllocationTest {
                 "scale",
                 () -> Rows.scale(d, b, 1, width),
                 "swiGlu",
-                () -> Activations.swiGlu(a, b, 1, width, c),
+                () -> Activations.swiGlu(a, b, width, c),
                 "addAndNorm",
-                () -> Activations.addAndNorm(a, b, 1, c, 1, width, d, d + width * F),
+                () -> Activations.addAndNorm(a, b, c, 1, width, d, d + width * F),
                 "quantize",
                 () -> Activations.quantize(a, width, c, d)));
     kernels.forEach((name, kernel) ->

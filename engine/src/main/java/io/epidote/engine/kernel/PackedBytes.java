@@ -1,0 +1,91 @@
+package io.epidote.engine.kernel;
+
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT_UNALIGNED;
+import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
+
+import java.lang.foreign.MemorySegment;
+
+/**
+ * How a matrix {@code [in, out]} of signed bytes stands in memory for {@link ByteProducts}: panels
+ * of {@value #COLUMNS} columns, one after the other, each
+ *
+ * <ul>
+ *   <li>for each column, an int: what the activations' zero point adds to its sums, negated;
+ *   <li>for each group of four rows and each column, its four bytes;
+ *   <li>for each column, a float: its scale.
+ * </ul>
+ *
+ * A product reads a panel once from end to end. Columns that fill the last panel up are 0.
+ *
+ * @param in rows; a multiple of {@value #GROUP}
+ * @param out columns
+ */
+public record PackedBytes(int in, int out) {
+  /** Columns of a panel: two vectors of 512 bits. */
+  public static final int COLUMNS = 32;
+
+  /** Bytes whose products an instruction sums. */
+  public static final int GROUP = 4;
+
+  /**
+   * The largest magnitude of a weight: 2 * 255 * 63 still fits the 16 bits that processors without
+   * VNNI sum pairs of products in. It is the same everywhere, so that answers are.
+   */
+  public static final int RANGE = 63;
+
+  private static final int COLUMN_BYTES = COLUMNS * Integer.BYTES;
+
+  public PackedBytes {
+    if (in % GROUP != 0) {
+      throw new IllegalArgumentException(
+          "Linear layers of bytes read a multiple of %d values, not %d".formatted(GROUP, in));
+    }
+  }
+
+  public int panels() {
+    return (out + COLUMNS - 1) / COLUMNS;
+  }
+
+  public long panelBytes() {
+    return panelBytes(in);
+  }
+
+  static long panelBytes(int in) {
+    return 2L * COLUMN_BYTES + (long) in * COLUMNS;
+  }
+
+  public long bytes() {
+    return panels() * panelBytes();
+  }
+
+  /** How many columns of a panel are the matrix's. */
+  int columns(int panel) {
+    return Math.min(COLUMNS, out - panel * COLUMNS);
+  }
+
+  /**
+   * Writes one column.
+   *
+   * @param weights {@code [in]}, within {@link #RANGE}
+   * @param scale what a weight of 1 stands for
+   */
+  public void put(MemorySegment matrix, int column, byte[] weights, float scale) {
+    long panel = column / COLUMNS * panelBytes();
+    int lane = column % COLUMNS;
+    int sum = 0;
+    for (int i = 0; i < in; i++) {
+      sum += weights[i];
+      matrix.set(
+          JAVA_BYTE,
+          panel + COLUMN_BYTES + (long) (i / GROUP * COLUMNS + lane) * GROUP + i % GROUP,
+          weights[i]);
+    }
+    matrix.set(JAVA_INT_UNALIGNED, panel + (long) lane * Integer.BYTES, -Activations.ZERO * sum);
+    matrix.set(
+        JAVA_FLOAT_UNALIGNED,
+        panel + panelBytes() - COLUMN_BYTES + (long) lane * Float.BYTES,
+        // A byte of the activations' range stands for their row's magnitude.
+        scale / Activations.RANGE);
+  }
+}
