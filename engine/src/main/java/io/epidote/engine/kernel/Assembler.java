@@ -4,9 +4,9 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
 /**
- * Writes x86-64 machine code: the few instructions that {@link ByteProductsCode} is made of,
- * encoded as in Intel's Software Developer's Manual, volume 2, chapter 2. Registers are numbers, as
- * in the encoding.
+ * Writes x86-64 machine code: the few instructions that {@link TileCode} is made of, encoded as in
+ * Intel's Software Developer's Manual, volume 2, chapter 2. Registers are numbers, as in the
+ * encoding.
  */
 final class Assembler {
   static final int RAX = 0;
@@ -47,6 +47,14 @@ final class Assembler {
     static Address of(int base, int displacement) {
       return new Address(base, NONE, 1, displacement);
     }
+  }
+
+  boolean wide() {
+    return wide;
+  }
+
+  int vectorBytes() {
+    return wide ? 64 : 32;
   }
 
   /** Bytes written so far. */
@@ -159,6 +167,15 @@ final class Assembler {
     vector(MAP_0F, PREFIX_66, 0x75, to, to, to); // vpcmpeqw with itself: all bits
     vector(MAP_0F, PREFIX_66, 0x71, 2, to, to); // vpsrlw
     put(15);
+  }
+
+  /** {@code sum += a * b}, rounded once. */
+  void addProducts(int sum, int a, int b) {
+    vector(MAP_0F38, PREFIX_66, 0xB8, sum, a, b);
+  }
+
+  void zero(int register) {
+    vector(MAP_0F, PREFIX_66, 0xEF, register, register, register);
   }
 
   void intsToFloats(int to, int from) {

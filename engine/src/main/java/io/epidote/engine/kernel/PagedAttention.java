@@ -1,7 +1,6 @@
 package io.epidote.engine.kernel;
 
 import static io.epidote.engine.kernel.AttentionShape.BLOCK_TOKENS;
-import static io.epidote.engine.kernel.Memory.LANES;
 
 import io.epidote.engine.onnx.ElementType;
 import java.lang.foreign.Arena;
@@ -29,9 +28,9 @@ public final class PagedAttention implements AutoCloseable {
   /** Queries of a unit of work, times the query heads of a group. */
   private static final int UNIT_ROWS = 48;
 
-  /** Vectors that hold one element of the keys of a block's tokens. */
-  private static final int VECTORS = BLOCK_TOKENS / LANES;
+  private static final long F = Float.BYTES;
 
+  private final FloatProducts products = FloatProducts.BEST;
   private final AttentionShape shape;
   private final Arena arena = Arena.ofShared();
   private final List<Scratch> scratches;
@@ -148,32 +147,36 @@ public final class PagedAttention implements AutoCloseable {
     int last = step.position(unit.firstToken() + unit.tokens() - 1);
     int firstBlock = firstSeen(step.position(unit.firstToken()), window) / BLOCK_TOKENS;
     int blocks = last / BLOCK_TOKENS - firstBlock + 1;
-    int vectors = blocks * VECTORS;
-    // Keys are read two vectors at a time; an odd last one is read twice.
-    int stride = (vectors + 1) / 2 * 2 * LANES;
+    // Keys are read two blocks at a time; an odd last one is read twice.
+    int stride = (blocks + 1) / 2 * 2 * BLOCK_TOKENS;
     int rows = unit.tokens() * group;
-    int tiles = (rows + Rows.TILE - 1) / Rows.TILE;
-    scratch.reserve(tiles, valueWidth, stride);
-    long headBytes = (long) unit.head() * shape.headFloats() * Float.BYTES;
-    long blockBytes = (long) shape.blockFloats() * Float.BYTES;
-    for (int v = 0; v < vectors; v += 2) {
-      long keys = plane + headBytes;
-      long k0 = keys + keys(unit, firstBlock, v);
-      long k1 = keys + keys(unit, firstBlock, Math.min(v + 1, vectors - 1));
-      for (int tile = 0; tile < tiles; tile++) {
-        int row = tile * Rows.TILE;
-        long to = scratch.scores() + ((long) row * stride + v * LANES) * Float.BYTES;
-        Rows.scores(
-            query(unit, row, group),
-            query(unit, Math.min(row + 1, rows - 1), group),
-            query(unit, Math.min(row + 2, rows - 1), group),
-            query(unit, Math.min(row + 3, rows - 1), group),
-            k0,
-            k1,
+    scratch.reserve(rows, keyWidth, valueWidth, stride);
+    for (int row = 0; row < rows; row++) {
+      Memory.copy(
+          queries.address() + head(unit, row, group) * keyWidth * F,
+          scratch.queries() + row * (keyWidth * F),
+          keyWidth);
+    }
+    long keys = plane + unit.head() * shape.headFloats() * F;
+    long values = keys + BLOCK_TOKENS * keyWidth * F;
+    for (int b = 0; b < blocks; b += 2) {
+      long keys0 = keys + block(unit, firstBlock + b);
+      long keys1 = keys + block(unit, Math.min(firstBlock + b + 1, firstBlock + blocks - 1));
+      // After the last keys come the first values.
+      boolean more = b + 2 < blocks;
+      long next0 = more ? keys + block(unit, firstBlock + b + 2) : values + block(unit, firstBlock);
+      long next1 = b + 3 < blocks ? keys + block(unit, firstBlock + b + 3) : next0;
+      for (int row = 0; row < rows; row += products.maxRows()) {
+        products.scores(
+            Math.min(products.maxRows(), rows - row),
+            scratch.queries() + row * (keyWidth * F),
             keyWidth,
-            to,
-            to + (long) LANES * Float.BYTES,
-            stride);
+            keys0,
+            keys1,
+            next0,
+            next1,
+            scratch.scores() + ((long) row * stride + b * BLOCK_TOKENS) * F,
+            stride * F);
       }
     }
     int origin = firstBlock * BLOCK_TOKENS;
@@ -182,65 +185,47 @@ public final class PagedAttention implements AutoCloseable {
       int from = firstSeen(position, window) - origin;
       scratch.sums()[row] =
           Rows.exponentials(
-              scratch.scores() + (long) row * stride * Float.BYTES,
-              from,
-              position + 1 - origin,
-              stride);
+              scratch.scores() + (long) row * stride * F, from, position + 1 - origin, stride);
     }
-    Memory.clear(scratch.contexts(), (long) tiles * Rows.TILE * valueWidth);
+    Memory.clear(scratch.contexts(), (long) rows * valueWidth);
     for (int b = 0; b < blocks; b++) {
-      long values =
-          plane
-              + step.block(unit.firstToken(), firstBlock + b) * blockBytes
-              + headBytes
-              + (long) BLOCK_TOKENS * keyWidth * Float.BYTES;
       // Beyond the last token a block holds whatever was there before, NaN perhaps.
       int filled = Math.min(BLOCK_TOKENS, last + 1 - origin - b * BLOCK_TOKENS);
-      for (int tile = 0; tile < tiles; tile++) {
-        Rows.contexts(
-            scratch.scores() + ((long) tile * Rows.TILE * stride + b * BLOCK_TOKENS) * Float.BYTES,
-            stride,
-            values,
+      long next = values + block(unit, firstBlock + Math.min(b + 1, blocks - 1));
+      for (int row = 0; row < rows; row += products.maxRows()) {
+        products.contexts(
+            Math.min(products.maxRows(), rows - row),
+            scratch.scores() + ((long) row * stride + b * BLOCK_TOKENS) * F,
+            stride * F,
+            values + block(unit, firstBlock + b),
             filled,
             valueWidth,
-            scratch.contexts() + (long) tile * Rows.TILE * valueWidth * Float.BYTES);
+            next,
+            scratch.contexts() + row * (valueWidth * F));
       }
     }
     for (int row = 0; row < rows; row++) {
-      long to =
-          output
-              + ((long) (unit.firstToken() + row % unit.tokens()) * shape.heads()
-                      + unit.head() * group
-                      + row / unit.tokens())
-                  * valueWidth
-                  * Float.BYTES;
       Rows.scale(
-          scratch.contexts() + (long) row * valueWidth * Float.BYTES,
-          to,
+          scratch.contexts() + row * (valueWidth * F),
+          output + head(unit, row, group) * valueWidth * F,
           1 / scratch.sums()[row],
           valueWidth);
     }
   }
 
   /**
-   * Row r of a unit is query head r / tokens of the group and token r % tokens; those that fill the
-   * last tile up repeat the last.
+   * Where a unit's row is among the heads of all tokens: row r is query head r / tokens of the
+   * group and token r % tokens.
    */
-  private long query(PagedStep.Unit unit, int row, int group) {
-    return queries.address()
-        + ((long) (unit.firstToken() + row % unit.tokens()) * shape.heads()
-                + unit.head() * group
-                + row / unit.tokens())
-            * shape.keyWidth()
-            * Float.BYTES;
+  private long head(PagedStep.Unit unit, int row, int group) {
+    return (long) (unit.firstToken() + row % unit.tokens()) * shape.heads()
+        + unit.head() * group
+        + row / unit.tokens();
   }
 
-  /** Where a vector of keys stands in the plane, without its head's place. */
-  private long keys(PagedStep.Unit unit, int firstBlock, int vector) {
-    return (long) step.block(unit.firstToken(), firstBlock + vector / VECTORS)
-            * shape.blockFloats()
-            * Float.BYTES
-        + (long) (vector % VECTORS) * LANES * Float.BYTES;
+  /** Where a block stands in its plane, in bytes. */
+  private long block(PagedStep.Unit unit, int index) {
+    return (long) step.block(unit.firstToken(), index) * shape.blockFloats() * F;
   }
 
   private static int firstSeen(int position, int window) {

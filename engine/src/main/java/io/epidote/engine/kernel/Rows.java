@@ -9,9 +9,9 @@ import static io.epidote.engine.kernel.Memory.store;
 import jdk.incubator.vector.FloatVector;
 
 /**
- * The inner loops of attention, on tiles of four rows: eight sums stay in registers while a key or
- * value is read once for all four. Sums are taken in an order that is fixed by the tokens'
- * positions.
+ * The inner loops of attention with the Vector API. The products are on tiles of four rows (see
+ * {@link FloatProducts}): eight sums stay in registers while a key or value is read once for all
+ * four.
  *
  * <p>How these loops are written keeps vectors in registers: a vector becomes an object on the heap
  * (and the loop ten times slower) when a compiled method hands it to another, when two branches
@@ -211,17 +211,24 @@ final class Rows {
       store(d1, to + 3 * rowBytes + LANES * F);
     }
     if (column < width) {
-      narrowContexts(shares, stride, values, tokens, width, contexts, column);
+      narrowContexts(TILE, shares, stride, values, tokens, width, contexts, column);
     }
   }
 
   /** As {@link #contexts} from a column on, one vector at a time, and what is less than one. */
-  private static void narrowContexts(
-      long shares, int stride, long values, int tokens, int width, long contexts, int first) {
+  static void narrowContexts(
+      int rows,
+      long shares,
+      int stride,
+      long values,
+      int tokens,
+      int width,
+      long contexts,
+      int first) {
     long rowBytes = width * F;
     int column = first;
     for (; column + LANES <= width; column += LANES) {
-      for (int row = 0; row < TILE; row++) {
+      for (int row = 0; row < rows; row++) {
         long to = contexts + column * F + row * rowBytes;
         FloatVector sum = load(to);
         for (int token = 0; token < tokens; token++) {
@@ -232,7 +239,7 @@ final class Rows {
       }
     }
     for (; column < width; column++) {
-      for (int row = 0; row < TILE; row++) {
+      for (int row = 0; row < rows; row++) {
         long to = contexts + column * F + row * rowBytes;
         float sum = Memory.get(to);
         for (int token = 0; token < tokens; token++) {

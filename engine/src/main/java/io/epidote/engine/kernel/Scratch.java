@@ -6,35 +6,42 @@ import java.lang.foreign.Arena;
 
 /** What one worker of attention needs beside its inputs. */
 final class Scratch {
+  private final FloatArray queries;
   private final FloatArray scores;
   private final FloatArray contexts;
   private float[] sums = new float[0];
 
   Scratch(Arena arena) {
+    this.queries = new FloatArray(arena);
     this.scores = new FloatArray(arena);
     this.contexts = new FloatArray(arena);
   }
 
-  void reserve(int tiles, int valueWidth, int stride) {
-    long rows = (long) tiles * TILE;
-    scores.reserve(rows * stride);
-    contexts.reserve(rows * valueWidth);
+  void reserve(int rows, int keyWidth, int valueWidth, int stride) {
+    queries.reserve((long) rows * keyWidth);
+    scores.reserve((long) (rows + TILE) * stride);
+    contexts.reserve((long) (rows + TILE) * valueWidth);
     if (rows > sums.length) {
-      sums = new float[(int) rows];
+      sums = new float[rows];
     }
   }
 
   /** Bytes outside the heap. */
   long bytes() {
-    return scores.bytes() + contexts.bytes();
+    return queries.bytes() + scores.bytes() + contexts.bytes();
   }
 
-  /** {@code [tiles * 4, stride]} */
+  /** {@code [rows, keyWidth]} */
+  long queries() {
+    return queries.address();
+  }
+
+  /** {@code [rows, stride]}, with room for a tile more. */
   long scores() {
     return scores.address();
   }
 
-  /** {@code [tiles * 4, valueWidth]} */
+  /** {@code [rows, valueWidth]}, with room for a tile more. */
   long contexts() {
     return contexts.address();
   }

@@ -17,13 +17,13 @@ final class ByteProductsTest {
 
   @Test
   void generatedForVnni() {
-    assumeTrue(NativeByteProducts.features().contains("avx512_vnni"));
+    assumeTrue(NativeCode.features().contains("avx512_vnni"));
     matchesPlainSums(new NativeByteProducts(true));
   }
 
   @Test
   void generatedForAvx2() {
-    assumeTrue(NativeByteProducts.features().contains("avx2"));
+    assumeTrue(NativeCode.features().contains("avx2"));
     matchesPlainSums(new NativeByteProducts(false));
   }
 

@@ -1,0 +1,117 @@
+package io.epidote.engine.kernel;
+
+import static io.epidote.engine.kernel.AttentionShape.BLOCK_TOKENS;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+
+/** Every implementation that runs here gives the bits of fused sums in order. */
+final class FloatProductsTest {
+  private static final List<Integer> WIDTHS = List.of(32, 64, 72, 50, 576);
+  private static final int STRIDE = 2 * BLOCK_TOKENS + 3;
+
+  @Test
+  void generatedForAvx512() {
+    assumeTrue(NativeCode.features().contains("avx512f"));
+    matchesPlainSums(new NativeFloatProducts(true));
+  }
+
+  @Test
+  void generatedForAvx2() {
+    assumeTrue(NativeCode.features().containsAll(List.of("avx2", "fma")));
+    matchesPlainSums(new NativeFloatProducts(false));
+  }
+
+  @Test
+  void portable() {
+    matchesPlainSums(new PortableFloatProducts());
+  }
+
+  private static void matchesPlainSums(FloatProducts products) {
+    Random random = new Random(3);
+    for (int width : WIDTHS) {
+      for (int count = 1; count <= products.maxRows(); count++) {
+        scores(products, random, width, count);
+        contexts(products, random, width, count, 1 + random.nextInt(BLOCK_TOKENS));
+      }
+    }
+  }
+
+  private static void scores(FloatProducts products, Random random, int width, int count) {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment queries = floats(arena, random, count * width);
+      MemorySegment keys = floats(arena, random, 2 * BLOCK_TOKENS * width);
+      MemorySegment to = floats(arena, random, (count + Rows.TILE) * STRIDE);
+      long keys1 = keys.address() + 4L * BLOCK_TOKENS * width;
+      products.scores(
+          count, queries.address(), width, keys.address(), keys1, 0, 0, to.address(), 4 * STRIDE);
+      for (int r = 0; r < count; r++) {
+        for (int token = 0; token < 2 * BLOCK_TOKENS; token++) {
+          float sum = 0;
+          for (int i = 0; i < width; i++) {
+            int key = (token / BLOCK_TOKENS * width + i) * BLOCK_TOKENS + token % BLOCK_TOKENS;
+            sum = Math.fma(at(queries, r * width + i), at(keys, key), sum);
+          }
+          assertThat(at(to, r * STRIDE + token))
+              .as("row %d of %d, token %d, width %d", r, count, token, width)
+              .isEqualTo(sum);
+        }
+      }
+    }
+  }
+
+  private static void contexts(
+      FloatProducts products, Random random, int width, int count, int tokens) {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment shares = floats(arena, random, (count + Rows.TILE) * STRIDE);
+      MemorySegment values = floats(arena, random, BLOCK_TOKENS * width);
+      // Tokens that are not asked for must not be read into a sum.
+      for (int i = tokens * width; i < BLOCK_TOKENS * width; i++) {
+        values.setAtIndex(ValueLayout.JAVA_FLOAT, i, Float.NaN);
+      }
+      MemorySegment contexts = floats(arena, random, (count + Rows.TILE) * width);
+      float[] expected = new float[count * width];
+      for (int r = 0; r < count; r++) {
+        for (int c = 0; c < width; c++) {
+          float sum = at(contexts, r * width + c);
+          for (int token = 0; token < tokens; token++) {
+            sum = Math.fma(at(shares, r * STRIDE + token), at(values, token * width + c), sum);
+          }
+          expected[r * width + c] = sum;
+        }
+      }
+      products.contexts(
+          count,
+          shares.address(),
+          4 * STRIDE,
+          values.address(),
+          tokens,
+          width,
+          0,
+          contexts.address());
+      for (int i = 0; i < expected.length; i++) {
+        assertThat(at(contexts, i))
+            .as("row %d of %d, column %d of %d", i / width, count, i % width, width)
+            .isEqualTo(expected[i]);
+      }
+    }
+  }
+
+  private static MemorySegment floats(Arena arena, Random random, int count) {
+    MemorySegment floats = arena.allocate(4L * count, 64);
+    for (int i = 0; i < count; i++) {
+      floats.setAtIndex(ValueLayout.JAVA_FLOAT, i, random.nextFloat() - 0.5f);
+    }
+    return floats;
+  }
+
+  private static float at(MemorySegment floats, int index) {
+    return floats.getAtIndex(ValueLayout.JAVA_FLOAT, index);
+  }
+}
