@@ -43,6 +43,7 @@ public final class KernelWarmUp {
         Rows.exponentials(c, round % 20, ROW - round % 5, ROW);
         Rows.contexts(c, BLOCK_TOKENS, a, BLOCK_TOKENS, WIDTH, d);
         Rows.scale(d, b, 1, WIDTH);
+        Rows.addScaled(d, 1, round % 2 == 0, b, WIDTH);
         Activations.swiGlu(a, b, WIDTH, c);
         Activations.addAndNorm(a, round % 4 == 0 ? 0 : b, c, 1, WIDTH, d, c);
         Activations.quantize(a, WIDTH, c, d);

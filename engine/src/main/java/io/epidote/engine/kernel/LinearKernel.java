@@ -63,7 +63,7 @@ final class LinearKernel {
                 scales,
                 weights,
                 result,
-                edges.get(worker).address());
+                worker);
           }
         });
   }
@@ -78,7 +78,7 @@ final class LinearKernel {
       long scales,
       long weights,
       long result,
-      long edge) {
+      int worker) {
     int blocks = (end - from + products.maxRows() - 1) / products.maxRows();
     long address = weights + panel * matrix.panelBytes();
     int columns = matrix.columns(panel);
@@ -93,6 +93,7 @@ final class LinearKernel {
       if (columns == COLUMNS) {
         products.multiply(count, row, matrix.in(), address, matrix.in(), scale, to, rowFloats);
       } else {
+        long edge = edges.get(worker).address();
         products.multiply(count, row, matrix.in(), address, matrix.in(), scale, edge, COLUMNS * F);
         for (int i = 0; i < count; i++) {
           Memory.copy(edge + i * (COLUMNS * F), to + i * rowFloats, columns);

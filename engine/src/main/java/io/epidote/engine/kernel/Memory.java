@@ -92,6 +92,10 @@ final class Memory {
     MemorySegment.copy(ALL, from, ALL, to, (long) floats * Float.BYTES);
   }
 
+  static void copyBytes(long from, long to, int bytes) {
+    MemorySegment.copy(ALL, from, ALL, to, bytes);
+  }
+
   static void clear(long address, long floats) {
     ALL.asSlice(address, floats * Float.BYTES).fill((byte) 0);
   }

@@ -251,6 +251,21 @@ final class Rows {
     }
   }
 
+  /** {@code to += from * factor}, or without what was there when it is the first. */
+  static void addScaled(long from, float factor, boolean first, long to, int width) {
+    if (first) {
+      scale(from, to, factor, width);
+      return;
+    }
+    int i = 0;
+    for (; i + LANES <= width; i += LANES) {
+      store(load(from + i * F).mul(factor).add(load(to + i * F)), to + i * F);
+    }
+    for (; i < width; i++) {
+      Memory.put(to + i * F, Memory.get(from + i * F) * factor + Memory.get(to + i * F));
+    }
+  }
+
   static void scale(long from, long to, float factor, int width) {
     int i = 0;
     for (; i + LANES <= width; i += LANES) {

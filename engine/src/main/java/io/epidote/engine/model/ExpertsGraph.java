@@ -6,12 +6,15 @@ import static io.epidote.engine.onnx.Attribute.integer;
 import io.epidote.engine.checkpoint.Family;
 import io.epidote.engine.checkpoint.MoeConfig;
 import io.epidote.engine.checkpoint.TextConfig;
+import io.epidote.engine.kernel.ExpertOperator;
 import io.epidote.engine.onnx.ElementType;
 import io.epidote.engine.onnx.GraphBuilder;
 import io.epidote.engine.onnx.Value;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
+import java.util.stream.IntStream;
 import java.util.stream.LongStream;
 
 /**
@@ -44,21 +47,60 @@ final class ExpertsGraph {
     boolean mixtral = config.family() == Family.MIXTRAL;
     String module = layer + (mixtral ? "block_sparse_moe." : "mlp.");
     ExpertGates gates = ExpertGates.write(graph, layers, moe, module + "gate.weight", hidden, x);
-    Pairs pairs = pairs(gates.experts(), rows);
+    List<FeedForward> experts =
+        IntStream.range(0, moe.experts()).mapToObj(e -> expert(module, e)).toList();
+    Value mixed =
+        layers.quantizesRows()
+            ? mixBytes(module, gates, rows, experts)
+            : mix(layer, gates, rows, experts);
+    return moe.sharedExpertIntermediateSize() > 0
+        ? graph.op("Add", List.of(mixed, sharedExpert(module, x, rows)))
+        : mixed;
+  }
 
+  private FeedForward expert(String module, int number) {
+    String name = module + "experts." + number + ".";
+    int hidden = config.hiddenSize();
+    int intermediate = moe.expertIntermediateSize();
+    return config.family() == Family.MIXTRAL
+        ? new FeedForward(
+            name + "w1.weight", name + "w3.weight", name + "w2.weight", hidden, intermediate)
+        : FeedForward.of(name, hidden, intermediate);
+  }
+
+  /** All experts in one operator. */
+  private Value mixBytes(
+      String module, ExpertGates gates, LinearLayers.Rows rows, List<FeedForward> experts) {
+    MatrixWeights weights = layers.weights();
+    return graph
+        .epidoteOps(
+            ExpertOperator.NAME,
+            List.of(
+                rows.quantised().orElseThrow(),
+                rows.scales().orElseThrow(),
+                gates.experts(),
+                gates.weights(),
+                weights.packedBytes(
+                    module + "experts.gate_up.packed",
+                    experts.stream().map(FeedForward::gateUp).toList()),
+                weights.packedBytes(
+                    module + "experts.down.packed",
+                    experts.stream().map(FeedForward::downMatrix).toList())),
+            List.of(true),
+            integer(
+                ExpertOperator.SHAPE,
+                ExpertOperator.shape(moe.experts(), moe.expertIntermediateSize())))
+        .getFirst();
+  }
+
+  /** Each expert in a branch that is skipped when it has no rows. */
+  private Value mix(
+      String layer, ExpertGates gates, LinearLayers.Rows rows, List<FeedForward> experts) {
+    int hidden = config.hiddenSize();
+    Pairs pairs = pairs(gates.experts(), rows);
     List<Value> results = new ArrayList<>();
     for (int e = 0; e < moe.experts(); e++) {
-      String expert = module + "experts." + e + ".";
-      FeedForward feedForward =
-          mixtral
-              ? new FeedForward(
-                  expert + "w1.weight",
-                  expert + "w3.weight",
-                  expert + "w2.weight",
-                  hidden,
-                  moe.expertIntermediateSize())
-              : FeedForward.of(expert, hidden, moe.expertIntermediateSize());
-      results.add(expert(layer + e, e, pairs, feedForward));
+      results.add(expert(layer + e, e, pairs, experts.get(e)));
     }
     Value byExpert = graph.op("Concat", results, integer("axis", 0));
     // Back to the order of pairs: row order[i] of the result is row i of byExpert.
@@ -69,20 +111,16 @@ final class ExpertsGraph {
                 byExpert,
                 graph.op("Unsqueeze", List.of(pairs.order(), graph.integers(1))),
                 byExpert));
-    Value mixed =
-        graph.op(
-            "ReduceSum",
-            List.of(
-                graph.op(
-                    "Mul",
-                    List.of(
-                        reshape(byPair, -1, moe.expertsPerToken(), hidden),
-                        graph.op("Unsqueeze", List.of(gates.weights(), graph.integers(-1))))),
-                graph.integers(1)),
-            integer("keepdims", 0));
-    return moe.sharedExpertIntermediateSize() > 0
-        ? graph.op("Add", List.of(mixed, sharedExpert(module, x, rows)))
-        : mixed;
+    return graph.op(
+        "ReduceSum",
+        List.of(
+            graph.op(
+                "Mul",
+                List.of(
+                    reshape(byPair, -1, moe.expertsPerToken(), hidden),
+                    graph.op("Unsqueeze", List.of(gates.weights(), graph.integers(-1))))),
+            graph.integers(1)),
+        integer("keepdims", 0));
   }
 
   /**
@@ -118,8 +156,8 @@ final class ExpertsGraph {
         ends,
         new LinearLayers.Rows(
             graph.op("Gather", List.of(rows.values(), tokens)),
-            rows.quantised().map(bytes -> graph.op("Gather", List.of(bytes, tokens))),
-            rows.scales().map(scales -> graph.op("Gather", List.of(scales, tokens)))));
+            Optional.empty(),
+            Optional.empty()));
   }
 
   private Value expert(String name, int expert, Pairs pairs, FeedForward feedForward) {
@@ -128,9 +166,7 @@ final class ExpertsGraph {
     GraphBuilder run = graph.branch("expert");
     LinearLayers.Rows own =
         new LinearLayers.Rows(
-            slice(run, pairs.rows().values(), start, end),
-            pairs.rows().quantised().map(bytes -> slice(run, bytes, start, end)),
-            pairs.rows().scales().map(scales -> slice(run, scales, start, end)));
+            slice(run, pairs.rows().values(), start, end), Optional.empty(), Optional.empty());
     run.output(
         "expert_" + name,
         feedForward.write(run, layers, own),

@@ -25,13 +25,18 @@ record FeedForward(String gate, String up, String down, int hidden, int intermed
         intermediate);
   }
 
+  /** Gate and up side by side. */
+  LinearLayers.Matrix gateUp() {
+    return new LinearLayers.Matrix(List.of(gate, up), hidden, intermediate, intermediate);
+  }
+
+  LinearLayers.Matrix downMatrix() {
+    return LinearLayers.Matrix.of(down, intermediate, hidden);
+  }
+
   /** {@code [T, hidden]} to {@code [T, hidden]}. */
   Value write(GraphBuilder into, LinearLayers layers, LinearLayers.Rows x) {
-    Value gateUp =
-        layers.apply(
-            into,
-            x,
-            new LinearLayers.Matrix(List.of(gate, up), hidden, intermediate, intermediate));
+    Value gateUp = layers.apply(into, x, gateUp());
     boolean bytes = layers.quantizesRows();
     List<Value> inner =
         into.epidoteOps(
@@ -39,9 +44,6 @@ record FeedForward(String gate, String up, String down, int hidden, int intermed
             List.of(gateUp),
             List.of(!bytes, bytes, bytes),
             integer(RowOperators.WIDTH, intermediate));
-    return layers.apply(
-        into,
-        layers.rows(inner.get(0), inner.get(1), inner.get(2)),
-        LinearLayers.Matrix.of(down, intermediate, hidden));
+    return layers.apply(into, layers.rows(inner.get(0), inner.get(1), inner.get(2)), downMatrix());
   }
 }

@@ -5,6 +5,7 @@ import io.epidote.engine.checkpoint.LatentAttention;
 import io.epidote.engine.checkpoint.TextConfig;
 import io.epidote.engine.error.EpidoteException.BadCheckpoint;
 import io.epidote.engine.kernel.AttentionShape;
+import io.epidote.engine.kernel.ExpertOperator;
 import io.epidote.engine.kernel.KernelWarmUp;
 import io.epidote.engine.kernel.PagedAttention;
 import io.epidote.engine.kernel.RowOperators;
@@ -68,7 +69,8 @@ public final class Models {
     DecoderOperators operators =
         new DecoderOperators(
             new PagedAttention(attention, options.threads()),
-            new RowOperators(text.rmsNormEps(), options.threads()));
+            new RowOperators(text.rmsNormEps(), options.threads()),
+            new ExpertOperator(options.threads()));
     LoadedGraph graph = LoadedGraph.open(entry, options, operators.all());
     warmUp.join();
     Decoder decoder = new OnnxDecoder(shape, operators, graph, options.precision());

@@ -56,7 +56,7 @@ final class OnnxDecoder implements Decoder {
     return new ModelMemory(
         session.weightFile(),
         session.weightCopies(),
-        session.activations() + operators.attention().scratchBytes());
+        session.activations() + operators.scratchBytes());
   }
 
   @Override

@@ -61,6 +61,8 @@ final class KernelAllocationTest {
                 () -> Rows.contexts(c, BLOCK_TOKENS, a, BLOCK_TOKENS, width, d),
                 "rotate",
                 () -> Rows.rotate(a, b, width, rotation, 0, 1),
+                "addScaled",
+                () -> Rows.addScaled(d, 1, false, b, width),
                 "scale",
                 () -> Rows.scale(d, b, 1, width),
                 "swiGlu",
