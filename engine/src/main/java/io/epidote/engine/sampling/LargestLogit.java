@@ -1,0 +1,66 @@
+package io.epidote.engine.sampling;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+
+/**
+ * The largest of a row of logits, read where they are. The loop over all of them is one that the
+ * JVM turns into vector instructions: a maximum of integers that are in the order of the floats.
+ */
+final class LargestLogit {
+  private static final int INFINITY = ordered(Float.floatToRawIntBits(Float.POSITIVE_INFINITY));
+
+  private LargestLogit() {}
+
+  /**
+   * Its index, the lowest among equals. NaN is not larger than anything, and nothing is larger than
+   * a NaN at index 0.
+   *
+   * @param row {@code [count]}, in the machine's byte order
+   * @param count at least 1
+   */
+  static int in(MemorySegment row, int count) {
+    if (Float.isNaN(row.getAtIndex(ValueLayout.JAVA_FLOAT, 0))) {
+      return 0;
+    }
+    int largest = largestOrdered(row, count);
+    return largest > INFINITY
+        ? withNaN(row, count)
+        : firstEqual(row, count, Float.intBitsToFloat(ordered(largest)));
+  }
+
+  /** Turns the bits of floats into integers of the same order, NaN outermost, and back. */
+  static int ordered(int bits) {
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF);
+  }
+
+  private static int largestOrdered(MemorySegment row, int count) {
+    int largest = Integer.MIN_VALUE;
+    for (int i = 0; i < count; i++) {
+      largest = Math.max(largest, ordered(row.getAtIndex(ValueLayout.JAVA_INT, i)));
+    }
+    return largest;
+  }
+
+  private static int firstEqual(MemorySegment row, int count, float value) {
+    for (int i = 0; i < count; i++) {
+      if (row.getAtIndex(ValueLayout.JAVA_FLOAT, i) == value) {
+        return i;
+      }
+    }
+    throw new IllegalStateException("a row of logits changed while it was read");
+  }
+
+  private static int withNaN(MemorySegment row, int count) {
+    int best = 0;
+    float largest = row.getAtIndex(ValueLayout.JAVA_FLOAT, 0);
+    for (int i = 1; i < count; i++) {
+      float logit = row.getAtIndex(ValueLayout.JAVA_FLOAT, i);
+      if (logit > largest) {
+        best = i;
+        largest = logit;
+      }
+    }
+    return best;
+  }
+}
