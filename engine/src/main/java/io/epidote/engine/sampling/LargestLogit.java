@@ -10,6 +10,9 @@ import java.lang.foreign.ValueLayout;
 final class LargestLogit {
   private static final int INFINITY = ordered(Float.floatToRawIntBits(Float.POSITIVE_INFINITY));
 
+  /** Only the piece with the largest is looked through for where it is. */
+  private static final int PIECE = 2048;
+
   private LargestLogit() {}
 
   /**
@@ -20,13 +23,24 @@ final class LargestLogit {
    * @param count at least 1
    */
   static int in(MemorySegment row, int count) {
-    if (Float.isNaN(row.getAtIndex(ValueLayout.JAVA_FLOAT, 0))) {
+    float largest = row.getAtIndex(ValueLayout.JAVA_FLOAT, 0);
+    if (Float.isNaN(largest)) {
       return 0;
     }
-    int largest = largestOrdered(row, count);
-    return largest > INFINITY
-        ? withNaN(row, count)
-        : firstEqual(row, count, Float.intBitsToFloat(ordered(largest)));
+    int start = 0;
+    for (int from = 0; from < count; from += PIECE) {
+      int bits = largestOrdered(row, from, Math.min(from + PIECE, count));
+      if (bits > INFINITY) {
+        return withNaN(row, count);
+      }
+      // As floats, because -0 is not less than 0.
+      float here = Float.intBitsToFloat(ordered(bits));
+      if (here > largest) {
+        largest = here;
+        start = from;
+      }
+    }
+    return firstEqual(row, start, count, largest);
   }
 
   /** Turns the bits of floats into integers of the same order, NaN outermost, and back. */
@@ -34,16 +48,16 @@ final class LargestLogit {
     return bits ^ ((bits >> 31) & 0x7FFFFFFF);
   }
 
-  private static int largestOrdered(MemorySegment row, int count) {
+  private static int largestOrdered(MemorySegment row, int from, int to) {
     int largest = Integer.MIN_VALUE;
-    for (int i = 0; i < count; i++) {
+    for (int i = from; i < to; i++) {
       largest = Math.max(largest, ordered(row.getAtIndex(ValueLayout.JAVA_INT, i)));
     }
     return largest;
   }
 
-  private static int firstEqual(MemorySegment row, int count, float value) {
-    for (int i = 0; i < count; i++) {
+  private static int firstEqual(MemorySegment row, int start, int count, float value) {
+    for (int i = start; i < count; i++) {
       if (row.getAtIndex(ValueLayout.JAVA_FLOAT, i) == value) {
         return i;
       }

@@ -125,6 +125,16 @@ class SamplerPropertyTest {
             Float.NEGATIVE_INFINITY)
         .array(float[].class)
         .ofMinSize(1)
-        .ofMaxSize(80);
+        .ofMaxSize(80)
+        .flatMap(row -> Arbitraries.of(1, 1, 100).map(times -> stretched(row, times)));
+  }
+
+  /** Longer than the pieces in which the largest is looked for. */
+  private static float[] stretched(float[] row, int times) {
+    float[] longer = new float[row.length * times];
+    for (int i = 0; i < longer.length; i++) {
+      longer[i] = row[i / times];
+    }
+    return longer;
   }
 }
