@@ -1,6 +1,7 @@
 package io.epidote.engine.sampling;
 
 import java.lang.foreign.MemorySegment;
+import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.List;
@@ -21,6 +22,9 @@ public final class Sampler {
    * @param position of the token to choose, in its sequence
    */
   public SampledToken sample(FloatBuffer logits, SamplingOptions options, int position) {
+    if (logits.order() != ByteOrder.nativeOrder()) {
+      throw new IllegalArgumentException("logits are in " + logits.order() + " order");
+    }
     int best = LargestLogit.in(MemorySegment.ofBuffer(logits), logits.remaining());
     if (options.isGreedy() && options.logprobs() < 0) {
       return new SampledToken(best, Float.NaN, List.of());
