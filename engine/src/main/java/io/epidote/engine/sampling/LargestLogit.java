@@ -8,6 +8,11 @@ import java.lang.foreign.ValueLayout;
  * JVM turns into vector instructions: a maximum of integers that are in the order of the floats.
  */
 final class LargestLogit {
+  /** Unaligned, because a buffer may stand in an array of bytes. */
+  private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED;
+
+  private static final ValueLayout.OfInt BITS = ValueLayout.JAVA_INT_UNALIGNED;
+
   private static final int INFINITY = ordered(Float.floatToRawIntBits(Float.POSITIVE_INFINITY));
 
   /** Only the piece with the largest is looked through for where it is. */
@@ -23,7 +28,7 @@ final class LargestLogit {
    * @param count at least 1
    */
   static int in(MemorySegment row, int count) {
-    float largest = row.getAtIndex(ValueLayout.JAVA_FLOAT, 0);
+    float largest = row.getAtIndex(FLOAT, 0);
     if (Float.isNaN(largest)) {
       return 0;
     }
@@ -51,14 +56,14 @@ final class LargestLogit {
   private static int largestOrdered(MemorySegment row, int from, int to) {
     int largest = Integer.MIN_VALUE;
     for (int i = from; i < to; i++) {
-      largest = Math.max(largest, ordered(row.getAtIndex(ValueLayout.JAVA_INT, i)));
+      largest = Math.max(largest, ordered(row.getAtIndex(BITS, i)));
     }
     return largest;
   }
 
   private static int firstEqual(MemorySegment row, int start, int count, float value) {
     for (int i = start; i < count; i++) {
-      if (row.getAtIndex(ValueLayout.JAVA_FLOAT, i) == value) {
+      if (row.getAtIndex(FLOAT, i) == value) {
         return i;
       }
     }
@@ -67,9 +72,9 @@ final class LargestLogit {
 
   private static int withNaN(MemorySegment row, int count) {
     int best = 0;
-    float largest = row.getAtIndex(ValueLayout.JAVA_FLOAT, 0);
+    float largest = row.getAtIndex(FLOAT, 0);
     for (int i = 1; i < count; i++) {
-      float logit = row.getAtIndex(ValueLayout.JAVA_FLOAT, i);
+      float logit = row.getAtIndex(FLOAT, i);
       if (logit > largest) {
         best = i;
         largest = logit;
