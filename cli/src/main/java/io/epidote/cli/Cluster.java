@@ -8,6 +8,9 @@ interface Cluster extends AutoCloseable {
   /** host:port of the router's HTTP port. */
   String httpAddress();
 
+  /** Who was ready how long after its process started, in words. */
+  String startTimes();
+
   /** Stops everything; nothing of the cluster is left when this returns. */
   @Override
   void close();

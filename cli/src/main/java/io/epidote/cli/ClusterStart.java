@@ -1,13 +1,21 @@
 package io.epidote.cli;
 
 import io.epidote.engine.error.EpidoteException.Unavailable;
+import java.lang.management.ManagementFactory;
 import java.time.Duration;
+import java.util.Locale;
 
 /** Waits for a cluster to be whole. */
 final class ClusterStart {
   static final Duration TIMEOUT = Duration.ofSeconds(60);
 
   private ClusterStart() {}
+
+  /** The time since this JVM started, as {@code 1.8s}. */
+  static String age() {
+    long started = ManagementFactory.getRuntimeMXBean().getStartTime();
+    return String.format(Locale.ROOT, "%.1fs", (System.currentTimeMillis() - started) / 1000.0);
+  }
 
   /** Returns when the router knows this many nodes. */
   static void awaitNodes(String router, int nodes, Progress progress) {

@@ -16,6 +16,7 @@ final class LocalCluster implements Cluster {
 
   private final Router router;
   private final List<NodeRuntime> nodes = new ArrayList<>();
+  private String startTime = "";
   private final Thread hook = new Thread(this::stop, "stop-cluster");
 
   private LocalCluster(Router router) {
@@ -29,6 +30,7 @@ final class LocalCluster implements Cluster {
             Router.start(
                 new RouterConfig(
                     options.model.folder,
+                    Home.cache(),
                     HOST,
                     options.ports.http,
                     options.ports.grpc,
@@ -41,6 +43,7 @@ final class LocalCluster implements Cluster {
             NodeLauncher.start(cluster.settings(options, spec), new SimpleMeterRegistry()));
       }
       ClusterStart.awaitNodes(cluster.grpcAddress(), specs.size(), progress);
+      cluster.startTime = "all in one process " + ClusterStart.age();
       return cluster;
     } catch (RuntimeException e) {
       cluster.close();
@@ -61,6 +64,11 @@ final class LocalCluster implements Cluster {
   @Override
   public String httpAddress() {
     return HOST + ":" + router.httpPort();
+  }
+
+  @Override
+  public String startTimes() {
+    return startTime;
   }
 
   private synchronized void stop() {

@@ -78,7 +78,9 @@ final class NodeCommand implements Callable<Integer> {
                 options),
             new SimpleMeterRegistry());
     Runtime.getRuntime().addShutdownHook(new Thread(node::close, "stop-node"));
-    System.out.println(ChildProcess.READY + "node=" + ownName + " grpc=" + node.address());
+    System.out.printf(
+        "%snode=%s grpc=%s after=%s%n",
+        ChildProcess.READY, ownName, node.address(), ClusterStart.age());
     // The shutdown hook stops the node.
     new CountDownLatch(1).await();
     return 0;

@@ -13,6 +13,7 @@ import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.Models;
 import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.VisionEncoder;
+import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.node.BuildInfo;
 import io.epidote.node.NodeConfig;
 import io.epidote.node.NodeContext;
@@ -96,6 +97,8 @@ final class NodeLauncher {
       Precision precision = options.precisions.decoder(kinds);
       Decoder decoder = new Models(checkpoint, options.runtime(precision)).openDecoder();
       models.add(decoder);
+      BatchSampler sampler = new BatchSampler(options.threads);
+      models.add(sampler);
       int kvBlockBytes = decoder.shape().kvBlockBytes();
       int kvBlocks = blocks("kv", "--kv-cache", options.kvCache, kvBlockBytes);
       KvMemory kv =
@@ -104,7 +107,8 @@ final class NodeLauncher {
               (int) Math.min(options.kvSwap.value() / kvBlockBytes, Integer.MAX_VALUE),
               !options.noPrefixCache);
       if (decodes) {
-        stages.add(new DecodeStage(node, decoder, kv, DecodeConfig.of(config.eosTokenIds())));
+        stages.add(
+            new DecodeStage(node, decoder, sampler, kv, DecodeConfig.of(config.eosTokenIds())));
       }
       if (prefills) {
         // A text model has no media tokens; one block keeps the pool in form.
@@ -113,6 +117,7 @@ final class NodeLauncher {
             new PrefillStage(
                 node,
                 decoder,
+                sampler,
                 kv,
                 new BlockQueue(mediaPool(settings, tileBytes)),
                 PrefillConfig.of(

@@ -15,6 +15,7 @@ import java.util.stream.Stream;
 /** A cluster of processes on this machine: a router and each node in a process of its own. */
 final class ProcessCluster implements Cluster {
   private final List<ChildProcess> children = new ArrayList<>();
+  private final List<String> startTimes = new ArrayList<>();
   private final Path logs;
   private final Thread hook = new Thread(this::stop, "stop-children");
   private String grpcAddress = "";
@@ -45,20 +46,32 @@ final class ProcessCluster implements Cluster {
     progress.update("starting the router");
     ChildProcess routerProcess = ChildProcess.start("router", logs, options.routerArguments());
     children.add(routerProcess);
-    Map<String, String> addresses =
-        Arrays.stream(routerProcess.awaitReady(ClusterStart.TIMEOUT).split(" "))
-            .map(word -> word.split("=", 2))
-            .collect(Collectors.toMap(pair -> pair[0], pair -> pair[1]));
-    httpAddress = addresses.getOrDefault("http", "");
-    grpcAddress = addresses.getOrDefault("grpc", "");
+    Map<String, String> routerReady = awaitReady("router", routerProcess);
+    httpAddress = routerReady.getOrDefault("http", "");
+    grpcAddress = routerReady.getOrDefault("grpc", "");
     for (NodeSpec node : nodes) {
       children.add(ChildProcess.start(node.name(), logs, options.nodeArguments(node, grpcAddress)));
     }
-    for (ChildProcess child : children) {
+    for (int i = 0; i < nodes.size(); i++) {
       progress.update("starting " + children.size() + " processes");
-      child.awaitReady(ClusterStart.TIMEOUT);
+      awaitReady(nodes.get(i).name(), children.get(i + 1));
     }
     ClusterStart.awaitNodes(grpcAddress, nodes.size(), progress);
+  }
+
+  /** The {@code key=value} words of the process's ready line. */
+  private Map<String, String> awaitReady(String name, ChildProcess child) {
+    Map<String, String> words =
+        Arrays.stream(child.awaitReady(ClusterStart.TIMEOUT).split(" "))
+            .map(word -> word.split("=", 2))
+            .collect(Collectors.toMap(pair -> pair[0], pair -> pair[1]));
+    startTimes.add(name + " " + words.getOrDefault("after", "?"));
+    return words;
+  }
+
+  @Override
+  public String startTimes() {
+    return String.join(", ", startTimes);
   }
 
   @Override

@@ -34,11 +34,12 @@ final class RouterCommand implements Callable<Integer> {
     parent.start();
     Router router =
         Router.start(
-            new RouterConfig(model.folder, host, ports.http, ports.grpc, BuildInfo.VERSION));
+            new RouterConfig(
+                model.folder, Home.cache(), host, ports.http, ports.grpc, BuildInfo.VERSION));
     Runtime.getRuntime().addShutdownHook(new Thread(router::close, "stop-router"));
     System.out.printf(
-        "%shttp=%s:%d grpc=%s:%d%n",
-        ChildProcess.READY, host, router.httpPort(), host, router.grpcPort());
+        "%shttp=%s:%d grpc=%s:%d after=%s%n",
+        ChildProcess.READY, host, router.httpPort(), host, router.grpcPort(), ClusterStart.age());
     // The shutdown hook stops the router.
     new CountDownLatch(1).await();
     return 0;

@@ -3,6 +3,7 @@ package io.epidote.decode;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.SequenceChunk;
+import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SamplingOptions;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.grpc.ReplyStream;
@@ -119,6 +120,11 @@ final class DecodeCall {
   /** The last token as work for the decoder. */
   SequenceChunk chunk() {
     return new SequenceChunk(new int[] {lastToken}, past(), blocks.table(), List.of(), true);
+  }
+
+  /** How the token after the last one is chosen. */
+  BatchSampler.Row nextToken() {
+    return new BatchSampler.Row(options, promptTokens + generated);
   }
 
   void leaveLine() {

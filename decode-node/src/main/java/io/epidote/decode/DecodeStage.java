@@ -6,8 +6,8 @@ import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.Logits;
 import io.epidote.engine.model.Precision;
+import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SampledToken;
-import io.epidote.engine.sampling.Sampler;
 import io.epidote.node.NodeContext;
 import io.epidote.node.Stage;
 import io.epidote.node.StageLoad;
@@ -22,7 +22,6 @@ import io.grpc.BindableService;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Gives every running answer one token per step. How an answer gets its KV blocks is in {@link
@@ -33,21 +32,24 @@ import org.jspecify.annotations.Nullable;
 public final class DecodeStage implements Stage {
   private final NodeContext node;
   private final Decoder decoder;
+  private final BatchSampler sampler;
   private final KvMemory kv;
   private final DecodeConfig config;
   private final Residents residents;
   private final DecodeIntake intake;
-  private final Sampler sampler = new Sampler();
   private final Set<DecodeCall> calls = new LinkedHashSet<>();
 
   /**
    * @param decoder used by the engine thread alone; closed by the node
+   * @param sampler likewise
    * @param kv blocks of {@link io.epidote.engine.model.DecoderShape#kvBlockBytes()}; shared with
    *     the prefill stage of this node, if there is one
    */
-  public DecodeStage(NodeContext node, Decoder decoder, KvMemory kv, DecodeConfig config) {
+  public DecodeStage(
+      NodeContext node, Decoder decoder, BatchSampler sampler, KvMemory kv, DecodeConfig config) {
     this.node = requireNonNull(node, "node is null");
     this.decoder = requireNonNull(decoder, "decoder is null");
+    this.sampler = requireNonNull(sampler, "sampler is null");
     this.kv = requireNonNull(kv, "kv is null");
     this.config = requireNonNull(config, "config is null");
     this.residents = new Residents(kv, node.meters(), config.maxBatch());
@@ -82,16 +84,18 @@ public final class DecodeStage implements Stage {
       return reserved;
     }
     long start = System.nanoTime();
-    Logits logits = run(batch);
-    if (logits != null) {
-      postprocess(batch, logits, System.nanoTime() - start);
+    List<SampledToken> tokens = run(batch);
+    if (!tokens.isEmpty()) {
+      postprocess(batch, tokens, System.nanoTime() - start);
     }
     return true;
   }
 
-  private @Nullable Logits run(List<DecodeCall> batch) {
+  /** The next token of each answer, or nothing when the step failed. */
+  private List<SampledToken> run(List<DecodeCall> batch) {
     try {
-      return decoder.step(kv.pool(), batch.stream().map(DecodeCall::chunk).toList());
+      Logits logits = decoder.step(kv.pool(), batch.stream().map(DecodeCall::chunk).toList());
+      return sampler.sample(logits, batch.stream().map(DecodeCall::nextToken).toList());
     } catch (RuntimeException | Error e) {
       EpidoteException told =
           e instanceof EpidoteException known
@@ -101,16 +105,15 @@ public final class DecodeStage implements Stage {
       if (e instanceof Error error) {
         throw error;
       }
-      return null;
+      return List.of();
     }
   }
 
-  private void postprocess(List<DecodeCall> batch, Logits logits, long nanos) {
+  private void postprocess(List<DecodeCall> batch, List<SampledToken> tokens, long nanos) {
     node.meters().step(kind(), nanos, batch.size());
     for (int row = 0; row < batch.size(); row++) {
       DecodeCall call = batch.get(row);
-      SampledToken token =
-          sampler.sample(logits.row(row), call.options, call.promptTokens + call.generated);
+      SampledToken token = tokens.get(row);
       call.generated++;
       call.claim.generated(call.generated);
       call.lastToken = token.tokenId();

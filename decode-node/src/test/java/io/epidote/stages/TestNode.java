@@ -8,6 +8,7 @@ import io.epidote.decode.DecodeConfig;
 import io.epidote.decode.DecodeStage;
 import io.epidote.encode.EncodeStage;
 import io.epidote.engine.memory.BlockPool;
+import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.node.NodeConfig;
 import io.epidote.node.NodeRuntime;
 import io.epidote.node.Stage;
@@ -97,6 +98,7 @@ final class TestNode implements AutoCloseable {
             meters);
     boolean decodes = stages.contains("D");
     List<Stage> made = new ArrayList<>();
+    BatchSampler sampler = new BatchSampler(2);
     KvMemory kv =
         new KvMemory(
             pool("kv", decoder.shape().kvBlockBytes(), options.kvBlocks()),
@@ -105,13 +107,18 @@ final class TestNode implements AutoCloseable {
     if (decodes) {
       made.add(
           new DecodeStage(
-              runtime.context(), decoder, kv, new DecodeConfig(eosIds, options.maxBatch())));
+              runtime.context(),
+              decoder,
+              sampler,
+              kv,
+              new DecodeConfig(eosIds, options.maxBatch())));
     }
     if (stages.contains("P")) {
       made.add(
           new PrefillStage(
               runtime.context(),
               decoder,
+              sampler,
               kv,
               new BlockQueue(pool("media-in", encoder.tileBytes(), options.mediaBlocks())),
               new PrefillConfig(eosIds, TOKEN_BUDGET, 64, decodes, "toy")));
@@ -124,7 +131,7 @@ final class TestNode implements AutoCloseable {
               encoder,
               new BlockQueue(pool("media", encoder.tileBytes(), options.mediaBlocks()))));
     }
-    runtime.start(made, List.of(decoder, encoder));
+    runtime.start(made, List.of(decoder, encoder, sampler));
   }
 
   private BlockPool pool(String name, int blockBytes, int blocks) {

@@ -7,6 +7,7 @@ import io.epidote.engine.memory.BlockKey;
 import io.epidote.engine.memory.KeyChain;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.SequenceChunk;
+import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SamplingOptions;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.grpc.ReplyStream;
@@ -156,6 +157,11 @@ final class PrefillCall {
         Arrays.copyOf(blocks, DecoderShape.blocksFor(end)),
         rows,
         end == tokens.length);
+  }
+
+  /** How the token after the prompt is chosen. */
+  BatchSampler.Row firstToken() {
+    return new BatchSampler.Row(options, tokens.length);
   }
 
   int promptBlocks() {

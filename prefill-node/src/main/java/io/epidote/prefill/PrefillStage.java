@@ -9,8 +9,8 @@ import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.Logits;
 import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.SequenceChunk;
+import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SampledToken;
-import io.epidote.engine.sampling.Sampler;
 import io.epidote.node.NodeConfig.Limits;
 import io.epidote.node.NodeContext;
 import io.epidote.node.Stage;
@@ -43,25 +43,32 @@ import org.jspecify.annotations.Nullable;
 public final class PrefillStage implements Stage {
   private final NodeContext node;
   private final Decoder decoder;
+  private final BatchSampler sampler;
   private final KvMemory kv;
   private final KeyChain keyChain;
   private final PrefillConfig config;
   private final PrefillIntake intake;
-  private final Sampler sampler = new Sampler();
   private final Set<PrefillCall> calls = new LinkedHashSet<>();
 
   private record Work(PrefillCall call, SequenceChunk chunk) {}
 
   /**
    * @param decoder used by the engine thread alone; closed by the node
+   * @param sampler likewise
    * @param kv blocks of {@link DecoderShape#kvBlockBytes()}; shared with the decode stage of this
    *     node, if there is one
    * @param media blocks that hold a tile's media tokens, to pull into
    */
   public PrefillStage(
-      NodeContext node, Decoder decoder, KvMemory kv, BlockQueue media, PrefillConfig config) {
+      NodeContext node,
+      Decoder decoder,
+      BatchSampler sampler,
+      KvMemory kv,
+      BlockQueue media,
+      PrefillConfig config) {
     this.node = requireNonNull(node, "node is null");
     this.decoder = requireNonNull(decoder, "decoder is null");
+    this.sampler = requireNonNull(sampler, "sampler is null");
     this.kv = requireNonNull(kv, "kv is null");
     this.config = requireNonNull(config, "config is null");
     this.keyChain = new KeyChain(DecoderShape.BLOCK_TOKENS, "", config.weights(), "");
@@ -126,9 +133,9 @@ public final class PrefillStage implements Stage {
       return reserved;
     }
     long start = System.nanoTime();
-    Logits logits = run(batch);
-    if (logits != null) {
-      postprocess(batch, logits, System.nanoTime() - start);
+    List<SampledToken> tokens = run(batch);
+    if (tokens != null) {
+      postprocess(batch, tokens, System.nanoTime() - start);
     }
     return true;
   }
@@ -192,9 +199,16 @@ public final class PrefillStage implements Stage {
     return batch;
   }
 
-  private @Nullable Logits run(List<Work> batch) {
+  /** The first tokens of the prompts that are complete, in order; null when the step failed. */
+  private @Nullable List<SampledToken> run(List<Work> batch) {
     try {
-      return decoder.step(kv.pool(), batch.stream().map(Work::chunk).toList());
+      Logits logits = decoder.step(kv.pool(), batch.stream().map(Work::chunk).toList());
+      return sampler.sample(
+          logits,
+          batch.stream()
+              .filter(work -> work.chunk().wantLogits())
+              .map(work -> work.call().firstToken())
+              .toList());
     } catch (RuntimeException | Error e) {
       EpidoteException told =
           e instanceof EpidoteException known
@@ -208,7 +222,7 @@ public final class PrefillStage implements Stage {
     }
   }
 
-  private void postprocess(List<Work> batch, Logits logits, long nanos) {
+  private void postprocess(List<Work> batch, List<SampledToken> sampled, long nanos) {
     int row = 0;
     int tokens = 0;
     for (Work work : batch) {
@@ -218,7 +232,7 @@ public final class PrefillStage implements Stage {
       call.done += count;
       call.account.computed(nanos, count);
       if (work.chunk().wantLogits()) {
-        promptDone(call, sampler.sample(logits.row(row++), call.options, call.tokens.length));
+        promptDone(call, sampled.get(row++));
       }
     }
     node.meters().step(kind(), nanos, tokens);

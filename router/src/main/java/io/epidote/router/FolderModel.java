@@ -26,7 +26,7 @@ import java.util.Optional;
 
 /**
  * A model folder without its weights: config, tokenizer, chat template and preprocessor. The
- * weights are hashed once for the fingerprint and let go.
+ * weights are hashed for the fingerprint, once for all starts, and let go.
  */
 final class FolderModel implements ServedModel, AutoCloseable {
   private final String name;
@@ -53,10 +53,11 @@ final class FolderModel implements ServedModel, AutoCloseable {
   /**
    * Reads the folder.
    *
+   * @param cache folder that remembers digests of weights
    * @throws EpidoteException.BadCheckpoint naming the file that is missing or wrong
    */
-  static FolderModel open(Path folder) {
-    try (Checkpoint checkpoint = Checkpoint.open(folder)) {
+  static FolderModel open(Path folder, Path cache) {
+    try (Checkpoint checkpoint = Checkpoint.open(folder, cache)) {
       return new FolderModel(
           checkpoint.folder(), checkpoint.name(), checkpoint.fingerprint(), checkpoint.config());
     }

@@ -84,7 +84,7 @@ public final class Router implements AutoCloseable {
    * @throws EpidoteException.Unavailable when a port is in use; names the port and the flag
    */
   public static Router start(RouterConfig config) {
-    return start(config, FolderModel.open(config.model()));
+    return start(config, FolderModel.open(config.model(), config.cache()));
   }
 
   static Router start(RouterConfig config, ServedModel model) {

@@ -9,22 +9,31 @@ import java.time.Duration;
  * What a router is started with.
  *
  * @param model folder of the model that the cluster serves
+ * @param cache folder that remembers digests of weights
  * @param host to listen on
  * @param httpPort 0 for any
  * @param grpcPort 0 for any
  * @param version of Epidote; nodes of another one are refused
  */
 public record RouterConfig(
-    Path model, String host, int httpPort, int grpcPort, String version, Limits limits) {
+    Path model,
+    Path cache,
+    String host,
+    int httpPort,
+    int grpcPort,
+    String version,
+    Limits limits) {
   public RouterConfig {
     requireNonNull(model, "model is null");
+    requireNonNull(cache, "cache is null");
     requireNonNull(host, "host is null");
     requireNonNull(version, "version is null");
     requireNonNull(limits, "limits is null");
   }
 
-  public RouterConfig(Path model, String host, int httpPort, int grpcPort, String version) {
-    this(model, host, httpPort, grpcPort, version, Limits.DEFAULT);
+  public RouterConfig(
+      Path model, Path cache, String host, int httpPort, int grpcPort, String version) {
+    this(model, cache, host, httpPort, grpcPort, version, Limits.DEFAULT);
   }
 
   /**

@@ -493,13 +493,25 @@ class HttpFrontDoorTest {
   @Test
   void aPortInUseIsNamedWithItsFlag() {
     RouterConfig http =
-        new RouterConfig(Path.of("unused"), "127.0.0.1", cluster.router.httpPort(), 0, "test");
+        new RouterConfig(
+            Path.of("unused"),
+            Path.of("unused"),
+            "127.0.0.1",
+            cluster.router.httpPort(),
+            0,
+            "test");
     assertThatThrownBy(() -> Router.start(http, new TestModel()))
         .isInstanceOf(EpidoteException.Unavailable.class)
         .hasMessageContaining("port " + cluster.router.httpPort())
         .hasMessageContaining("--http-port");
     RouterConfig grpc =
-        new RouterConfig(Path.of("unused"), "127.0.0.1", 0, cluster.router.grpcPort(), "test");
+        new RouterConfig(
+            Path.of("unused"),
+            Path.of("unused"),
+            "127.0.0.1",
+            0,
+            cluster.router.grpcPort(),
+            "test");
     assertThatThrownBy(() -> Router.start(grpc, new TestModel()))
         .isInstanceOf(EpidoteException.Unavailable.class)
         .hasMessageContaining("port " + cluster.router.grpcPort())

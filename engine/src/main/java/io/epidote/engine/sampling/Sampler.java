@@ -1,10 +1,10 @@
 package io.epidote.engine.sampling;
 
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
-import java.util.PriorityQueue;
 import java.util.SplittableRandom;
 
 /**
@@ -13,109 +13,86 @@ import java.util.SplittableRandom;
  * one thread.
  */
 public final class Sampler {
-  private float[] scratch = new float[0];
+  private final RankedLogits row = new RankedLogits();
 
   /**
-   * @param logits {@code [vocabulary]}; not changed
+   * The largest logit, the one of the lowest id among equals, or a draw.
+   *
+   * @param logits {@code [vocabulary]}, in the machine's byte order; not changed
    * @param position of the token to choose, in its sequence
    */
   public SampledToken sample(FloatBuffer logits, SamplingOptions options, int position) {
-    int vocabulary = logits.remaining();
-    if (scratch.length < vocabulary) {
-      scratch = new float[vocabulary];
+    if (logits.order() != ByteOrder.nativeOrder()) {
+      throw new IllegalArgumentException("logits are in " + logits.order() + " order");
     }
-    logits.get(logits.position(), scratch, 0, vocabulary);
-    int best = 0;
-    for (int i = 1; i < vocabulary; i++) {
-      if (scratch[i] > scratch[best]) {
-        best = i;
-      }
+    int best = LargestLogit.in(MemorySegment.ofBuffer(logits), logits.remaining());
+    if (options.isGreedy() && options.logprobs() < 0) {
+      return new SampledToken(best, Float.NaN, List.of());
     }
-    int chosen =
-        options.temperature() == 0f ? best : draw(vocabulary, options, position, scratch[best]);
+    float max = logits.get(logits.position() + best);
+    row.load(logits, max);
+    int chosen = options.isGreedy() ? best : draw(options, position);
     if (options.logprobs() < 0) {
       return new SampledToken(chosen, Float.NaN, List.of());
     }
-    double logSum = logSumExp(vocabulary, scratch[best]);
+    double logSum = max + Math.log(row.weigh(1));
     List<SampledToken.Candidate> candidates = new ArrayList<>();
-    for (int id : mostLikely(vocabulary, options.logprobs())) {
-      candidates.add(new SampledToken.Candidate(id, (float) (scratch[id] - logSum)));
+    int listed = row.rankFirst(options.logprobs());
+    for (int rank = 0; rank < listed; rank++) {
+      candidates.add(candidate(row.id(rank), logSum));
     }
-    return new SampledToken(chosen, (float) (scratch[chosen] - logSum), candidates);
+    return new SampledToken(chosen, candidate(chosen, logSum).logprob(), candidates);
   }
 
-  private int draw(int vocabulary, SamplingOptions options, int position, float max) {
-    int keep = options.topK() > 0 ? Math.min(options.topK(), vocabulary) : vocabulary;
-    boolean all = keep == vocabulary && options.topP() >= 1f;
-    int[] order = all ? identity(vocabulary) : mostLikely(vocabulary, keep);
-    double[] weights = new double[order.length];
+  private SampledToken.Candidate candidate(int id, double logSum) {
+    return new SampledToken.Candidate(id, (float) (row.logit(id) - logSum));
+  }
+
+  private int draw(SamplingOptions options, int position) {
+    double uniform = uniform(options.seed(), position);
+    boolean all = options.topK() <= 0 || options.topK() >= row.size();
+    if (all && options.topP() >= 1f) {
+      return drawFromAll(uniform * row.weigh(options.temperature()));
+    }
+    int kept;
+    if (all) {
+      kept = row.rankMass(options.topP() * row.weigh(options.temperature()));
+    } else {
+      kept = row.rankFirst(options.topK());
+      double mass = options.topP() * row.weighFirst(kept, options.temperature());
+      // The token that crosses the mass is kept: a nucleus is never empty.
+      kept = options.topP() < 1f ? row.reach(kept, mass) : kept;
+    }
+    return drawFromFirst(kept, uniform);
+  }
+
+  private int drawFromFirst(int kept, double uniform) {
     double total = 0;
-    for (int i = 0; i < order.length; i++) {
-      weights[i] = Math.exp((scratch[order[i]] - max) / options.temperature());
-      total += weights[i];
+    for (int rank = 0; rank < kept; rank++) {
+      total += row.weight(row.id(rank));
     }
-    if (options.topP() < 1f) {
-      double mass = 0;
-      int last = 0;
-      while (last < order.length) {
-        mass += weights[last++];
-        // The token that crosses the mass is kept: a nucleus is never empty.
-        if (mass >= options.topP() * total) {
-          break;
-        }
-      }
-      order = Arrays.copyOf(order, last);
-      total = mass;
-    }
-    double target = uniform(options.seed(), position) * total;
-    for (int i = 0; i < order.length; i++) {
-      target -= weights[i];
+    double target = uniform * total;
+    for (int rank = 0; rank < kept; rank++) {
+      target -= row.weight(row.id(rank));
       if (target < 0) {
-        return order[i];
+        return row.id(rank);
       }
     }
-    return order[order.length - 1];
+    return row.id(kept - 1);
+  }
+
+  private int drawFromAll(double target) {
+    double left = target;
+    for (int id = 0; id < row.size(); id++) {
+      left -= row.weight(id);
+      if (left < 0) {
+        return id;
+      }
+    }
+    return row.size() - 1;
   }
 
   private static double uniform(long seed, int position) {
     return new SplittableRandom(seed + 0x9E3779B97F4A7C15L * (position + 1L)).split().nextDouble();
-  }
-
-  private double logSumExp(int vocabulary, float max) {
-    double sum = 0;
-    for (int i = 0; i < vocabulary; i++) {
-      sum += Math.exp(scratch[i] - max);
-    }
-    return max + Math.log(sum);
-  }
-
-  private static int[] identity(int length) {
-    int[] ids = new int[length];
-    Arrays.setAll(ids, i -> i);
-    return ids;
-  }
-
-  /**
-   * The ids of the {@code count} largest logits, largest first, the lower id first among equals.
-   */
-  private int[] mostLikely(int vocabulary, int count) {
-    PriorityQueue<Integer> heap =
-        new PriorityQueue<>((a, b) -> {
-          int byLogit = Float.compare(scratch[a], scratch[b]);
-          return byLogit != 0 ? byLogit : Integer.compare(b, a);
-        });
-    for (int i = 0; i < vocabulary && count > 0; i++) {
-      if (heap.size() < count) {
-        heap.add(i);
-      } else if (scratch[i] > scratch[heap.element()]) {
-        heap.remove();
-        heap.add(i);
-      }
-    }
-    int[] ids = new int[heap.size()];
-    for (int i = ids.length - 1; i >= 0; i--) {
-      ids[i] = heap.remove();
-    }
-    return ids;
   }
 }

@@ -18,4 +18,9 @@ public record SamplingOptions(
     int topK,
     long seed,
     boolean ignoreEos,
-    int logprobs) {}
+    int logprobs) {
+  /** Whether the most likely token is taken, without a draw. */
+  public boolean isGreedy() {
+    return temperature == 0f;
+  }
+}

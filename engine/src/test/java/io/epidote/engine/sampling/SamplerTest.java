@@ -3,6 +3,8 @@ package io.epidote.engine.sampling;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.util.HashSet;
 import java.util.Set;
@@ -35,6 +37,13 @@ class SamplerTest {
   @Test
   void greedyTakesTheLargest() {
     assertThat(sampler.sample(LOGITS, options(0, 1, 0, -1), 3).tokenId()).isEqualTo(1);
+  }
+
+  @Test
+  void logitsMayStandInAnArrayOfBytes() {
+    FloatBuffer row = ByteBuffer.allocate(24).order(ByteOrder.nativeOrder()).asFloatBuffer();
+    row.put(0, LOGITS, 0, 6);
+    assertThat(sampler.sample(row, options(0, 1, 0, -1), 3).tokenId()).isEqualTo(1);
   }
 
   @Test
