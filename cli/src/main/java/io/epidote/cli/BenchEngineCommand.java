@@ -105,6 +105,10 @@ final class BenchEngineCommand implements Callable<Integer> {
                 chunk,
                 largestBatch,
                 Math.min(longestContext, config.text().contextTokens() - 16));
+        // As a node that has served for some seconds: the JVM compiles what is around the kernels.
+        progress.update("warming up");
+        round(bench, limits, config, encoder);
+        bench.forget();
         for (int round = 0; round < rounds; round++) {
           progress.update("round %d of %d".formatted(round + 1, rounds));
           round(bench, limits, config, encoder);
@@ -134,7 +138,7 @@ final class BenchEngineCommand implements Callable<Integer> {
         if (batch <= largestBatch
             && context <= longestContext
             && context + 16 <= config.text().contextTokens()) {
-          bench.decode(decodeName(context, batch), context, batch, batch == 1 ? 8 : 2);
+          bench.decode(decodeName(context, batch), context, batch, batch == 1 ? 32 : 8);
         }
       }
     }

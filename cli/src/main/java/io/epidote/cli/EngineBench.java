@@ -74,6 +74,11 @@ final class EngineBench {
     samples.computeIfAbsent(name, _ -> new ArrayList<>()).add(value);
   }
 
+  /** Drops all samples. */
+  void forget() {
+    samples.clear();
+  }
+
   double median(String name) {
     double[] values =
         samples.getOrDefault(name, List.of()).stream()
