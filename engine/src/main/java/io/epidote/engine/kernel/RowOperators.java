@@ -78,7 +78,7 @@ public final class RowOperators implements AutoCloseable {
     int tokens = (int) (context.elements(0) / width);
     long bytes = context.output(0, tokens, width);
     long scales = context.output(1, tokens, 1);
-    share(
+    Pieces.share(
         context,
         tokens,
         (token, worker) ->
@@ -96,7 +96,7 @@ public final class RowOperators implements AutoCloseable {
     long normed = context.output(1, tokens, width);
     long bytes = context.output(2, tokens, width);
     long scales = context.output(3, tokens, 1);
-    share(
+    Pieces.share(
         context,
         tokens,
         (token, worker) -> {
@@ -122,7 +122,7 @@ public final class RowOperators implements AutoCloseable {
     long product = context.output(0, tokens, width);
     long bytes = context.output(1, tokens, width);
     long scales = context.output(2, tokens, 1);
-    share(
+    Pieces.share(
         context,
         tokens,
         (token, worker) -> {
@@ -131,13 +131,6 @@ public final class RowOperators implements AutoCloseable {
           Activations.swiGlu(gate, gate + width * F, factor(factors, token), width, result);
           quantize(result, width, bytes, scales, token);
         });
-  }
-
-  private static void share(KernelContext context, int tokens, KernelContext.Piece row)
-      throws Throwable {
-    context.share(
-        Pieces.of(tokens),
-        (piece, worker) -> Pieces.forEach(piece, tokens, token -> row.run(token, worker)));
   }
 
   private long row(int worker, int width) {
