@@ -37,7 +37,10 @@ final class ChildProcess implements AutoCloseable {
           "--add-modules=jdk.incubator.vector",
           "-XX:CompileCommand=quiet",
           "-XX:CompileCommand=CompileThresholdScaling,io.epidote.engine.kernel.*::*,0.02",
-          "-XX:CompileCommand=BackgroundCompilation,io.epidote.engine.kernel.*::*,false");
+          "-XX:CompileCommand=BackgroundCompilation,io.epidote.engine.kernel.*::*,false",
+          "-XX:CompileCommand=dontinline,io.epidote.engine.kernel.Activations::*",
+          "-XX:CompileCommand=dontinline,io.epidote.engine.kernel.TileRows::*",
+          "-XX:CompileCommand=dontinline,io.epidote.engine.kernel.TowerRows::*");
 
   private final String name;
   private final Process process;

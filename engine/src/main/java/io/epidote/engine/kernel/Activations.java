@@ -127,10 +127,15 @@ final class Activations {
       store(g.div(Exponential.of(g.neg()).add(1f)).mul(u), result + i * F);
     }
     if (end < width) {
-      VectorMask<Float> lanes = tail(end, width);
-      FloatVector g = load(gate + end * F, lanes);
-      FloatVector u = load(up + end * F, lanes);
-      store(g.div(Exponential.of(g.neg()).add(1f)).mul(u), result + end * F, lanes);
+      swiGluEnd(gate, up, end, width, result);
     }
+  }
+
+  /** A method of its own: two copies of the loop's body are more than a compiler looks into. */
+  private static void swiGluEnd(long gate, long up, int end, int width, long result) {
+    VectorMask<Float> lanes = tail(end, width);
+    FloatVector g = load(gate + end * F, lanes);
+    FloatVector u = load(up + end * F, lanes);
+    store(g.div(Exponential.of(g.neg()).add(1f)).mul(u), result + end * F, lanes);
   }
 }

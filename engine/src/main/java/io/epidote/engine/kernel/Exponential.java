@@ -19,6 +19,7 @@ final class Exponential {
   private static final float SMALLEST = -87f;
 
   private static final float LARGEST = 88f;
+  private static final float SMALLEST_OF_TWO = -125f;
 
   /** 1.5 * 2^23: added, it leaves the nearest integer in the lowest bits. */
   private static final float ROUNDER = 12582912f;
@@ -46,6 +47,26 @@ final class Exponential {
     sum = sum.fma(rest, FloatVector.broadcast(FLOATS, 5.0000001201e-1f));
     FloatVector result = sum.fma(rest.mul(rest), rest).add(1f);
     return result
+        .reinterpretAsInts()
+        .add(shifted.reinterpretAsInts().lanewise(VectorOperators.LSHL, MANTISSA_BITS))
+        .reinterpretAsFloats();
+  }
+
+  /**
+   * 2 to the x, for x not above 0, likewise (Cephes, exp2f). Where it is not a normal number it is
+   * the smallest one.
+   */
+  static FloatVector ofTwo(FloatVector x) {
+    FloatVector bounded = x.blend(SMALLEST_OF_TWO, x.compare(VectorOperators.LT, SMALLEST_OF_TWO));
+    FloatVector shifted = bounded.add(ROUNDER);
+    FloatVector rest = bounded.sub(shifted.sub(ROUNDER));
+    FloatVector sum = FloatVector.broadcast(FLOATS, 1.535336188e-4f);
+    sum = sum.fma(rest, FloatVector.broadcast(FLOATS, 1.339887440e-3f));
+    sum = sum.fma(rest, FloatVector.broadcast(FLOATS, 9.618437358e-3f));
+    sum = sum.fma(rest, FloatVector.broadcast(FLOATS, 5.550332471e-2f));
+    sum = sum.fma(rest, FloatVector.broadcast(FLOATS, 2.402264791e-1f));
+    sum = sum.fma(rest, FloatVector.broadcast(FLOATS, 6.931472028e-1f));
+    return sum.fma(rest, FloatVector.broadcast(FLOATS, 1f))
         .reinterpretAsInts()
         .add(shifted.reinterpretAsInts().lanewise(VectorOperators.LSHL, MANTISSA_BITS))
         .reinterpretAsFloats();

@@ -47,8 +47,26 @@ public final class KernelWarmUp {
         Activations.swiGlu(a, b, WIDTH, c);
         Activations.addAndNorm(a, round % 4 == 0 ? 0 : b, c, 1, WIDTH, d, c);
         Activations.quantize(a, WIDTH, c, d);
+        tower(a, b, c, d);
       }
     }
+  }
+
+  /** The loops of a vision tower. */
+  private static void tower(long a, long b, long c, long d) {
+    TileRows.admitKey(a, WIDTH, b, 1);
+    TileRows.admitValue(a, b, WIDTH, c, 1, 0);
+    TileRows.admitQuery(a, b, 1, WIDTH, c);
+    TileRows.fill(c, ROW - 5);
+    TileRows.largest(c, ROW);
+    TileRows.powersOfTwo(c, ROW, 1);
+    Panels.product(a, WIDTH, b, WIDTH, c, 0, d, Panels.COLUMNS);
+    Panels.narrowProduct(a, WIDTH, b, WIDTH, d, Panels.COLUMNS);
+    TowerRows.add(a, b, c, WIDTH, d);
+    TowerRows.norm(a, b, c, 1, WIDTH, d);
+    TowerRows.gate(a, b, 1, 1, WIDTH, d);
+    TowerRows.gelu(a, b, WIDTH, d);
+    TowerRows.relu(a, b, WIDTH, d);
   }
 
   private static long floats(Arena arena) {

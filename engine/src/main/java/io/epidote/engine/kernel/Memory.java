@@ -6,6 +6,7 @@ import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
+import jdk.incubator.vector.VectorShuffle;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
@@ -33,7 +34,15 @@ final class Memory {
 
   static final int LANES = FLOATS.length();
 
+  private static final VectorShuffle<Float> EIGHT_ON = lanesFurther(8);
+  private static final VectorShuffle<Float> FOUR_ON = lanesFurther(4);
+  private static final VectorShuffle<Float> TWO_ON = lanesFurther(2);
+
   private Memory() {}
+
+  private static VectorShuffle<Float> lanesFurther(int count) {
+    return VectorShuffle.fromOp(FLOATS, lane -> (lane + count) % LANES);
+  }
 
   static FloatVector load(long address) {
     return FloatVector.fromMemorySegment(FLOATS, ALL, address, ORDER);
@@ -63,14 +72,11 @@ final class Memory {
 
   /** The sum of all lanes, halves first: always in this order, compiled or not. */
   static float sum(FloatVector vector) {
-    float[] lanes = new float[LANES];
-    vector.intoArray(lanes, 0);
-    for (int half = LANES / 2; half > 0; half /= 2) {
-      for (int i = 0; i < half; i++) {
-        lanes[i] += lanes[half + i];
-      }
-    }
-    return lanes[0];
+    FloatVector lanes = FloatVector.zero(FLOATS).add(vector);
+    FloatVector eight = LANES > 8 ? lanes.add(lanes.rearrange(EIGHT_ON)) : lanes;
+    FloatVector four = LANES > 4 ? eight.add(eight.rearrange(FOUR_ON)) : eight;
+    FloatVector two = four.add(four.rearrange(TWO_ON));
+    return two.lane(0) + two.lane(1);
   }
 
   /** The largest lane. Maxima do not depend on their order, unlike sums. */

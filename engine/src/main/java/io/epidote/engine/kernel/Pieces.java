@@ -18,4 +18,9 @@ final class Pieces {
       token.accept(i);
     }
   }
+
+  /** Does every token's work, by any of the workers. */
+  static void share(KernelContext context, int tokens, KernelContext.Piece token) throws Throwable {
+    context.share(of(tokens), (piece, worker) -> forEach(piece, tokens, i -> token.run(i, worker)));
+  }
 }

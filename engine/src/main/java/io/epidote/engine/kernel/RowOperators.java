@@ -94,7 +94,7 @@ public final class RowOperators implements AutoCloseable {
     int tokens = (int) (context.elements(0) / width);
     long bytes = context.output(0, tokens, width);
     long scales = context.output(1, tokens, 1);
-    share(
+    Pieces.share(
         context,
         tokens,
         (token, worker) ->
@@ -111,7 +111,7 @@ public final class RowOperators implements AutoCloseable {
     long normed = context.output(1, tokens, width);
     long bytes = context.output(2, tokens, width);
     long scales = context.output(3, tokens, 1);
-    share(
+    Pieces.share(
         context,
         tokens,
         (token, worker) -> {
@@ -129,7 +129,7 @@ public final class RowOperators implements AutoCloseable {
     long product = context.output(0, tokens, width);
     long bytes = context.output(1, tokens, width);
     long scales = context.output(2, tokens, 1);
-    share(
+    Pieces.share(
         context,
         tokens,
         (token, worker) -> {
@@ -150,13 +150,6 @@ public final class RowOperators implements AutoCloseable {
     if (tokens > 0) {
       linear.run(context, new PackedBytes(in, out), tokens, bytes, scales, weights, result);
     }
-  }
-
-  private static void share(KernelContext context, int tokens, KernelContext.Piece row)
-      throws Throwable {
-    context.share(
-        Pieces.of(tokens),
-        (piece, worker) -> Pieces.forEach(piece, tokens, token -> row.run(token, worker)));
   }
 
   private long row(int worker, int width) {

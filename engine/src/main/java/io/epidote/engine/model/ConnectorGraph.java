@@ -14,23 +14,19 @@ final class ConnectorGraph {
   private final int textHidden;
   private final String prefix;
   private final GraphBuilder graph;
-  private final LinearLayers weights;
+  private final LinearLayers layers;
 
   /**
    * @param textHidden the decoder's hidden size
    * @param prefix of the connector's tensors
    */
   ConnectorGraph(
-      VisionConfig config,
-      int textHidden,
-      String prefix,
-      GraphBuilder graph,
-      LinearLayers weights) {
+      VisionConfig config, int textHidden, String prefix, GraphBuilder graph, LinearLayers layers) {
     this.config = config;
     this.textHidden = textHidden;
     this.prefix = prefix;
     this.graph = graph;
-    this.weights = weights;
+    this.layers = layers;
   }
 
   /**
@@ -54,7 +50,7 @@ final class ConnectorGraph {
     int wide = hidden * scale * scale;
     Value square = reshape(x, -1, grid / scale, scale, grid / scale, scale * hidden);
     square = graph.op("Transpose", List.of(square), integers("perm", 0, 1, 3, 2, 4));
-    return weights.apply(
+    return layers.apply(
         graph,
         reshape(square, -1, wide),
         LinearLayers.Matrix.of(prefix + "proj.weight", wide, textHidden));
@@ -72,17 +68,20 @@ final class ConnectorGraph {
                   tiles, graph.integers(1), graph.integers(config.positions()), graph.integers(1)));
       rows = reshape(kept, -1, hidden);
     }
-    Value inner = linear("linear_1", rows, hidden, mlp.bias());
-    return linear(
-        "linear_2", ActivationGraph.write(graph, mlp.activation(), inner), textHidden, mlp.bias());
+    Value inner =
+        layers.apply(
+            graph, rows, LinearLayers.Matrix.of(prefix + "linear_1.weight", hidden, textHidden));
+    Value bias = mlp.bias() ? bias("linear_1") : GraphBuilder.absent();
+    Value product =
+        layers.apply(
+            graph,
+            ActivationGraph.rows(graph, layers, mlp.activation(), inner, bias, textHidden),
+            LinearLayers.Matrix.of(prefix + "linear_2.weight", textHidden, textHidden));
+    return mlp.bias() ? graph.op("Add", List.of(product, bias("linear_2"))) : product;
   }
 
-  private Value linear(String name, Value x, int in, boolean bias) {
-    Value product =
-        weights.apply(graph, x, LinearLayers.Matrix.of(prefix + name + ".weight", in, textHidden));
-    return bias
-        ? graph.op("Add", List.of(product, weights.tensor(prefix + name + ".bias", textHidden)))
-        : product;
+  private Value bias(String name) {
+    return layers.tensor(prefix + name + ".bias", textHidden);
   }
 
   private Value reshape(Value x, long... shape) {

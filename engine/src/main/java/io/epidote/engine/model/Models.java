@@ -3,6 +3,7 @@ package io.epidote.engine.model;
 import io.epidote.engine.checkpoint.Checkpoint;
 import io.epidote.engine.checkpoint.LatentAttention;
 import io.epidote.engine.checkpoint.TextConfig;
+import io.epidote.engine.checkpoint.VisionConfig;
 import io.epidote.engine.error.EpidoteException.BadCheckpoint;
 import io.epidote.engine.kernel.AttentionShape;
 import io.epidote.engine.kernel.ExpertOperator;
@@ -13,6 +14,7 @@ import io.epidote.engine.memory.BlockPool;
 import io.epidote.engine.onnx.WeightFile;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 
 /**
@@ -41,18 +43,18 @@ public final class Models {
    *     mis-shaped
    */
   public VisionEncoder openVision() {
-    if (checkpoint.config().vision().isEmpty()) {
+    Optional<VisionConfig> config = checkpoint.config().vision();
+    if (config.isEmpty()) {
       throw new BadCheckpoint(
           "%s has no vision_config: it is a text model, and no node can hold its encode stage; start nodes with --stages prefill,decode"
               .formatted(checkpoint.folder()));
     }
+    CompletableFuture<Void> warmUp = KernelWarmUp.start();
     Path entry = cache.entry(checkpoint, "vision", options.precision(), VisionGraph::write);
-    RowOperators rows = new RowOperators(0, options.threads());
-    return new OnnxVisionEncoder(
-        checkpoint.config(),
-        rows,
-        LoadedGraph.open(entry, options, rows.operators()),
-        options.precision());
+    TowerOperators operators = TowerOperators.of(config.get(), options.threads());
+    LoadedGraph graph = LoadedGraph.open(entry, options, operators.all());
+    warmUp.join();
+    return new OnnxVisionEncoder(checkpoint.config(), operators, graph, options.precision());
   }
 
   /**

@@ -6,7 +6,6 @@ import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.epidote.engine.checkpoint.ModelConfig;
 import io.epidote.engine.checkpoint.VisionConfig;
-import io.epidote.engine.kernel.RowOperators;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
@@ -16,7 +15,7 @@ import java.util.List;
 final class OnnxVisionEncoder implements VisionEncoder {
   private static final int MAX_BATCH = 16;
 
-  private final RowOperators operators;
+  private final TowerOperators operators;
   private final LoadedGraph graph;
   private final Precision precision;
   private final int imageSize;
@@ -28,7 +27,7 @@ final class OnnxVisionEncoder implements VisionEncoder {
    * @param operators of the graph; closed with the encoder
    */
   OnnxVisionEncoder(
-      ModelConfig model, RowOperators operators, LoadedGraph graph, Precision precision) {
+      ModelConfig model, TowerOperators operators, LoadedGraph graph, Precision precision) {
     VisionConfig config = model.vision().orElseThrow();
     this.operators = operators;
     this.graph = graph;
@@ -97,7 +96,9 @@ final class OnnxVisionEncoder implements VisionEncoder {
   public ModelMemory memory() {
     ModelMemory session = graph.memory();
     return new ModelMemory(
-        session.weightFile(), session.weightCopies(), session.activations() + staging.capacity());
+        session.weightFile(),
+        session.weightCopies(),
+        session.activations() + operators.attention().scratchBytes() + staging.capacity());
   }
 
   @Override

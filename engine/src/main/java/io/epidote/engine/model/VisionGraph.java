@@ -2,7 +2,6 @@ package io.epidote.engine.model;
 
 import static io.epidote.engine.onnx.Attribute.integer;
 import static io.epidote.engine.onnx.Attribute.integers;
-import static io.epidote.engine.onnx.Attribute.real;
 
 import io.epidote.engine.checkpoint.Checkpoint;
 import io.epidote.engine.checkpoint.ConvLayer;
@@ -10,11 +9,14 @@ import io.epidote.engine.checkpoint.ModelConfig;
 import io.epidote.engine.checkpoint.TensorNames;
 import io.epidote.engine.checkpoint.VisionConfig;
 import io.epidote.engine.checkpoint.VisionTower;
+import io.epidote.engine.kernel.TileAttention;
+import io.epidote.engine.kernel.VisionOperators;
 import io.epidote.engine.onnx.ElementType;
 import io.epidote.engine.onnx.GraphBuilder;
 import io.epidote.engine.onnx.Value;
 import io.epidote.engine.onnx.WeightFile;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * Writes the encoder's graph: a SigLIP or CLIP tower (patch embedding, or a convolutional stem) and
@@ -27,7 +29,7 @@ final class VisionGraph {
   private final ModelConfig model;
   private final VisionConfig config;
   private final GraphBuilder graph;
-  private final LinearLayers weights;
+  private final LinearLayers layers;
   private final TensorNames names;
   private final String tower;
 
@@ -35,7 +37,7 @@ final class VisionGraph {
     this.model = checkpoint.config();
     this.config = model.vision().orElseThrow();
     this.graph = new GraphBuilder("vision", file);
-    this.weights = new LinearLayers(checkpoint, graph, precision);
+    this.layers = new LinearLayers(checkpoint, graph, precision);
     this.names = TensorNames.of(checkpoint);
     this.tower = names.vision();
   }
@@ -58,27 +60,34 @@ final class VisionGraph {
             "Add",
             List.of(
                 x,
-                weights.tensor(
+                layers.tensor(
                     tower + "embeddings.position_embedding.weight",
                     config.positions(),
                     config.hiddenSize())));
-    // Linear layers see rows; attention puts them back together by tile.
+    // Linear layers see rows; attention knows how many make a tile.
     x = reshape(x, -1, config.hiddenSize());
     if (config.tower() == VisionTower.CLIP) {
       // Spelt so in every checkpoint.
-      x = norm(tower + "pre_layrnorm", x);
+      x = addAndNorm(x, Optional.empty(), tower + "pre_layrnorm", true).normed().values();
     }
+    Optional<Biased> change = Optional.empty();
     for (int layer = 0; layer < config.layers(); layer++) {
       String name = tower + "encoder.layers." + layer + ".";
-      x = graph.op("Add", List.of(x, attention(name, norm(name + "layer_norm1", x))));
-      x = graph.op("Add", List.of(x, feedForward(name, norm(name + "layer_norm2", x))));
+      Sum sum = addAndNorm(x, change, name + "layer_norm1", false);
+      Biased attended = attention(name + "self_attn.", sum.normed());
+      sum = addAndNorm(sum.x(), Optional.of(attended), name + "layer_norm2", false);
+      change = Optional.of(feedForward(name + "mlp.", sum.normed()));
+      x = sum.x();
     }
     if (config.postNorm()) {
-      x = norm(tower + "post_layernorm", x);
+      x = addAndNorm(x, change, tower + "post_layernorm", true).normed().values();
+    } else if (change.isPresent()) {
+      Biased last = change.get();
+      x = graph.op("Add", List.of(x, graph.op("Add", List.of(last.product(), last.bias()))));
     }
     graph.output(
         "media_tokens",
-        new ConnectorGraph(config, model.text().hiddenSize(), names.connector(), graph, weights)
+        new ConnectorGraph(config, model.text().hiddenSize(), names.connector(), graph, layers)
             .write(x),
         ElementType.FLOAT,
         "N",
@@ -90,7 +99,7 @@ final class VisionGraph {
   /** {@code [N, patches, hidden]} to {@code [N, positions, hidden]}. */
   private Value withClassToken(Value x) {
     int hidden = config.hiddenSize();
-    Value token = weights.tensor(tower + "embeddings.class_embedding", hidden);
+    Value token = layers.tensor(tower + "embeddings.class_embedding", hidden);
     Value tiles = graph.op("Shape", List.of(x), integer("start", 0), integer("end", 1));
     Value shape = graph.op("Concat", List.of(tiles, graph.integers(1, hidden)), integer("axis", 0));
     return graph.op(
@@ -100,12 +109,12 @@ final class VisionGraph {
   private Value patches(Value pixels) {
     String name = tower + "embeddings.patch_embedding.";
     int patch = config.patchSize();
-    Value kernels = weights.tensor(name + "weight", config.hiddenSize(), 3, patch, patch);
+    Value kernels = layers.tensor(name + "weight", config.hiddenSize(), 3, patch, patch);
     List<Value> inputs =
         switch (config.tower()) {
           case CLIP -> List.of(pixels, kernels);
           case SIGLIP ->
-              List.of(pixels, kernels, weights.tensor(name + "bias", config.hiddenSize()));
+              List.of(pixels, kernels, layers.tensor(name + "bias", config.hiddenSize()));
         };
     return graph.op("Conv", inputs, integers("strides", patch, patch));
   }
@@ -126,8 +135,8 @@ final class VisionGraph {
               "Conv",
               List.of(
                   x,
-                  weights.tensor(name + "weight", layer.outChannels(), channels, kernel, kernel),
-                  weights.tensor(name + "bias", layer.outChannels())),
+                  layers.tensor(name + "weight", layer.outChannels(), channels, kernel, kernel),
+                  layers.tensor(name + "bias", layer.outChannels())),
               integers("strides", layer.stride(), layer.stride()),
               integers("pads", pad, pad, pad, pad));
       channels = layer.outChannels();
@@ -135,55 +144,73 @@ final class VisionGraph {
     return x;
   }
 
-  private Value norm(String name, Value x) {
-    return graph.op(
-        "LayerNormalization",
-        List.of(
-            x,
-            weights.tensor(name + ".weight", config.hiddenSize()),
-            weights.tensor(name + ".bias", config.hiddenSize())),
-        integer("axis", -1),
-        real("epsilon", config.layerNormEps()));
+  /** A linear layer's product, to which its bias is still to be added. */
+  private record Biased(Value product, Value bias) {}
+
+  /** A residual stream and its norm. */
+  private record Sum(Value x, LinearLayers.Rows normed) {}
+
+  /**
+   * @param change what is added to {@code x} first
+   * @param real whether the normed rows are also needed as they are
+   */
+  private Sum addAndNorm(Value x, Optional<Biased> change, String name, boolean real) {
+    int hidden = config.hiddenSize();
+    boolean bytes = layers.quantizesRows();
+    List<Value> made =
+        graph.epidoteOps(
+            VisionOperators.ADD_AND_LAYER_NORM,
+            List.of(
+                x,
+                change.map(Biased::product).orElseGet(GraphBuilder::absent),
+                change.map(Biased::bias).orElseGet(GraphBuilder::absent),
+                layers.tensor(name + ".weight", hidden),
+                layers.tensor(name + ".bias", hidden)),
+            List.of(change.isPresent(), real || !bytes, bytes && !real, bytes && !real),
+            integer(VisionOperators.WIDTH, hidden));
+    return new Sum(
+        change.isPresent() ? made.get(0) : x, layers.rows(made.get(1), made.get(2), made.get(3)));
   }
 
-  private Value attention(String name, Value x) {
+  private Biased attention(String module, LinearLayers.Rows x) {
     int hidden = config.hiddenSize();
-    int heads = config.heads();
-    int headDim = hidden / heads;
-    String module = name + "self_attn.";
     List<String> projections =
         List.of(module + "q_proj.weight", module + "k_proj.weight", module + "v_proj.weight");
     List<String> biases =
         List.of(module + "q_proj.bias", module + "k_proj.bias", module + "v_proj.bias");
     Value qkv =
-        weights.apply(
+        layers.apply(
             graph, x, new LinearLayers.Matrix(projections, hidden, hidden, hidden, hidden));
-    qkv = graph.op("Add", List.of(qkv, weights.biases(biases, hidden, hidden, hidden)));
-    List<Value> parts =
-        graph.ops(
-            "Split", List.of(qkv, graph.integers(hidden, hidden, hidden)), 3, integer("axis", -1));
-    Value q = transpose(reshape(parts.get(0), -1, config.positions(), heads, headDim), 0, 2, 1, 3);
-    Value k = transpose(reshape(parts.get(1), -1, config.positions(), heads, headDim), 0, 2, 3, 1);
-    Value v = transpose(reshape(parts.get(2), -1, config.positions(), heads, headDim), 0, 2, 1, 3);
-    q = graph.op("Mul", List.of(q, graph.real((float) (1 / Math.sqrt(headDim)))));
-    Value probabilities =
-        graph.op("Softmax", List.of(graph.op("MatMul", List.of(q, k))), integer("axis", -1));
-    Value context = transpose(graph.op("MatMul", List.of(probabilities, v)), 0, 2, 1, 3);
-    return linear(module + "out_proj", reshape(context, -1, hidden), hidden, hidden);
+    boolean bytes = layers.quantizesRows();
+    List<Value> context =
+        graph.epidoteOps(
+            TileAttention.NAME,
+            List.of(qkv, layers.biases(biases, hidden, hidden, hidden)),
+            List.of(!bytes, bytes, bytes),
+            integer(TileAttention.POSITIONS, config.positions()));
+    return linear(
+        module + "out_proj",
+        layers.rows(context.get(0), context.get(1), context.get(2)),
+        hidden,
+        hidden);
   }
 
-  private Value feedForward(String name, Value x) {
+  private Biased feedForward(String module, LinearLayers.Rows x) {
     int hidden = config.hiddenSize();
     int intermediate = config.intermediateSize();
-    Value inner =
-        ActivationGraph.write(
-            graph, config.activation(), linear(name + "mlp.fc1", x, hidden, intermediate));
-    return linear(name + "mlp.fc2", inner, intermediate, hidden);
+    Biased inner = linear(module + "fc1", x, hidden, intermediate);
+    return linear(
+        module + "fc2",
+        ActivationGraph.rows(
+            graph, layers, config.activation(), inner.product(), inner.bias(), intermediate),
+        intermediate,
+        hidden);
   }
 
-  private Value linear(String name, Value x, int in, int out) {
-    Value product = weights.apply(graph, x, LinearLayers.Matrix.of(name + ".weight", in, out));
-    return graph.op("Add", List.of(product, weights.tensor(name + ".bias", out)));
+  private Biased linear(String name, LinearLayers.Rows x, int in, int out) {
+    return new Biased(
+        layers.apply(graph, x, LinearLayers.Matrix.of(name + ".weight", in, out)),
+        layers.tensor(name + ".bias", out));
   }
 
   private Value reshape(Value x, long... shape) {

@@ -71,10 +71,28 @@ final class KernelAllocationTest {
                 () -> Activations.addAndNorm(a, b, c, 1, width, d, d + width * F),
                 "quantize",
                 () -> Activations.quantize(a, width, c, d)));
+    kernels.putAll(towerKernels(width));
     kernels.forEach((name, kernel) ->
         assertThat(bytesPerCall(kernel))
             .as("bytes that a call of %s leaves on the heap", name)
             .isLessThan(FEW_BYTES));
+  }
+
+  private static Map<String, Runnable> towerKernels(int width) {
+    Map<String, Runnable> kernels = new TreeMap<>();
+    kernels.put("admitKey", () -> TileRows.admitKey(a, width, b, 1));
+    kernels.put("admitValue", () -> TileRows.admitValue(a, b, width, c, 1, 0));
+    kernels.put("admitQuery", () -> TileRows.admitQuery(a, b, 1, width, c));
+    kernels.put("largest", () -> TileRows.largest(c, TileScratch.stride(width)));
+    kernels.put("powersOfTwo", () -> TileRows.powersOfTwo(c, TileScratch.stride(width), 1));
+    kernels.put("product", () -> Panels.product(a, width, b, width, c, 0, d, Panels.COLUMNS));
+    kernels.put("narrowProduct", () -> Panels.narrowProduct(a, width, b, width, d, Panels.COLUMNS));
+    kernels.put("add", () -> TowerRows.add(a, b, c, width, d));
+    kernels.put("norm", () -> TowerRows.norm(a, b, c, 1, width, d));
+    kernels.put("gate", () -> TowerRows.gate(a, b, 1, 1, width, d));
+    kernels.put("gelu", () -> TowerRows.gelu(a, b, width, d));
+    kernels.put("relu", () -> TowerRows.relu(a, b, width, d));
+    return kernels;
   }
 
   /**

@@ -65,6 +65,38 @@ class VisionEncoderTest {
     }
   }
 
+  /** Bit for bit, where ONNX Runtime's linear layers are so, too. */
+  @ParameterizedTest
+  @EnumSource(
+      value = Form.class,
+      names = {"IDEFICS3_LLAMA", "LLAVA_CLIP", "LLAVA_SIGLIP"})
+  void aTileIsTheSameAloneAndAmongThreeAtInt8(Form form) {
+    RuntimeOptions options = new RuntimeOptions(2, Precision.INT8, folder.resolve("cache"), true);
+    try (Checkpoint checkpoint =
+            Checkpoint.open(CheckpointFixture.write(form, folder.resolve("m"), 3));
+        VisionEncoder encoder = new Models(checkpoint, options).openVision()) {
+      int size = checkpoint.config().vision().orElseThrow().imageSize();
+      Random random = new Random(4);
+      List<FloatBuffer> tiles = new ArrayList<>();
+      List<ByteBuffer> outputs = new ArrayList<>();
+      for (int i = 0; i < 3; i++) {
+        FloatBuffer tile = FloatBuffer.allocate(3 * size * size);
+        while (tile.hasRemaining()) {
+          tile.put(random.nextFloat() * 2 - 1);
+        }
+        tiles.add(tile.flip());
+        outputs.add(ByteBuffer.allocateDirect(encoder.tileBytes()).order(ByteOrder.nativeOrder()));
+      }
+      encoder.encode(tiles, outputs);
+      for (int i = 0; i < tiles.size(); i++) {
+        ByteBuffer alone =
+            ByteBuffer.allocateDirect(encoder.tileBytes()).order(ByteOrder.nativeOrder());
+        encoder.encode(List.of(tiles.get(i)), List.of(alone));
+        assertThat(alone).isEqualTo(outputs.get(i));
+      }
+    }
+  }
+
   @Test
   void aTextModelHasNoTower() {
     try (Checkpoint checkpoint =
