@@ -10,8 +10,8 @@ import static io.epidote.engine.kernel.Assembler.RDX;
 import io.epidote.engine.kernel.Assembler.Address;
 
 /**
- * Writes the functions of {@link NativeByteProducts}. Java's vectors have no products of bytes;
- * processors have, at up to four times the speed of floats.
+ * Writes the functions of {@link NativePanelProducts} for bytes. Java's vectors have no products of
+ * bytes; processors have, at up to four times the speed of floats.
  *
  * <p>Parameters: rows (RDI), bytes from row to row (RSI), panel (RDX), groups (RCX), result (R8),
  * bytes from row to row of it (R9); on the stack the rows' scales and how far beyond the weights

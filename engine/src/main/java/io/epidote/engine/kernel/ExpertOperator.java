@@ -49,7 +49,7 @@ public final class ExpertOperator implements AutoCloseable {
    * @param threads of the session
    */
   public ExpertOperator(int threads) {
-    this.linear = new LinearKernel(arena, threads);
+    this.linear = new LinearKernel(PanelProducts.OF_BYTES, arena, threads);
     this.products = IntStream.range(0, threads).mapToObj(i -> new FloatArray(arena)).toList();
   }
 

@@ -10,9 +10,10 @@ import static io.epidote.engine.kernel.Assembler.RDX;
 import io.epidote.engine.kernel.Assembler.Address;
 
 /**
- * Writes the functions of {@link NativeFloatProducts}. They hold more sums in registers than loops
- * over Java's vectors do, and ask for the next block of keys or values while they read one, which
- * Java cannot: blocks lie where the pool has them, and no processor foresees where.
+ * Writes the functions of {@link NativeFloatProducts} and, for floats, {@link NativePanelProducts}.
+ * They hold more sums in registers than loops over Java's vectors do, and ask for the next block of
+ * keys or values while they read one, which Java cannot: blocks lie where the pool has them, and no
+ * processor foresees where.
  */
 final class FloatProductsCode extends TileCode {
   private static final int KEYS = AttentionShape.BLOCK_TOKENS * Float.BYTES;
@@ -45,15 +46,43 @@ final class FloatProductsCode extends TileCode {
     new FloatProductsCode(code, rows).contexts();
   }
 
+  /**
+   * A panel of {@link PackedFloats}. Parameters: rows (RDI), bytes from row to row (RSI), panel
+   * (RDX), elements (RCX), result (R8), bytes from row to row of it (R9); on the stack one that is
+   * not used and how far beyond the weights the memory is that is wanted next.
+   */
+  static void panel(Assembler code, int rows) {
+    new FloatProductsCode(code, rows).panel();
+  }
+
+  private void panel() {
+    enter();
+    addressRows();
+    code.load(R10, stacked(1));
+    clear();
+    code.align();
+    int loop = code.position();
+    code.prefetch(new Address(RDX, R10, 1, 0));
+    code.prefetch(new Address(RDX, R10, 1, BYTES / 2));
+    for (int v = 0; v < vectors; v++) {
+      code.loadVector(spare(2 + v), Address.of(RDX, v * vectorBytes));
+    }
+    addProducts();
+    code.add(RDX, BYTES);
+    advanceRows();
+    code.decrement(RCX);
+    code.jumpIfNotZero(loop);
+    code.loadAddress(RDX, Address.of(R8, 0));
+    code.loadAddress(RAX, Address.of(R9, 0));
+    eachSum(false);
+    leave();
+  }
+
   private void scores() {
     enter();
     addressRows();
     code.load(R10, stacked(0));
-    for (int row = 0; row < rows; row++) {
-      for (int v = 0; v < vectors; v++) {
-        code.zero(sum(row, v));
-      }
-    }
+    clear();
     code.align();
     int loop = code.position();
     code.prefetch(Address.of(R8, 0));
@@ -100,6 +129,14 @@ final class FloatProductsCode extends TileCode {
     code.load(RAX, stacked(1));
     eachSum(false);
     leave();
+  }
+
+  private void clear() {
+    for (int row = 0; row < rows; row++) {
+      for (int v = 0; v < vectors; v++) {
+        code.zero(sum(row, v));
+      }
+    }
   }
 
   private void addProducts() {

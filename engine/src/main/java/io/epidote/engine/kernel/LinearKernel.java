@@ -1,12 +1,12 @@
 package io.epidote.engine.kernel;
 
-import static io.epidote.engine.kernel.PackedBytes.COLUMNS;
+import static io.epidote.engine.kernel.PackedMatrix.COLUMNS;
 
 import java.lang.foreign.Arena;
 import java.util.List;
 import java.util.stream.IntStream;
 
-/** Multiplies rows of bytes by a packed matrix, on the threads of a session. */
+/** Multiplies rows by a packed matrix, on the threads of a session. */
 final class LinearKernel {
   /** Rows that stay in a core's second cache while panels pass by. */
   private static final int ROW_BYTES = 512 << 10;
@@ -16,33 +16,34 @@ final class LinearKernel {
 
   private static final long F = Float.BYTES;
 
-  private final ByteProducts products = ByteProducts.BEST;
+  private final PanelProducts products;
 
   /** Where a worker's products with the last panel go when it is not a whole one. */
   private final List<FloatArray> edges;
 
-  LinearKernel(Arena arena, int threads) {
+  LinearKernel(PanelProducts products, Arena arena, int threads) {
+    this.products = products;
     this.edges = IntStream.range(0, threads).mapToObj(i -> new FloatArray(arena)).toList();
     edges.forEach(edge -> edge.reserve((long) products.maxRows() * COLUMNS));
   }
 
   /**
    * @param rows at least 1
-   * @param bytes {@code [rows, in]}
+   * @param x {@code [rows, in]}, bytes or floats
    * @param scales {@code [rows]}
    * @param result {@code [rows, out]}
    */
   void run(
       KernelContext context,
-      PackedBytes matrix,
+      PackedMatrix matrix,
       int rows,
-      long bytes,
+      long x,
       long scales,
       long weights,
       long result)
       throws Throwable {
     int most = products.maxRows();
-    int together = Math.max(1, ROW_BYTES / matrix.in() / most) * most;
+    int together = (int) Math.max(1, ROW_BYTES / matrix.rowBytes() / most) * most;
     int chunks = (rows + together - 1) / together;
     int panels = matrix.panels();
     // Many rows make a panel's work large enough to be handed out alone.
@@ -59,7 +60,7 @@ final class LinearKernel {
                 panel,
                 rows * chunk / chunks,
                 rows * (chunk + 1) / chunks,
-                bytes,
+                x,
                 scales,
                 weights,
                 result,
@@ -70,11 +71,11 @@ final class LinearKernel {
 
   /** Rows {@code from} to {@code end - 1} by one panel, in blocks as equal as can be. */
   void multiply(
-      PackedBytes matrix,
+      PackedMatrix matrix,
       int panel,
       int from,
       int end,
-      long bytes,
+      long x,
       long scales,
       long weights,
       long result,
@@ -87,14 +88,16 @@ final class LinearKernel {
     for (int block = 0; block < blocks; block++) {
       int first = from + (end - from) * block / blocks;
       int count = from + (end - from) * (block + 1) / blocks - first;
-      long row = bytes + (long) first * matrix.in();
+      long row = x + first * matrix.rowBytes();
       long scale = scales + first * F;
       long to = column + first * rowFloats;
       if (columns == COLUMNS) {
-        products.multiply(count, row, matrix.in(), address, matrix.in(), scale, to, rowFloats);
+        products.multiply(
+            count, row, matrix.rowBytes(), address, matrix.in(), scale, to, rowFloats);
       } else {
         long edge = edges.get(worker).address();
-        products.multiply(count, row, matrix.in(), address, matrix.in(), scale, edge, COLUMNS * F);
+        products.multiply(
+            count, row, matrix.rowBytes(), address, matrix.in(), scale, edge, COLUMNS * F);
         for (int i = 0; i < count; i++) {
           Memory.copy(edge + i * (COLUMNS * F), to + i * rowFloats, columns);
         }

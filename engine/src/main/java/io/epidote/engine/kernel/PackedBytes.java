@@ -7,8 +7,7 @@ import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
 import java.lang.foreign.MemorySegment;
 
 /**
- * How a matrix {@code [in, out]} of signed bytes stands in memory for {@link ByteProducts}: panels
- * of {@value #COLUMNS} columns, one after the other, each
+ * A {@link PackedMatrix} of signed bytes. A panel has
  *
  * <ul>
  *   <li>for each column, an int: what the activations' zero point adds to its sums, negated;
@@ -16,15 +15,10 @@ import java.lang.foreign.MemorySegment;
  *   <li>for each column, a float: its scale.
  * </ul>
  *
- * A product reads a panel once from end to end. Columns that fill the last panel up are 0.
- *
  * @param in rows; a multiple of {@value #GROUP}
  * @param out columns
  */
-public record PackedBytes(int in, int out) {
-  /** Columns of a panel: two vectors of 512 bits. */
-  public static final int COLUMNS = 32;
-
+public record PackedBytes(int in, int out) implements PackedMatrix {
   /** Bytes whose products an instruction sums. */
   public static final int GROUP = 4;
 
@@ -43,25 +37,18 @@ public record PackedBytes(int in, int out) {
     }
   }
 
-  public int panels() {
-    return (out + COLUMNS - 1) / COLUMNS;
+  @Override
+  public long rowBytes() {
+    return in;
   }
 
+  @Override
   public long panelBytes() {
     return panelBytes(in);
   }
 
   static long panelBytes(int in) {
     return 2L * COLUMN_BYTES + (long) in * COLUMNS;
-  }
-
-  public long bytes() {
-    return panels() * panelBytes();
-  }
-
-  /** How many columns of a panel are the matrix's. */
-  int columns(int panel) {
-    return Math.min(COLUMNS, out - panel * COLUMNS);
   }
 
   /**

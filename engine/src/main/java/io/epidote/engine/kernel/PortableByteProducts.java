@@ -13,7 +13,7 @@ import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorOperators;
 
 /** With the Vector API, for processors that no code is generated for. */
-final class PortableByteProducts implements ByteProducts {
+final class PortableByteProducts implements PanelProducts {
   private static final long COLUMN_BYTES = (long) COLUMNS * Integer.BYTES;
 
   @Override

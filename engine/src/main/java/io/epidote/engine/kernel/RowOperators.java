@@ -6,9 +6,9 @@ import java.util.List;
 import java.util.stream.IntStream;
 
 /**
- * Linear layers of bytes and the operators on rows between them, each of which does in one pass
- * what would be several nodes: at a few rows a step, nodes cost more than their work. The attribute
- * of all is {@link #WIDTH}.
+ * Linear layers and the operators on rows between them, each of which does in one pass what would
+ * be several nodes: at a few rows a step, nodes cost more than their work. The attribute of all is
+ * {@link #WIDTH}.
  */
 public final class RowOperators implements AutoCloseable {
   /** Attribute: floats of a row of the result. */
@@ -34,19 +34,26 @@ public final class RowOperators implements AutoCloseable {
   public static final String SWI_GLU = "SwiGlu";
 
   /**
-   * A linear layer. The weights are used where they are mapped: processes share them, and a model
-   * is loaded without reading them. Inputs: rows as {@link #QUANTIZE_ROWS} makes them and their
-   * scales, the weights as {@link PackedBytes} {@code [panels, bytes of a panel]}. Output: {@code
-   * [T, width]}.
+   * A linear layer of floats. Inputs: {@code x [T, in]}, the weights as {@link PackedFloats} {@code
+   * [panels, in, columns of a panel]}. Output: {@code [T, width]}.
    */
-  public static final String LINEAR = "ByteLinear";
+  public static final String FLOAT_LINEAR = "FloatLinear";
+
+  /**
+   * A linear layer of bytes. The weights of both are used where they are mapped: processes share
+   * them, and a model is loaded without reading them. Inputs: rows as {@link #QUANTIZE_ROWS} makes
+   * them and their scales, the weights as {@link PackedBytes} {@code [panels, bytes of a panel]}.
+   * Output: {@code [T, width]}.
+   */
+  public static final String BYTE_LINEAR = "ByteLinear";
 
   private static final long F = Float.BYTES;
 
   private final Arena arena = Arena.ofShared();
   private final List<FloatArray> rows;
   private final float epsilon;
-  private final LinearKernel linear;
+  private final LinearKernel byteLinear;
+  private final LinearKernel floatLinear;
 
   /**
    * @param epsilon of the norms
@@ -54,7 +61,8 @@ public final class RowOperators implements AutoCloseable {
    */
   public RowOperators(float epsilon, int threads) {
     this.epsilon = epsilon;
-    this.linear = new LinearKernel(arena, threads);
+    this.byteLinear = new LinearKernel(PanelProducts.OF_BYTES, arena, threads);
+    this.floatLinear = new LinearKernel(PanelProducts.OF_FLOATS, arena, threads);
     this.rows = IntStream.range(0, threads).mapToObj(i -> new FloatArray(arena)).toList();
   }
 
@@ -82,11 +90,17 @@ public final class RowOperators implements AutoCloseable {
             WIDTH,
             width -> context -> swiGlu(context, (int) width)),
         new Operator(
-            LINEAR,
+            FLOAT_LINEAR,
+            List.of(real, real),
+            List.of(real),
+            WIDTH,
+            width -> context -> floatLinear(context, (int) width)),
+        new Operator(
+            BYTE_LINEAR,
             List.of(bytes, real, bytes),
             List.of(real),
             WIDTH,
-            width -> context -> linear(context, (int) width)));
+            width -> context -> byteLinear(context, (int) width)));
   }
 
   private void quantize(KernelContext context, int width) throws Throwable {
@@ -140,7 +154,19 @@ public final class RowOperators implements AutoCloseable {
         });
   }
 
-  private void linear(KernelContext context, int out) throws Throwable {
+  private void floatLinear(KernelContext context, int out) throws Throwable {
+    long x = context.input(0);
+    long weights = context.input(1);
+    PackedFloats one = new PackedFloats(1, out);
+    int in = (int) (context.elements(1) * F / one.bytes());
+    int tokens = (int) (context.elements(0) / in);
+    long result = context.output(0, tokens, out);
+    if (tokens > 0) {
+      floatLinear.run(context, new PackedFloats(in, out), tokens, x, 0, weights, result);
+    }
+  }
+
+  private void byteLinear(KernelContext context, int out) throws Throwable {
     long bytes = context.input(0);
     long scales = context.input(1);
     long weights = context.input(2);
@@ -148,7 +174,7 @@ public final class RowOperators implements AutoCloseable {
     int in = tokens == 0 ? 0 : (int) (context.elements(0) / tokens);
     long result = context.output(0, tokens, out);
     if (tokens > 0) {
-      linear.run(context, new PackedBytes(in, out), tokens, bytes, scales, weights, result);
+      byteLinear.run(context, new PackedBytes(in, out), tokens, bytes, scales, weights, result);
     }
   }
 

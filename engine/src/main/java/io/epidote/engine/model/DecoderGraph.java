@@ -101,7 +101,7 @@ final class DecoderGraph {
             integer("axis", -1),
             real("epsilon", config.rmsNormEps()));
     Value head =
-        layers.head(run, last, tied ? table : names.head(), vocabulary, config.hiddenSize(), tied);
+        layers.head(run, last, tied ? table : names.head(), vocabulary, config.hiddenSize());
     run.output("head_logits", head, ElementType.FLOAT, "R", vocabulary);
     GraphBuilder skip = graph.branch("no_logits");
     skip.output(

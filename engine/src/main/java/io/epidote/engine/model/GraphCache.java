@@ -24,6 +24,7 @@ import java.util.stream.Stream;
  * differently does not read an older one's.
  */
 final class GraphCache {
+  static final String MODEL = "model.onnx";
   static final String WEIGHTS = "weights.bin";
 
   /** Changes whenever the same tensors of a graph are filled differently. */
@@ -63,7 +64,7 @@ final class GraphCache {
         try (WeightFile weights = new WeightFile(draft.resolve(WEIGHTS))) {
           model = writer.write(checkpoint, precision, weights);
         }
-        Files.write(draft.resolve("model.onnx"), model);
+        Files.write(draft.resolve(MODEL), model);
         publish(draft, entry);
       } finally {
         delete(draft);

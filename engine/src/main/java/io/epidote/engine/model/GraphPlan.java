@@ -26,6 +26,10 @@ public record GraphPlan(long fileBytes, long copiedBytes, long keptBytes) {
   private static final Set<String> PREPACKED = Set.of("MatMul", "Gemm", "MatMulNBits");
 
   static GraphPlan of(byte[] model, WeightFile weights) {
+    return of(model, weights.bytes());
+  }
+
+  static GraphPlan of(byte[] model, long fileBytes) {
     Map<String, Long> bytes = new HashMap<>();
     Set<String> copied = new HashSet<>();
     Set<String> kept = new HashSet<>();
@@ -34,7 +38,7 @@ public record GraphPlan(long fileBytes, long copiedBytes, long keptBytes) {
     } catch (InvalidProtocolBufferException e) {
       throw new IllegalStateException("a graph that was just written cannot be read", e);
     }
-    return new GraphPlan(weights.bytes(), sum(bytes, copied), sum(bytes, kept));
+    return new GraphPlan(fileBytes, sum(bytes, copied), sum(bytes, kept));
   }
 
   private static void walk(

@@ -120,10 +120,16 @@ final class LinearLayers {
   /** {@code [T, in]} to {@code [T, sum(out)]}. */
   Value apply(GraphBuilder into, Rows rows, Matrix matrix) {
     return switch (precision) {
-      case FP32 -> into.op("MatMul", List.of(rows.values(), weights.columns(matrix)));
+      case FP32 ->
+          into.epidoteOps(
+                  RowOperators.FLOAT_LINEAR,
+                  List.of(rows.values(), weights.packedFloats(matrix)),
+                  List.of(true),
+                  integer(RowOperators.WIDTH, matrix.out()))
+              .getFirst();
       case INT8 ->
           into.epidoteOps(
-                  RowOperators.LINEAR,
+                  RowOperators.BYTE_LINEAR,
                   List.of(
                       rows.quantised().orElseThrow(),
                       rows.scales().orElseThrow(),
@@ -165,13 +171,7 @@ final class LinearLayers {
    *
    * @param name of the head's own tensor or of the embedding table that it is tied to
    */
-  Value head(GraphBuilder into, Value x, String name, int vocabulary, int hidden, boolean tied) {
-    if (precision != Precision.FP32) {
-      return apply(into, x, new Matrix(List.of(name), hidden, vocabulary));
-    }
-    // Gemm reads the [V, H] table as it is: a transposed second copy would double a tied model's
-    // head.
-    Value table = tied ? new Value(name) : tensor(name, vocabulary, hidden);
-    return into.op("Gemm", List.of(x, table), integer("transB", 1));
+  Value head(GraphBuilder into, Value x, String name, int vocabulary, int hidden) {
+    return apply(into, x, new Matrix(List.of(name), hidden, vocabulary));
   }
 }

@@ -126,12 +126,21 @@ final class LoadedGraph implements AutoCloseable {
 
   /** What the session takes of memory. */
   ModelMemory memory() {
-    // Without prepacking the allocator counts all weights, too, although they are used where they
-    // are mapped: it sets memory aside for them that is never touched.
+    // The allocator counts weights that are used where they are mapped, too: it sets memory aside
+    // for them that is never touched.
     return new ModelMemory(
         weightFile.toString(),
-        prepacked ? loadedBytes : Math.max(0, loadedBytes - weightBytes()),
+        Math.max(0, loadedBytes - (prepacked ? plan().keptBytes() : weightBytes())),
         allocator.mostInUse() - loadedBytes);
+  }
+
+  private GraphPlan plan() {
+    try {
+      return GraphPlan.of(
+          Files.readAllBytes(weightFile.resolveSibling(GraphCache.MODEL)), weightBytes());
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
   }
 
   /** Bytes of the weights' file. */

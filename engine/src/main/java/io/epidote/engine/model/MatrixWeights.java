@@ -2,6 +2,8 @@ package io.epidote.engine.model;
 
 import io.epidote.engine.checkpoint.Checkpoint;
 import io.epidote.engine.kernel.PackedBytes;
+import io.epidote.engine.kernel.PackedFloats;
+import io.epidote.engine.kernel.PackedMatrix;
 import io.epidote.engine.model.LinearLayers.Matrix;
 import io.epidote.engine.onnx.ElementType;
 import io.epidote.engine.onnx.GraphBuilder;
@@ -148,11 +150,11 @@ final class MatrixWeights {
     return new Table(bytes, rowScales);
   }
 
-  /** One {@code [in, sum(out)]} matrix for MatMul. */
-  Value columns(Matrix matrix) {
-    int total = matrix.out();
+  /** A matrix as {@link PackedFloats}. */
+  Value packedFloats(Matrix matrix) {
+    PackedFloats packed = new PackedFloats(matrix.in(), matrix.out());
     return graph.weight(
-        matrix.name(),
+        matrix.name() + ".packed",
         ElementType.FLOAT,
         destination -> {
           FloatBuffer floats = destination.asFloatBuffer();
@@ -164,12 +166,13 @@ final class MatrixWeights {
             forTiles(
                 out,
                 matrix.in(),
-                (o, k) -> floats.put(k * total + first + o, rows.get(o * matrix.in() + k)));
+                (o, k) -> packed.put(floats, k, first + o, rows.get(o * matrix.in() + k)));
             column += out;
           }
         },
+        packed.panels(),
         matrix.in(),
-        total);
+        PackedMatrix.COLUMNS);
   }
 
   /** Blocks of four bits, and a scale for each. */

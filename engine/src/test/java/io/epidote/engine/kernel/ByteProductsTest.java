@@ -18,13 +18,13 @@ final class ByteProductsTest {
   @Test
   void generatedForVnni() {
     assumeTrue(NativeCode.features().contains("avx512_vnni"));
-    matchesPlainSums(new NativeByteProducts(true));
+    matchesPlainSums(NativePanelProducts.ofBytes(true));
   }
 
   @Test
   void generatedForAvx2() {
     assumeTrue(NativeCode.features().contains("avx2"));
-    matchesPlainSums(new NativeByteProducts(false));
+    matchesPlainSums(NativePanelProducts.ofBytes(false));
   }
 
   @Test
@@ -38,7 +38,7 @@ final class ByteProductsTest {
         .hasMessageContaining("multiple of 4 values, not 50");
   }
 
-  private static void matchesPlainSums(ByteProducts products) {
+  private static void matchesPlainSums(PanelProducts products) {
     Random random = new Random(3);
     for (int in : INS) {
       for (int count = 1; count <= products.maxRows(); count++) {
@@ -47,7 +47,7 @@ final class ByteProductsTest {
     }
   }
 
-  private static void matchesPlainSums(ByteProducts products, Random random, int in, int count) {
+  private static void matchesPlainSums(PanelProducts products, Random random, int in, int count) {
     int columns = PackedBytes.COLUMNS;
     int rowBytes = in + 12;
     int toBytes = columns * Float.BYTES + 20;

@@ -103,6 +103,54 @@ final class FloatProductsTest {
     }
   }
 
+  @Test
+  void panelsGeneratedForAvx512() {
+    assumeTrue(NativeCode.features().contains("avx512f"));
+    panels(NativePanelProducts.ofFloats(true));
+  }
+
+  @Test
+  void panelsGeneratedForAvx2() {
+    assumeTrue(NativeCode.features().containsAll(List.of("avx2", "fma")));
+    panels(NativePanelProducts.ofFloats(false));
+  }
+
+  @Test
+  void portablePanels() {
+    panels(new PortableRowProducts());
+  }
+
+  private static void panels(PanelProducts products) {
+    Random random = new Random(5);
+    for (int in : List.of(1, 7, 64, 576)) {
+      for (int count = 1; count <= products.maxRows(); count++) {
+        panel(products, random, in, count);
+      }
+    }
+  }
+
+  private static void panel(PanelProducts products, Random random, int in, int count) {
+    int columns = PackedMatrix.COLUMNS;
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment rows = floats(arena, random, count * in);
+      MemorySegment panel = floats(arena, random, columns * in);
+      MemorySegment to = floats(arena, random, count * STRIDE);
+      products.multiply(
+          count, rows.address(), 4L * in, panel.address(), in, 0, to.address(), 4L * STRIDE);
+      for (int r = 0; r < count; r++) {
+        for (int c = 0; c < columns; c++) {
+          float sum = 0;
+          for (int i = 0; i < in; i++) {
+            sum = Math.fma(at(rows, r * in + i), at(panel, i * columns + c), sum);
+          }
+          assertThat(at(to, r * STRIDE + c))
+              .as("row %d of %d, column %d, %d inputs", r, count, c, in)
+              .isEqualTo(sum);
+        }
+      }
+    }
+  }
+
   private static MemorySegment floats(Arena arena, Random random, int count) {
     MemorySegment floats = arena.allocate(4L * count, 64);
     for (int i = 0; i < count; i++) {

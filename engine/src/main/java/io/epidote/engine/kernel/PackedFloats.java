@@ -1,0 +1,21 @@
+package io.epidote.engine.kernel;
+
+import java.nio.FloatBuffer;
+
+/** A {@link PackedMatrix} of floats: in a panel, its columns of each row in order. */
+public record PackedFloats(int in, int out) implements PackedMatrix {
+  @Override
+  public long rowBytes() {
+    return (long) in * Float.BYTES;
+  }
+
+  @Override
+  public long panelBytes() {
+    return (long) in * COLUMNS * Float.BYTES;
+  }
+
+  /** Writes one element. */
+  public void put(FloatBuffer matrix, int row, int column, float value) {
+    matrix.put((column / COLUMNS * in + row) * COLUMNS + column % COLUMNS, value);
+  }
+}
