@@ -5,7 +5,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLongArray;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -15,14 +15,19 @@ import org.jspecify.annotations.Nullable;
 public final class KernelContext {
   private static final int MAX_DIMENSIONS = 4;
 
+  /** Longs of a line of the cache: workers do not write to each other's. */
+  private static final int LINE = 8;
+
   private final OrtApi api;
   private final MemorySegment result;
   private final MemorySegment dimensions;
   private final MemorySegment workerFunction;
   private final int threads;
   private MemorySegment context = MemorySegment.NULL;
-  private final AtomicInteger next = new AtomicInteger();
-  private int pieces;
+
+  /** What each worker has left of its share: the first piece and the end, 32 bits each. */
+  private final AtomicLongArray left;
+
   private volatile @Nullable Piece work;
   private volatile @Nullable Throwable failure;
 
@@ -31,6 +36,7 @@ public final class KernelContext {
     this.result = arena.allocate(ADDRESS);
     this.dimensions = arena.allocate(JAVA_LONG, MAX_DIMENSIONS);
     this.threads = threads;
+    this.left = new AtomicLongArray(threads * LINE);
     this.workerFunction = stubs.worker(this);
   }
 
@@ -85,7 +91,9 @@ public final class KernelContext {
 
   /**
    * Runs pieces 0 to {@code count - 1} on ONNX Runtime's threads and this one, and waits for all.
-   * Workers take the next piece until none is left, so that a late one holds nobody up.
+   * Each worker has a run of pieces and takes them in order, so that one follows another in memory;
+   * one that is done takes from the end of what others have left, so that a late one holds nobody
+   * up.
    */
   public void share(int count, Piece piece) throws Throwable {
     if (count <= 1 || threads == 1) {
@@ -94,8 +102,11 @@ public final class KernelContext {
       }
       return;
     }
-    next.set(0);
-    pieces = count;
+    for (int worker = 0; worker < threads; worker++) {
+      left.set(
+          worker * LINE,
+          (long) count * worker / threads << Integer.SIZE | (long) count * (worker + 1) / threads);
+    }
     work = piece;
     api.parallelFor(context, workerFunction, threads);
     work = null;
@@ -106,13 +117,33 @@ public final class KernelContext {
     }
   }
 
+  /** A worker's next piece, or -1 when none is left. */
+  private int take(int worker) {
+    for (int i = 0; i < threads; i++) {
+      int owner = (worker + i) % threads * LINE;
+      while (true) {
+        long range = left.get(owner);
+        long first = range >>> Integer.SIZE;
+        long end = range & 0xFFFFFFFFL;
+        if (first >= end) {
+          break;
+        }
+        long rest = i == 0 ? range + (1L << Integer.SIZE) : range - 1;
+        if (left.compareAndSet(owner, range, rest)) {
+          return (int) (i == 0 ? first : end - 1);
+        }
+      }
+    }
+    return -1;
+  }
+
   /** Called by ONNX Runtime. Nothing may be thrown into native code. */
   @SuppressWarnings("UnusedVariable") // the parameters are those of the C function
   void worker(MemorySegment userData, long index) {
     try {
       Piece current = work;
       if (current != null) {
-        for (int i = next.getAndIncrement(); i < pieces; i = next.getAndIncrement()) {
+        for (int i = take((int) index); i >= 0; i = take((int) index)) {
           current.run(i, (int) index);
         }
       }

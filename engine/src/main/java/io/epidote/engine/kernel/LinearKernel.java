@@ -11,9 +11,6 @@ final class LinearKernel {
   /** Rows that stay in a core's second cache while panels pass by. */
   private static final int ROW_BYTES = 512 << 10;
 
-  /** Pieces of work for each thread: a late one then holds nobody up for long. */
-  private static final int PIECES = 4;
-
   private static final long F = Float.BYTES;
 
   private final PanelProducts products;
@@ -46,26 +43,20 @@ final class LinearKernel {
     int together = (int) Math.max(1, ROW_BYTES / matrix.rowBytes() / most) * most;
     int chunks = (rows + together - 1) / together;
     int panels = matrix.panels();
-    // Many rows make a panel's work large enough to be handed out alone.
-    int groups = rows > 4 * most ? panels : Math.min(panels, PIECES * context.threads());
     context.share(
-        chunks * groups,
+        chunks * panels,
         (piece, worker) -> {
-          int chunk = piece / groups;
-          int group = piece % groups;
-          int end = panels * (group + 1) / groups;
-          for (int panel = panels * group / groups; panel < end; panel++) {
-            multiply(
-                matrix,
-                panel,
-                rows * chunk / chunks,
-                rows * (chunk + 1) / chunks,
-                x,
-                scales,
-                weights,
-                result,
-                worker);
-          }
+          int chunk = piece / panels;
+          multiply(
+              matrix,
+              piece % panels,
+              rows * chunk / chunks,
+              rows * (chunk + 1) / chunks,
+              x,
+              scales,
+              weights,
+              result,
+              worker);
         });
   }
 
