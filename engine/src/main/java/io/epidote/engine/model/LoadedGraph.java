@@ -126,12 +126,19 @@ final class LoadedGraph implements AutoCloseable {
 
   /** What the session takes of memory. */
   ModelMemory memory() {
-    // The allocator counts weights that are used where they are mapped, too: it sets memory aside
-    // for them that is never touched.
     return new ModelMemory(
         weightFile.toString(),
-        Math.max(0, loadedBytes - (prepacked ? plan().keptBytes() : weightBytes())),
+        weightCopies(),
         allocator.mostInUse() - loadedBytes);
+  }
+
+  private long weightCopies() {
+    if (prepacked) {
+      return plan().copiedBytes() == 0 ? 0 : loadedBytes;
+    }
+    // Without prepacking the allocator counts all weights, too, although they are used where they
+    // are mapped: it sets memory aside for them that is never touched.
+    return Math.max(0, loadedBytes - weightBytes());
   }
 
   private GraphPlan plan() {
