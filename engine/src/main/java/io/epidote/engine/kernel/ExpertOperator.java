@@ -87,11 +87,8 @@ public final class ExpertOperator implements AutoCloseable {
     long output = context.output(0, tokens, hidden);
     sort(ids, pairs, experts);
     reserve(pairs, hidden, intermediate);
-    context.share(
-        Pieces.of(pairs),
-        (piece, worker) ->
-            Pieces.forEach(
-                piece, pairs, pair -> gather(bytes, scales, hidden, pair / each, places[pair])));
+    Pieces.share(
+        context, pairs, (pair, worker) -> gather(bytes, scales, hidden, pair / each, places[pair]));
     multiply(
         context,
         new PackedBytes(hidden, 2 * intermediate),
@@ -100,13 +97,10 @@ public final class ExpertOperator implements AutoCloseable {
         gatheredScales.address(),
         gateUpWeights,
         gateUp.address());
-    context.share(
-        Pieces.of(pairs),
-        (piece, worker) ->
-            Pieces.forEach(
-                piece,
-                pairs,
-                place -> activate(place, intermediate, products.get(worker).address())));
+    Pieces.share(
+        context,
+        pairs,
+        (place, worker) -> activate(place, intermediate, products.get(worker).address()));
     multiply(
         context,
         new PackedBytes(intermediate, hidden),
@@ -115,10 +109,7 @@ public final class ExpertOperator implements AutoCloseable {
         innerScales.address(),
         downWeights,
         results.address());
-    context.share(
-        Pieces.of(tokens),
-        (piece, worker) ->
-            Pieces.forEach(piece, tokens, token -> combine(token, each, hidden, weights, output)));
+    Pieces.share(context, tokens, (token, worker) -> combine(token, each, hidden, weights, output));
   }
 
   /** Counts every expert's pairs and gives each pair its place, by expert and then by token. */

@@ -2,6 +2,7 @@ package io.epidote.engine.kernel;
 
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import io.epidote.engine.memory.NativePages;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.FunctionDescriptor;
@@ -22,6 +23,11 @@ final class NativeCode {
               FunctionDescriptor.ofVoid(
                   JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG,
                   JAVA_LONG, JAVA_LONG));
+
+  /** The processor's, as Linux names them: only those that the system lets programs use. */
+  static final Set<String> FEATURES = features();
+
+  private static final NativePages PAGES = new NativePages();
 
   /** By rows, from 1. */
   private final MemorySegment[] functions;
@@ -49,13 +55,12 @@ final class NativeCode {
       starts.add(code.position());
       writer.write(code, rows);
     }
-    MemorySegment memory = ExecutableMemory.load(code.bytes());
+    MemorySegment memory = PAGES.executable(code.bytes());
     return new NativeCode(
         starts.stream().map(start -> memory.asSlice(start)).toArray(MemorySegment[]::new));
   }
 
-  /** The processor's, as Linux names them: only those that the system lets programs use. */
-  static Set<String> features() {
+  private static Set<String> features() {
     Path processors = Path.of("/proc/cpuinfo");
     if (!System.getProperty("os.arch").equals("amd64") || !Files.isReadable(processors)) {
       return Set.of();

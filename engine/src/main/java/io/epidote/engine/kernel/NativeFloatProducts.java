@@ -20,7 +20,7 @@ final class NativeFloatProducts implements FloatProducts {
 
   /** Nothing where the processor or the system is another. */
   static Optional<FloatProducts> of() {
-    Set<String> features = NativeCode.features();
+    Set<String> features = NativeCode.FEATURES;
     if (features.contains("avx512f")) {
       return Optional.of(new NativeFloatProducts(true));
     }

@@ -43,13 +43,13 @@ final class NativePanelProducts implements PanelProducts {
     return new NativePanelProducts(
         maxRows,
         1,
-        in -> new PackedFloats(in, PackedMatrix.COLUMNS).panelBytes(),
+        PackedFloats::panelBytes,
         NativeCode.byRows(wide, maxRows, FloatProductsCode::panel));
   }
 
   /** Nothing where the processor or the system is another. */
   static Optional<PanelProducts> ofBytes() {
-    Set<String> features = NativeCode.features();
+    Set<String> features = NativeCode.FEATURES;
     if (features.containsAll(List.of("avx512f", "avx512_vnni"))) {
       return Optional.of(ofBytes(true));
     }
@@ -58,7 +58,7 @@ final class NativePanelProducts implements PanelProducts {
 
   /** Nothing where the processor or the system is another. */
   static Optional<PanelProducts> ofFloats() {
-    Set<String> features = NativeCode.features();
+    Set<String> features = NativeCode.FEATURES;
     if (features.contains("avx512f")) {
       return Optional.of(ofFloats(true));
     }

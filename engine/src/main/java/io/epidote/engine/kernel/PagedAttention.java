@@ -69,32 +69,21 @@ public final class PagedAttention implements AutoCloseable {
     int tokens = step.tokens();
     int width = shape.heads() * shape.valueWidth();
     long wanted = context.output(0, tokens, width);
-    long bytes = context.output(1, tokens, width);
-    long byteScales = context.output(2, tokens, 1);
+    ByteRows quantised = ByteRows.output(context, 1, tokens, width);
     queries.reserve((long) tokens * shape.heads() * shape.keyWidth());
     contexts.reserve(wanted == 0 ? (long) tokens * width : 0);
     long output = wanted == 0 ? contexts.address() : wanted;
     long plane = step.plane(layer);
-    context.share(
-        Pieces.of(tokens),
-        (piece, worker) -> Pieces.forEach(piece, tokens, token -> admit(qkv, plane, token)));
+    Pieces.share(context, tokens, (token, worker) -> admit(qkv, plane, token));
     int window = shape.window().applyAsInt(layer);
     context.share(
         units.size(),
         (unit, worker) -> attend(units.get(unit), plane, output, window, scratches.get(worker)));
-    if (bytes != 0) {
-      context.share(
-          Pieces.of(tokens),
-          (piece, worker) ->
-              Pieces.forEach(
-                  piece,
-                  tokens,
-                  token ->
-                      Activations.quantize(
-                          output + (long) token * width * Float.BYTES,
-                          width,
-                          bytes + (long) token * width,
-                          byteScales + (long) token * Float.BYTES)));
+    if (quantised.wanted()) {
+      Pieces.share(
+          context,
+          tokens,
+          (token, worker) -> quantised.put(output + (long) token * width * F, token));
     }
   }
 

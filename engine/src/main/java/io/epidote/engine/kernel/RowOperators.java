@@ -106,14 +106,8 @@ public final class RowOperators implements AutoCloseable {
   private void quantize(KernelContext context, int width) throws Throwable {
     long x = context.input(0);
     int tokens = (int) (context.elements(0) / width);
-    long bytes = context.output(0, tokens, width);
-    long scales = context.output(1, tokens, 1);
-    Pieces.share(
-        context,
-        tokens,
-        (token, worker) ->
-            Activations.quantize(
-                x + token * width * F, width, bytes + (long) token * width, scales + token * F));
+    ByteRows quantised = ByteRows.output(context, 0, tokens, width);
+    Pieces.share(context, tokens, (token, worker) -> quantised.put(x + token * width * F, token));
   }
 
   private void addAndNorm(KernelContext context, int width) throws Throwable {
@@ -123,8 +117,7 @@ public final class RowOperators implements AutoCloseable {
     int tokens = (int) (context.elements(0) / width);
     long sum = context.output(0, tokens, width);
     long normed = context.output(1, tokens, width);
-    long bytes = context.output(2, tokens, width);
-    long scales = context.output(3, tokens, 1);
+    ByteRows quantised = ByteRows.output(context, 2, tokens, width);
     Pieces.share(
         context,
         tokens,
@@ -133,7 +126,7 @@ public final class RowOperators implements AutoCloseable {
           long result = normed == 0 ? row(worker, width) : normed + at;
           Activations.addAndNorm(
               x + at, delta == 0 ? 0 : delta + at, weight, epsilon, width, sum + at, result);
-          quantize(result, width, bytes, scales, token);
+          quantised.put(result, token);
         });
   }
 
@@ -141,8 +134,7 @@ public final class RowOperators implements AutoCloseable {
     long gateUp = context.input(0);
     int tokens = (int) (context.elements(0) / (2 * width));
     long product = context.output(0, tokens, width);
-    long bytes = context.output(1, tokens, width);
-    long scales = context.output(2, tokens, 1);
+    ByteRows quantised = ByteRows.output(context, 1, tokens, width);
     Pieces.share(
         context,
         tokens,
@@ -150,7 +142,7 @@ public final class RowOperators implements AutoCloseable {
           long gate = gateUp + 2 * token * width * F;
           long result = product == 0 ? row(worker, width) : product + token * width * F;
           Activations.swiGlu(gate, gate + width * F, width, result);
-          quantize(result, width, bytes, scales, token);
+          quantised.put(result, token);
         });
   }
 
@@ -182,12 +174,6 @@ public final class RowOperators implements AutoCloseable {
     FloatArray row = rows.get(worker);
     row.reserve(width);
     return row.address();
-  }
-
-  private static void quantize(long row, int width, long bytes, long scales, int token) {
-    if (bytes != 0) {
-      Activations.quantize(row, width, bytes + (long) token * width, scales + token * F);
-    }
   }
 
   @Override

@@ -16,7 +16,7 @@ import java.lang.invoke.MethodHandles;
  * itself: a page takes room only once it is touched. An arena fills its memory with zeros, all of
  * it, and so does {@code calloc} with memory that it had given out before.
  */
-final class NativePages {
+public final class NativePages {
   private static final boolean LINUX = System.getProperty("os.name").equals("Linux");
 
   /** Below this, a mapping of its own would be waste. */
@@ -25,20 +25,26 @@ final class NativePages {
   /** PROT_READ and PROT_WRITE; MAP_PRIVATE and MAP_ANONYMOUS; no file. */
   private static final int READ_WRITE = 0x3;
 
+  /** PROT_READ and PROT_EXEC. */
+  private static final int READ_EXECUTE = 0x5;
+
   private static final int ANONYMOUS = 0x22;
   private static final int NO_FILE = -1;
   private static final long FAILED = -1;
 
   private final MethodHandle map;
   private final MethodHandle unmap;
+  private final MethodHandle protect;
 
-  NativePages() {
+  public NativePages() {
     this.map =
         function(
             "mmap",
             FunctionDescriptor.of(
                 ADDRESS, ADDRESS, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG));
     this.unmap = function("munmap", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG));
+    this.protect =
+        function("mprotect", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG, JAVA_INT));
   }
 
   private static MethodHandle function(String name, FunctionDescriptor signature) {
@@ -57,9 +63,33 @@ final class NativePages {
    * @throws OutOfMemoryError when the system has no room for it
    */
   MemorySegment allocate(long bytes, long alignment) {
-    if (!LINUX || bytes < LARGE) {
-      return Arena.ofAuto().allocate(bytes, alignment);
+    return LINUX && bytes >= LARGE ? mapped(bytes) : Arena.ofAuto().allocate(bytes, alignment);
+  }
+
+  /**
+   * Machine code, on Linux: written first, and executable only afterwards.
+   *
+   * @return memory that is freed when neither the segment nor a view of it can be reached
+   */
+  public MemorySegment executable(byte[] code) {
+    MemorySegment memory = mapped(code.length);
+    MemorySegment.copy(MemorySegment.ofArray(code), 0, memory, 0, code.length);
+    int refused;
+    try {
+      refused =
+          (int)
+              protect.invokeExact(
+                  MemorySegment.ofAddress(memory.address()), memory.byteSize(), READ_EXECUTE);
+    } catch (Throwable e) {
+      throw new IllegalStateException("mprotect cannot be called", e);
     }
+    if (refused != 0) {
+      throw new IllegalStateException("The system refuses to make memory executable");
+    }
+    return memory;
+  }
+
+  private MemorySegment mapped(long bytes) {
     MemorySegment start;
     try {
       start =
@@ -69,7 +99,7 @@ final class NativePages {
       throw new IllegalStateException("mmap cannot be called", e);
     }
     if (start.address() == FAILED) {
-      throw new OutOfMemoryError("The system has no %d bytes for a pool".formatted(bytes));
+      throw new OutOfMemoryError("The system has no %d bytes".formatted(bytes));
     }
     return start.reinterpret(bytes, Arena.ofAuto(), all -> release(all.address(), bytes));
   }

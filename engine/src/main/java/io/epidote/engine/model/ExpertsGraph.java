@@ -13,7 +13,6 @@ import io.epidote.engine.onnx.Value;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
 import java.util.stream.IntStream;
 import java.util.stream.LongStream;
 
@@ -52,7 +51,7 @@ final class ExpertsGraph {
     Value mixed =
         layers.quantizesRows()
             ? mixBytes(module, gates, rows, experts)
-            : mix(layer, gates, rows, experts);
+            : mix(layer, gates, x, experts);
     return moe.sharedExpertIntermediateSize() > 0
         ? graph.op("Add", List.of(mixed, sharedExpert(module, x, rows)))
         : mixed;
@@ -94,10 +93,9 @@ final class ExpertsGraph {
   }
 
   /** Each expert in a branch that is skipped when it has no rows. */
-  private Value mix(
-      String layer, ExpertGates gates, LinearLayers.Rows rows, List<FeedForward> experts) {
+  private Value mix(String layer, ExpertGates gates, Value x, List<FeedForward> experts) {
     int hidden = config.hiddenSize();
-    Pairs pairs = pairs(gates.experts(), rows);
+    Pairs pairs = pairs(gates.experts(), x);
     List<Value> results = new ArrayList<>();
     for (int e = 0; e < moe.experts(); e++) {
       results.add(expert(layer + e, e, pairs, experts.get(e)));
@@ -129,11 +127,11 @@ final class ExpertsGraph {
    * @param order which pair, counted by token, stands in each place
    * @param starts where each expert's pairs start
    * @param ends where they end
-   * @param rows each pair's token
+   * @param rows each pair's row
    */
-  private record Pairs(Value order, Value starts, Value ends, LinearLayers.Rows rows) {}
+  private record Pairs(Value order, Value starts, Value ends, Value rows) {}
 
-  private Pairs pairs(Value experts, LinearLayers.Rows rows) {
+  private Pairs pairs(Value experts, Value x) {
     // [experts, T * k]: which pair belongs to which expert; NonZero lists the pairs by expert.
     Value ids = graph.integers(LongStream.range(0, moe.experts()).toArray());
     Value member =
@@ -154,10 +152,7 @@ final class ExpertsGraph {
         order,
         graph.op("Sub", List.of(ends, counts)),
         ends,
-        new LinearLayers.Rows(
-            graph.op("Gather", List.of(rows.values(), tokens)),
-            Optional.empty(),
-            Optional.empty()));
+        graph.op("Gather", List.of(x, tokens)));
   }
 
   private Value expert(String name, int expert, Pairs pairs, FeedForward feedForward) {
@@ -165,8 +160,7 @@ final class ExpertsGraph {
     Value end = graph.op("Gather", List.of(pairs.ends(), graph.integers(expert)));
     GraphBuilder run = graph.branch("expert");
     LinearLayers.Rows own =
-        new LinearLayers.Rows(
-            slice(run, pairs.rows().values(), start, end), Optional.empty(), Optional.empty());
+        layers.rows(run, slice(run, pairs.rows(), start, end), config.hiddenSize());
     run.output(
         "expert_" + name,
         feedForward.write(run, layers, own),

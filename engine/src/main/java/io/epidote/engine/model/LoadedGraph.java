@@ -32,10 +32,11 @@ final class LoadedGraph implements AutoCloseable {
   private final OperatorDomain operators;
   private final SessionAllocator allocator;
   private final Path weightFile;
-  private final boolean prepacked;
 
   /** What the session holds before its first step. */
   private final long loadedBytes;
+
+  private final long weightCopies;
 
   private LoadedGraph(
       Model model,
@@ -49,9 +50,9 @@ final class LoadedGraph implements AutoCloseable {
     this.options = options;
     this.operators = operators;
     this.weightFile = entry.resolve(GraphCache.WEIGHTS);
-    this.prepacked = prepacked;
     this.allocator = operators.allocatorOf(session(model.getBlock()));
     this.loadedBytes = allocator.inUse();
+    this.weightCopies = weightCopies(prepacked);
   }
 
   /** Loads {@code model.onnx} of a cache entry, which may use Epidote's own operators. */
@@ -127,12 +128,10 @@ final class LoadedGraph implements AutoCloseable {
   /** What the session takes of memory. */
   ModelMemory memory() {
     return new ModelMemory(
-        weightFile.toString(),
-        weightCopies(),
-        allocator.mostInUse() - loadedBytes);
+        weightFile.toString(), weightCopies, allocator.mostInUse() - loadedBytes);
   }
 
-  private long weightCopies() {
+  private long weightCopies(boolean prepacked) {
     if (prepacked) {
       return plan().copiedBytes() == 0 ? 0 : loadedBytes;
     }

@@ -9,7 +9,7 @@ import java.util.List;
 import java.util.stream.Stream;
 
 /** The operators of an encoder's graph that are not ONNX Runtime's. */
-record TowerOperators(TileAttention attention, VisionOperators rows, RowOperators quantisation)
+record TowerOperators(TileAttention attention, VisionOperators rows, RowOperators linear)
     implements AutoCloseable {
   static TowerOperators of(VisionConfig config, int threads) {
     return new TowerOperators(
@@ -21,9 +21,7 @@ record TowerOperators(TileAttention attention, VisionOperators rows, RowOperator
 
   List<Operator> all() {
     return Stream.of(
-            Stream.of(attention.operator()),
-            rows.operators().stream(),
-            quantisation.operators().stream())
+            Stream.of(attention.operator()), rows.operators().stream(), linear.operators().stream())
         .flatMap(operators -> operators)
         .toList();
   }
@@ -32,6 +30,6 @@ record TowerOperators(TileAttention attention, VisionOperators rows, RowOperator
   public void close() {
     attention.close();
     rows.close();
-    quantisation.close();
+    linear.close();
   }
 }

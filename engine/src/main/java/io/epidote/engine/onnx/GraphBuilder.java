@@ -200,13 +200,6 @@ public final class GraphBuilder {
     return constant(tensor(ElementType.FLOAT), bytes);
   }
 
-  /** Bytes, without sign, in one dimension of length 1 or none. */
-  public Value unsignedByte(int value, long... shape) {
-    ByteBuffer bytes = littleEndian(1);
-    bytes.put(0, (byte) value);
-    return constant(tensor(ElementType.UINT8, shape), bytes);
-  }
-
   /** A constant of floats. */
   public Value reals(FloatBuffer values, long... shape) {
     ByteBuffer bytes = littleEndian(values.remaining() * Float.BYTES);

@@ -17,13 +17,13 @@ final class ByteProductsTest {
 
   @Test
   void generatedForVnni() {
-    assumeTrue(NativeCode.features().contains("avx512_vnni"));
+    assumeTrue(NativeCode.FEATURES.contains("avx512_vnni"));
     matchesPlainSums(NativePanelProducts.ofBytes(true));
   }
 
   @Test
   void generatedForAvx2() {
-    assumeTrue(NativeCode.features().contains("avx2"));
+    assumeTrue(NativeCode.FEATURES.contains("avx2"));
     matchesPlainSums(NativePanelProducts.ofBytes(false));
   }
 

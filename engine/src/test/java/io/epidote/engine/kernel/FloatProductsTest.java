@@ -18,13 +18,13 @@ final class FloatProductsTest {
 
   @Test
   void generatedForAvx512() {
-    assumeTrue(NativeCode.features().contains("avx512f"));
+    assumeTrue(NativeCode.FEATURES.contains("avx512f"));
     matchesPlainSums(new NativeFloatProducts(true));
   }
 
   @Test
   void generatedForAvx2() {
-    assumeTrue(NativeCode.features().containsAll(List.of("avx2", "fma")));
+    assumeTrue(NativeCode.FEATURES.containsAll(List.of("avx2", "fma")));
     matchesPlainSums(new NativeFloatProducts(false));
   }
 
@@ -105,13 +105,13 @@ final class FloatProductsTest {
 
   @Test
   void panelsGeneratedForAvx512() {
-    assumeTrue(NativeCode.features().contains("avx512f"));
+    assumeTrue(NativeCode.FEATURES.contains("avx512f"));
     panels(NativePanelProducts.ofFloats(true));
   }
 
   @Test
   void panelsGeneratedForAvx2() {
-    assumeTrue(NativeCode.features().containsAll(List.of("avx2", "fma")));
+    assumeTrue(NativeCode.FEATURES.containsAll(List.of("avx2", "fma")));
     panels(NativePanelProducts.ofFloats(false));
   }
 
