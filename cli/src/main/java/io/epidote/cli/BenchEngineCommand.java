@@ -9,6 +9,7 @@ import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.RuntimeOptions;
 import io.epidote.engine.model.VisionEncoder;
 import io.epidote.node.ResidentMemory;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
@@ -113,7 +114,7 @@ final class BenchEngineCommand implements Callable<Integer> {
           progress.update("round %d of %d".formatted(round + 1, rounds));
           round(bench, limits, config, encoder);
         }
-        Report report = report(bench, config);
+        Report report = report(bench);
         encoder.ifPresent(VisionEncoder::close);
         print(report);
       }
@@ -127,30 +128,70 @@ final class BenchEngineCommand implements Callable<Integer> {
       ModelConfig config,
       Optional<VisionEncoder> encoder) {
     bench.sample("fma_peak_gflop_s", limits.fmaGflops());
-    bench.sample("read_bandwidth_gb_s", limits.readGigabytes());
     for (int prompt : PROMPTS) {
       if (prompt < config.text().contextTokens()) {
         bench.prefill("prefill_%d_tok_s".formatted(prompt), prompt);
       }
     }
-    for (int context : CONTEXTS) {
-      for (int batch : BATCHES) {
-        if (batch <= largestBatch
-            && context <= longestContext
-            && context + 16 <= config.text().contextTokens()) {
-          bench.decode(decodeName(context, batch), context, batch, batch == 1 ? 32 : 8);
-        }
+    for (int batch : BATCHES) {
+      if (batch <= largestBatch) {
+        decode(bench, limits, config, batch);
       }
     }
     encoder.ifPresent(
         model -> bench.encode("encode_tile_ms", model, config.vision().orElseThrow()));
   }
 
-  private static String decodeName(int context, int batch) {
-    return "decode_ctx%d_b%d_tok_s".formatted(context, batch);
+  /**
+   * Steps of a batch at each context. What memory gives changes within a second where others share
+   * it, so that it is read right before and after, and a round has its own ratios.
+   */
+  private void decode(EngineBench bench, MachineLimits limits, ModelConfig config, int batch) {
+    int steps = batch == 1 ? 32 : 8;
+    List<Double> seconds = new ArrayList<>();
+    for (int context : CONTEXTS) {
+      if (context > longestContext || context + 16 > config.text().contextTokens()) {
+        continue;
+      }
+      double before = limits.readGigabytes();
+      double speed = bench.decode(decodeName(context, batch), context, batch, steps);
+      double bandwidth = (before + limits.readGigabytes()) / 2;
+      bench.sample("read_bandwidth_gb_s", bandwidth);
+      if (config.text().moe().isPresent()) {
+        continue;
+      }
+      seconds.add(batch / speed);
+      if (context == CONTEXTS.getLast() && seconds.size() == CONTEXTS.size()) {
+        double more = bench.kvBytes(context) - bench.kvBytes(CONTEXTS.getFirst());
+        bench.sample(
+            extraName(batch),
+            (seconds.getLast() - seconds.getFirst()) * bandwidth * 1e9 / (batch * more));
+      }
+      // The roofline of a step: every weight once, and every sequence's keys and values once.
+      double weights = bench.weightBytesPerStep();
+      double bytes = weights + batch * bench.kvBytes(context);
+      double stepsPerByte = speed / batch / 1e9 / bandwidth;
+      if (batch == 1) {
+        bench.sample(decodePrefix(context, batch) + "of_read_bandwidth", stepsPerByte * weights);
+      }
+      bench.sample(decodePrefix(context, batch) + "bytes_of_read_bandwidth", stepsPerByte * bytes);
+    }
   }
 
-  private static Report report(EngineBench bench, ModelConfig config) {
+  /** 1 when the longer context costs exactly the reading of its keys and values. */
+  private static String extraName(int batch) {
+    return "decode_ctx%d_b%d_extra_time_of_kv_read".formatted(CONTEXTS.getLast(), batch);
+  }
+
+  private static String decodePrefix(int context, int batch) {
+    return "decode_ctx%d_b%d_".formatted(context, batch);
+  }
+
+  private static String decodeName(int context, int batch) {
+    return decodePrefix(context, batch) + "tok_s";
+  }
+
+  private static Report report(EngineBench bench) {
     double peak = bench.median("fma_peak_gflop_s");
     double bandwidth = bench.median("read_bandwidth_gb_s");
     Report report =
@@ -174,33 +215,18 @@ final class BenchEngineCommand implements Callable<Integer> {
         if (bench.has(name)) {
           double speed = bench.median(name);
           report.figure(name, Report.rounded(speed));
-          String prefix = "decode_ctx%d_b%d_".formatted(context, batch);
-          if (batch == 1 && config.text().moe().isEmpty()) {
-            report.figure(
-                prefix + "of_read_bandwidth",
-                Report.rounded(speed * bench.weightBytesPerStep() / 1e9 / bandwidth));
-          }
-          // The roofline of a step: every weight once, and every sequence's keys and values once.
-          if (config.text().moe().isEmpty()) {
-            double bytes = bench.weightBytesPerStep() + batch * bench.kvBytes(context);
-            report.figure(
-                prefix + "bytes_of_read_bandwidth",
-                Report.rounded(speed / batch * bytes / 1e9 / bandwidth));
+          for (String ratio : List.of("of_read_bandwidth", "bytes_of_read_bandwidth")) {
+            String of = decodePrefix(context, batch) + ratio;
+            if (bench.has(of)) {
+              report.figure(of, Report.rounded(bench.median(of)));
+            }
           }
         }
       }
     }
     for (int batch : BATCHES) {
-      String near = decodeName(CONTEXTS.getFirst(), batch);
-      String far = decodeName(CONTEXTS.getLast(), batch);
-      if (bench.has(near) && bench.has(far)) {
-        double extraSeconds = batch / bench.median(far) - batch / bench.median(near);
-        double extraBytes =
-            batch * (bench.kvBytes(CONTEXTS.getLast()) - bench.kvBytes(CONTEXTS.getFirst()));
-        // 1 when the longer context costs exactly the reading of its keys and values.
-        report.figure(
-            "decode_ctx2048_b%d_extra_time_of_kv_read".formatted(batch),
-            Report.rounded(extraSeconds * bandwidth * 1e9 / extraBytes));
+      if (bench.has(extraName(batch))) {
+        report.figure(extraName(batch), Report.rounded(bench.median(extraName(batch))));
       }
     }
     if (bench.has("encode_tile_ms")) {

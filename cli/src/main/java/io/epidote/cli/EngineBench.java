@@ -104,8 +104,12 @@ final class EngineBench {
     sample(name, tokens / seconds(start));
   }
 
-  /** Tokens a second of a batch whose sequences have that context. */
-  void decode(String name, int context, int batch, int steps) {
+  /**
+   * Steps of a batch whose sequences have that context.
+   *
+   * @return tokens a second
+   */
+  double decode(String name, int context, int batch, int steps) {
     long start = 0;
     for (int step = -1; step < steps; step++) {
       if (step == 0) {
@@ -118,7 +122,9 @@ final class EngineBench {
       }
       decoder.step(kv, chunks);
     }
-    sample(name, (double) batch * steps / seconds(start));
+    double speed = (double) batch * steps / seconds(start);
+    sample(name, speed);
+    return speed;
   }
 
   private SequenceChunk chunk(int past, int count, int firstBlock, boolean wantLogits) {

@@ -43,6 +43,11 @@ public record AttentionShape(
     return BLOCK_TOKENS * (keyWidth + valueWidth);
   }
 
+  /** Query heads that read one KV head. */
+  int group() {
+    return heads / kvHeads;
+  }
+
   /** Floats that a token brings: its queries, its keys, its values. */
   int tokenFloats() {
     return heads * keyWidth + kvHeads * (keyWidth + valueWidth);

@@ -42,9 +42,10 @@ interface FloatProducts {
    * @param count of rows, 1 to {@link #maxRows()}
    * @param shares {@code [count, tokens]}
    * @param shareBytes from one row to the next
-   * @param values {@code [16, width]}, of which {@code tokens} are read
+   * @param values {@code [tokens, columns]}
+   * @param rowBytes from one row of values, and of contexts, to the next
    * @param next values that are wanted next; may be any address
-   * @param contexts {@code [count, width]}
+   * @param contexts {@code [count, columns]}
    */
   void contexts(
       int count,
@@ -52,7 +53,8 @@ interface FloatProducts {
       long shareBytes,
       long values,
       int tokens,
-      int width,
+      long rowBytes,
+      int columns,
       long next,
       long contexts);
 }

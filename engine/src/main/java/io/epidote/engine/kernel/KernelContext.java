@@ -5,18 +5,14 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.concurrent.atomic.AtomicLongArray;
-import org.jspecify.annotations.Nullable;
+import java.util.Optional;
 
 /**
  * A node's inputs and outputs while its kernel runs. One for a session, which one thread uses.
  * Addresses are valid until the kernel returns.
  */
-public final class KernelContext {
+public final class KernelContext implements AutoCloseable {
   private static final int MAX_DIMENSIONS = 4;
-
-  /** Longs of a line of the cache: workers do not write to each other's. */
-  private static final int LINE = 8;
 
   private final OrtApi api;
   private final MemorySegment result;
@@ -25,18 +21,16 @@ public final class KernelContext {
   private final int threads;
   private MemorySegment context = MemorySegment.NULL;
 
-  /** What each worker has left of its share: the first piece and the end, 32 bits each. */
-  private final AtomicLongArray left;
+  private final Shares shares;
+  private final Optional<Team> team;
 
-  private volatile @Nullable Piece work;
-  private volatile @Nullable Throwable failure;
-
-  KernelContext(OrtApi api, Arena arena, int threads, UpcallStubs stubs) {
+  KernelContext(OrtApi api, Arena arena, int threads, boolean ownThreads, UpcallStubs stubs) {
     this.api = api;
     this.result = arena.allocate(ADDRESS);
     this.dimensions = arena.allocate(JAVA_LONG, MAX_DIMENSIONS);
     this.threads = threads;
-    this.left = new AtomicLongArray(threads * LINE);
+    this.shares = new Shares(threads);
+    this.team = ownThreads ? Optional.of(new Team(shares, threads)) : Optional.empty();
     this.workerFunction = stubs.worker(this);
   }
 
@@ -78,7 +72,7 @@ public final class KernelContext {
     return value.address() == 0 ? 0 : data(value);
   }
 
-  /** How many threads {@link #parallel} can use. */
+  /** How many threads {@link #share} can use. */
   public int threads() {
     return threads;
   }
@@ -90,10 +84,8 @@ public final class KernelContext {
   }
 
   /**
-   * Runs pieces 0 to {@code count - 1} on ONNX Runtime's threads and this one, and waits for all.
-   * Each worker has a run of pieces and takes them in order, so that one follows another in memory;
-   * one that is done takes from the end of what others have left, so that a late one holds nobody
-   * up.
+   * Runs pieces 0 to {@code count - 1} on the session's threads and this one, and waits for all;
+   * who does what is said in {@link Shares}.
    */
   public void share(int count, Piece piece) throws Throwable {
     if (count <= 1 || threads == 1) {
@@ -102,53 +94,33 @@ public final class KernelContext {
       }
       return;
     }
-    for (int worker = 0; worker < threads; worker++) {
-      left.set(
-          worker * LINE,
-          (long) count * worker / threads << Integer.SIZE | (long) count * (worker + 1) / threads);
+    shares.deal(count, piece);
+    if (team.isPresent()) {
+      team.get().work();
+    } else {
+      api.parallelFor(context, workerFunction, threads);
     }
-    work = piece;
-    api.parallelFor(context, workerFunction, threads);
-    work = null;
-    Throwable thrown = failure;
-    if (thrown != null) {
-      failure = null;
-      throw thrown;
-    }
-  }
-
-  /** A worker's next piece, or -1 when none is left. */
-  private int take(int worker) {
-    for (int i = 0; i < threads; i++) {
-      int owner = (worker + i) % threads * LINE;
-      while (true) {
-        long range = left.get(owner);
-        long first = range >>> Integer.SIZE;
-        long end = range & 0xFFFFFFFFL;
-        if (first >= end) {
-          break;
-        }
-        long rest = i == 0 ? range + (1L << Integer.SIZE) : range - 1;
-        if (left.compareAndSet(owner, range, rest)) {
-          return (int) (i == 0 ? first : end - 1);
-        }
-      }
-    }
-    return -1;
+    shares.end();
   }
 
   /** Called by ONNX Runtime. Nothing may be thrown into native code. */
   @SuppressWarnings("UnusedVariable") // the parameters are those of the C function
   void worker(MemorySegment userData, long index) {
-    try {
-      Piece current = work;
-      if (current != null) {
-        for (int i = take((int) index); i >= 0; i = take((int) index)) {
-          current.run(i, (int) index);
-        }
-      }
-    } catch (Throwable e) {
-      failure = e;
-    }
+    shares.take((int) index);
+  }
+
+  /** A step begins. */
+  void begin() {
+    team.ifPresent(Team::begin);
+  }
+
+  /** The step has ended. */
+  void end() {
+    team.ifPresent(Team::end);
+  }
+
+  @Override
+  public void close() {
+    team.ifPresent(Team::close);
   }
 }

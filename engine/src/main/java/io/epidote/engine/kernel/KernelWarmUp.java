@@ -41,7 +41,7 @@ public final class KernelWarmUp {
         Rows.rotate(a, b, WIDTH, rotation, 0, 1);
         Rows.scores(a, a, a, a, b, b, WIDTH, c, c, BLOCK_TOKENS);
         Rows.exponentials(c, round % 20, ROW - round % 5, ROW);
-        Rows.contexts(c, BLOCK_TOKENS, a, BLOCK_TOKENS, WIDTH, d);
+        Rows.contexts(c, BLOCK_TOKENS, a, BLOCK_TOKENS, WIDTH * (long) Float.BYTES, WIDTH, d);
         Rows.scale(d, b, 1, WIDTH);
         Rows.addScaled(d, 1, round % 2 == 0, b, WIDTH);
         Activations.swiGlu(a, b, WIDTH, c);

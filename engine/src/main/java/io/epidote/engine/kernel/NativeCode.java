@@ -17,12 +17,17 @@ import java.util.Set;
 
 /** Generated functions of nine parameters, one for each number of rows of a tile. */
 final class NativeCode {
+  /**
+   * A call takes microseconds and calls nothing back, so that the thread stays as it is for the
+   * JVM: the barriers of leaving and entering it would wait for memory at every block of keys.
+   */
   private static final MethodHandle CALL =
       Linker.nativeLinker()
           .downcallHandle(
               FunctionDescriptor.ofVoid(
                   JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG,
-                  JAVA_LONG, JAVA_LONG));
+                  JAVA_LONG, JAVA_LONG),
+              Linker.Option.critical(false));
 
   /** The processor's, as Linux names them: only those that the system lets programs use. */
   static final Set<String> FEATURES = features();

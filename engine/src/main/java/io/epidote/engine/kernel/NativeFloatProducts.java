@@ -55,13 +55,13 @@ final class NativeFloatProducts implements FloatProducts {
       long shareBytes,
       long values,
       int tokens,
-      int width,
+      long rowBytes,
+      int columns,
       long next,
       long contexts) {
-    long rowBytes = width * F;
     int floats = TileCode.BYTES / Float.BYTES;
     int column = 0;
-    for (; column + floats <= width; column += floats) {
+    for (; column + floats <= columns; column += floats) {
       long to = contexts + column * F;
       this.contexts.call(
           count,
@@ -75,9 +75,17 @@ final class NativeFloatProducts implements FloatProducts {
           rowBytes,
           to);
     }
-    if (column < width) {
+    if (column < columns) {
       Rows.narrowContexts(
-          count, shares, (int) (shareBytes / F), values, tokens, width, contexts, column);
+          count,
+          shares,
+          (int) (shareBytes / F),
+          values,
+          tokens,
+          rowBytes,
+          columns,
+          contexts,
+          column);
     }
   }
 }

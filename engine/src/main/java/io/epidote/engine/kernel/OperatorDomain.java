@@ -36,9 +36,11 @@ public final class OperatorDomain implements AutoCloseable {
 
   /**
    * @param threads of the session
+   * @param ownThreads whether the operators have their own, which are there through a step, or are
+   *     run by ONNX Runtime's: where both multiply, they would be in each other's way
    */
-  public OperatorDomain(List<Operator> operators, int threads) {
-    this.context = new KernelContext(api, arena, threads, stubs);
+  public OperatorDomain(List<Operator> operators, int threads, boolean ownThreads) {
+    this.context = new KernelContext(api, arena, threads, ownThreads, stubs);
     try {
       MemorySegment result = arena.allocate(ADDRESS);
       api.createCustomOpDomain(arena.allocateFrom(NAME), result);
@@ -73,6 +75,16 @@ public final class OperatorDomain implements AutoCloseable {
     }
   }
 
+  /** To be called before a run. */
+  public void begin() {
+    context.begin();
+  }
+
+  /** To be called after a run, which may have failed. */
+  public void end() {
+    context.end();
+  }
+
   /** What a kernel threw in the run that failed, which native code could not pass on. */
   public Optional<Throwable> takeFailure() {
     Optional<Throwable> thrown = Optional.ofNullable(failure);
@@ -82,6 +94,7 @@ public final class OperatorDomain implements AutoCloseable {
 
   @Override
   public void close() {
+    context.close();
     try {
       api.releaseCustomOpDomain(domain);
     } catch (Throwable e) {

@@ -28,12 +28,23 @@ public final class PagedAttention implements AutoCloseable {
   /** Queries of a unit of work, times the query heads of a group. */
   private static final int UNIT_ROWS = 48;
 
+  /** With fewer, some threads would have nothing to do while others read a long context. */
+  private static final int UNITS_PER_THREAD = 2;
+
+  /** Blocks, and columns of values, that are a piece of a divided unit. */
+  private static final int PIECE_BLOCKS = 16;
+
+  private static final int PIECE_COLUMNS = 32;
+
   private static final long F = Float.BYTES;
 
   private final FloatProducts products = FloatProducts.BEST;
   private final AttentionShape shape;
   private final Arena arena = Arena.ofShared();
-  private final List<Scratch> scratches;
+
+  /** One for each worker, or for each unit while workers divide them. */
+  private final List<AttentionTile> tiles;
+
   private PagedStep step = PagedStep.NONE;
   private List<PagedStep.Unit> units = List.of();
   private final FloatArray queries = new FloatArray(arena);
@@ -44,7 +55,10 @@ public final class PagedAttention implements AutoCloseable {
    */
   public PagedAttention(AttentionShape shape, int threads) {
     this.shape = shape;
-    this.scratches = IntStream.range(0, threads).mapToObj(i -> new Scratch(arena)).toList();
+    this.tiles =
+        IntStream.range(0, UNITS_PER_THREAD * threads)
+            .mapToObj(i -> new AttentionTile(shape, products, arena))
+            .toList();
   }
 
   /** The operator, for the session that it is used in. */
@@ -60,25 +74,53 @@ public final class PagedAttention implements AutoCloseable {
   /** Sets what the next run is about. */
   public void prepare(PagedStep step) {
     this.step = step;
-    int group = shape.heads() / shape.kvHeads();
-    this.units = step.units(Math.max(1, UNIT_ROWS / group), shape.kvHeads());
+    this.units = step.units(Math.max(1, UNIT_ROWS / shape.group()), shape.kvHeads());
   }
 
   private void compute(KernelContext context, int layer) throws Throwable {
-    long qkv = context.input(0);
     int tokens = step.tokens();
     int width = shape.heads() * shape.valueWidth();
-    long wanted = context.output(0, tokens, width);
-    ByteRows quantised = ByteRows.output(context, 1, tokens, width);
+    attend(
+        context,
+        layer,
+        context.input(0),
+        context.output(0, tokens, width),
+        ByteRows.output(context, 1, tokens, width));
+  }
+
+  AttentionShape shape() {
+    return shape;
+  }
+
+  /**
+   * Attention of the step that was prepared.
+   *
+   * @param qkv as the operator's input; keys are rotated where they stand
+   * @param wanted where the result goes, or 0 when it is not wanted but as bytes
+   */
+  void attend(KernelContext context, int layer, long qkv, long wanted, ByteRows quantised)
+      throws Throwable {
+    int tokens = step.tokens();
+    int width = shape.heads() * shape.valueWidth();
     queries.reserve((long) tokens * shape.heads() * shape.keyWidth());
     contexts.reserve(wanted == 0 ? (long) tokens * width : 0);
     long output = wanted == 0 ? contexts.address() : wanted;
     long plane = step.plane(layer);
     Pieces.share(context, tokens, (token, worker) -> admit(qkv, plane, token));
     int window = shape.window().applyAsInt(layer);
-    context.share(
-        units.size(),
-        (unit, worker) -> attend(units.get(unit), plane, output, window, scratches.get(worker)));
+    if (units.size() < UNITS_PER_THREAD * context.threads()) {
+      divide(context, plane, window, output);
+    } else {
+      context.share(
+          units.size(),
+          (unit, worker) -> {
+            AttentionTile tile = tiles.get(worker);
+            tile.begin(step, units.get(unit), queries.address(), plane, window);
+            tile.scores(0, tile.blocks());
+            tile.exponentials();
+            tile.contexts(0, shape.valueWidth(), output);
+          });
+    }
     if (quantised.wanted()) {
       Pieces.share(
           context,
@@ -128,102 +170,38 @@ public final class PagedAttention implements AutoCloseable {
     }
   }
 
-  /** All query heads of one KV head, for some consecutive tokens of a sequence. */
-  private void attend(PagedStep.Unit unit, long plane, long output, int window, Scratch scratch) {
-    int group = shape.heads() / shape.kvHeads();
-    int keyWidth = shape.keyWidth();
-    int valueWidth = shape.valueWidth();
-    int last = step.position(unit.firstToken() + unit.tokens() - 1);
-    int firstBlock = firstSeen(step.position(unit.firstToken()), window) / BLOCK_TOKENS;
-    int blocks = last / BLOCK_TOKENS - firstBlock + 1;
-    // Keys are read two blocks at a time; an odd last one is read twice.
-    int stride = (blocks + 1) / 2 * 2 * BLOCK_TOKENS;
-    int rows = unit.tokens() * group;
-    scratch.reserve(rows, keyWidth, valueWidth, stride);
-    for (int row = 0; row < rows; row++) {
-      Memory.copy(
-          queries.address() + head(unit, row, group) * keyWidth * F,
-          scratch.queries() + row * (keyWidth * F),
-          keyWidth);
+  /** Several workers for each unit. */
+  private void divide(KernelContext context, long plane, int window, long output) throws Throwable {
+    int blocks = 0;
+    for (int unit = 0; unit < units.size(); unit++) {
+      AttentionTile tile = tiles.get(unit);
+      tile.begin(step, units.get(unit), queries.address(), plane, window);
+      blocks = Math.max(blocks, tile.blocks());
     }
-    long keys = plane + unit.head() * shape.headFloats() * F;
-    long values = keys + BLOCK_TOKENS * keyWidth * F;
-    for (int b = 0; b < blocks; b += 2) {
-      long keys0 = keys + block(unit, firstBlock + b);
-      long keys1 = keys + block(unit, Math.min(firstBlock + b + 1, firstBlock + blocks - 1));
-      // After the last keys come the first values.
-      boolean more = b + 2 < blocks;
-      long next0 = more ? keys + block(unit, firstBlock + b + 2) : values + block(unit, firstBlock);
-      long next1 = b + 3 < blocks ? keys + block(unit, firstBlock + b + 3) : next0;
-      for (int row = 0; row < rows; row += products.maxRows()) {
-        products.scores(
-            Math.min(products.maxRows(), rows - row),
-            scratch.queries() + row * (keyWidth * F),
-            keyWidth,
-            keys0,
-            keys1,
-            next0,
-            next1,
-            scratch.scores() + ((long) row * stride + b * BLOCK_TOKENS) * F,
-            stride * F);
-      }
-    }
-    int origin = firstBlock * BLOCK_TOKENS;
-    for (int row = 0; row < rows; row++) {
-      int position = step.position(unit.firstToken() + row % unit.tokens());
-      int from = firstSeen(position, window) - origin;
-      scratch.sums()[row] =
-          Rows.exponentials(
-              scratch.scores() + (long) row * stride * F, from, position + 1 - origin, stride);
-    }
-    Memory.clear(scratch.contexts(), (long) rows * valueWidth);
-    for (int b = 0; b < blocks; b++) {
-      // Beyond the last token a block holds whatever was there before, NaN perhaps.
-      int filled = Math.min(BLOCK_TOKENS, last + 1 - origin - b * BLOCK_TOKENS);
-      long next = values + block(unit, firstBlock + Math.min(b + 1, blocks - 1));
-      for (int row = 0; row < rows; row += products.maxRows()) {
-        products.contexts(
-            Math.min(products.maxRows(), rows - row),
-            scratch.scores() + ((long) row * stride + b * BLOCK_TOKENS) * F,
-            stride * F,
-            values + block(unit, firstBlock + b),
-            filled,
-            valueWidth,
-            next,
-            scratch.contexts() + row * (valueWidth * F));
-      }
-    }
-    for (int row = 0; row < rows; row++) {
-      Rows.scale(
-          scratch.contexts() + row * (valueWidth * F),
-          output + head(unit, row, group) * valueWidth * F,
-          1 / scratch.sums()[row],
-          valueWidth);
-    }
-  }
-
-  /**
-   * Where a unit's row is among the heads of all tokens: row r is query head r / tokens of the
-   * group and token r % tokens.
-   */
-  private long head(PagedStep.Unit unit, int row, int group) {
-    return (long) (unit.firstToken() + row % unit.tokens()) * shape.heads()
-        + unit.head() * group
-        + row / unit.tokens();
-  }
-
-  /** Where a block stands in its plane, in bytes. */
-  private long block(PagedStep.Unit unit, int index) {
-    return (long) step.block(unit.firstToken(), index) * shape.blockFloats() * F;
-  }
-
-  private static int firstSeen(int position, int window) {
-    return (int) Math.max(0, position - (long) window + 1);
+    int ranges = (blocks + PIECE_BLOCKS - 1) / PIECE_BLOCKS;
+    context.share(
+        units.size() * ranges,
+        (piece, worker) -> {
+          AttentionTile tile = tiles.get(piece / ranges);
+          int first = piece % ranges * PIECE_BLOCKS;
+          tile.scores(first, Math.min(first + PIECE_BLOCKS, tile.blocks()));
+        });
+    context.share(units.size(), (unit, worker) -> tiles.get(unit).exponentials());
+    int width = shape.valueWidth();
+    int parts = (width + PIECE_COLUMNS - 1) / PIECE_COLUMNS;
+    context.share(
+        units.size() * parts,
+        (piece, worker) -> {
+          int first = piece % parts * PIECE_COLUMNS;
+          tiles.get(piece / parts).contexts(first, Math.min(PIECE_COLUMNS, width - first), output);
+        });
   }
 
   /** Bytes outside the heap that steps work in. */
   public long scratchBytes() {
-    return queries.bytes() + contexts.bytes() + scratches.stream().mapToLong(Scratch::bytes).sum();
+    return queries.bytes()
+        + contexts.bytes()
+        + tiles.stream().mapToLong(AttentionTile::bytes).sum();
   }
 
   @Override

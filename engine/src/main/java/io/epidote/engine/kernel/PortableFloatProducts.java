@@ -48,9 +48,10 @@ final class PortableFloatProducts implements FloatProducts {
       long shareBytes,
       long values,
       int tokens,
-      int width,
+      long rowBytes,
+      int columns,
       long next,
       long contexts) {
-    Rows.contexts(shares, (int) (shareBytes / F), values, tokens, width, contexts);
+    Rows.contexts(shares, (int) (shareBytes / F), values, tokens, rowBytes, columns, contexts);
   }
 }

@@ -111,13 +111,37 @@ public final class RowOperators implements AutoCloseable {
   }
 
   private void addAndNorm(KernelContext context, int width) throws Throwable {
-    long x = context.input(0);
-    long delta = context.input(1);
-    long weight = context.input(2);
     int tokens = (int) (context.elements(0) / width);
-    long sum = context.output(0, tokens, width);
-    long normed = context.output(1, tokens, width);
-    ByteRows quantised = ByteRows.output(context, 2, tokens, width);
+    addAndNorm(
+        context,
+        tokens,
+        width,
+        context.input(0),
+        context.input(1),
+        context.input(2),
+        context.output(0, tokens, width),
+        context.output(1, tokens, width),
+        ByteRows.output(context, 2, tokens, width));
+  }
+
+  /**
+   * RMSNorm of a residual sum.
+   *
+   * @param delta 0 when nothing is added
+   * @param sum only written when something is added
+   * @param normed 0 when it is not wanted but as bytes
+   */
+  void addAndNorm(
+      KernelContext context,
+      int tokens,
+      int width,
+      long x,
+      long delta,
+      long weight,
+      long sum,
+      long normed,
+      ByteRows quantised)
+      throws Throwable {
     Pieces.share(
         context,
         tokens,
@@ -131,10 +155,22 @@ public final class RowOperators implements AutoCloseable {
   }
 
   private void swiGlu(KernelContext context, int width) throws Throwable {
-    long gateUp = context.input(0);
     int tokens = (int) (context.elements(0) / (2 * width));
-    long product = context.output(0, tokens, width);
-    ByteRows quantised = ByteRows.output(context, 1, tokens, width);
+    swiGlu(
+        context,
+        tokens,
+        width,
+        context.input(0),
+        context.output(0, tokens, width),
+        ByteRows.output(context, 1, tokens, width));
+  }
+
+  /**
+   * @param product 0 when it is not wanted but as bytes
+   */
+  void swiGlu(
+      KernelContext context, int tokens, int width, long gateUp, long product, ByteRows quantised)
+      throws Throwable {
     Pieces.share(
         context,
         tokens,
@@ -147,26 +183,49 @@ public final class RowOperators implements AutoCloseable {
   }
 
   private void floatLinear(KernelContext context, int out) throws Throwable {
-    long x = context.input(0);
-    long weights = context.input(1);
     PackedFloats one = new PackedFloats(1, out);
     int in = (int) (context.elements(1) * F / one.bytes());
     int tokens = (int) (context.elements(0) / in);
     long result = context.output(0, tokens, out);
-    if (tokens > 0) {
-      floatLinear.run(context, new PackedFloats(in, out), tokens, x, 0, weights, result);
-    }
+    linear(
+        context, new PackedFloats(in, out), tokens, context.input(0), 0, context.input(1), result);
   }
 
   private void byteLinear(KernelContext context, int out) throws Throwable {
-    long bytes = context.input(0);
-    long scales = context.input(1);
-    long weights = context.input(2);
     int tokens = (int) context.elements(1);
     int in = tokens == 0 ? 0 : (int) (context.elements(0) / tokens);
     long result = context.output(0, tokens, out);
+    linear(
+        context,
+        new PackedBytes(in, out),
+        tokens,
+        context.input(0),
+        context.input(1),
+        context.input(2),
+        result);
+  }
+
+  /**
+   * @param x {@code [tokens, in]} as the matrix reads it
+   * @param scales of rows of bytes
+   * @param result {@code [tokens, out]}
+   */
+  void linear(
+      KernelContext context,
+      PackedMatrix matrix,
+      int tokens,
+      long x,
+      long scales,
+      long weights,
+      long result)
+      throws Throwable {
     if (tokens > 0) {
-      byteLinear.run(context, new PackedBytes(in, out), tokens, bytes, scales, weights, result);
+      LinearKernel kernel =
+          switch (matrix) {
+            case PackedBytes _ -> byteLinear;
+            case PackedFloats _ -> floatLinear;
+          };
+      kernel.run(context, matrix, tokens, x, scales, weights, result);
     }
   }
 

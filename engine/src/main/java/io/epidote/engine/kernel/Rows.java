@@ -164,16 +164,17 @@ final class Rows {
    * Adds four rows' shares of a block's values.
    *
    * @param shares four rows, {@code stride} floats apart
-   * @param values {@code [16, width]}, of which {@code tokens} are read
-   * @param contexts {@code [4, width]}
+   * @param values {@code [tokens, columns]}
+   * @param rowBytes from one row of values, and of contexts, to the next
+   * @param contexts {@code [4, columns]}
    */
-  static void contexts(long shares, int stride, long values, int tokens, int width, long contexts) {
-    long rowBytes = width * F;
+  static void contexts(
+      long shares, int stride, long values, int tokens, long rowBytes, int columns, long contexts) {
     long share1 = shares + stride * F;
     long share2 = share1 + stride * F;
     long share3 = share2 + stride * F;
     int column = 0;
-    for (; column + 2 * LANES <= width; column += 2 * LANES) {
+    for (; column + 2 * LANES <= columns; column += 2 * LANES) {
       long to = contexts + column * F;
       FloatVector a0 = load(to);
       FloatVector a1 = load(to + LANES * F);
@@ -210,8 +211,8 @@ final class Rows {
       store(d0, to + 3 * rowBytes);
       store(d1, to + 3 * rowBytes + LANES * F);
     }
-    if (column < width) {
-      narrowContexts(TILE, shares, stride, values, tokens, width, contexts, column);
+    if (column < columns) {
+      narrowContexts(TILE, shares, stride, values, tokens, rowBytes, columns, contexts, column);
     }
   }
 
@@ -222,12 +223,12 @@ final class Rows {
       int stride,
       long values,
       int tokens,
-      int width,
+      long rowBytes,
+      int columns,
       long contexts,
       int first) {
-    long rowBytes = width * F;
     int column = first;
-    for (; column + LANES <= width; column += LANES) {
+    for (; column + LANES <= columns; column += LANES) {
       for (int row = 0; row < rows; row++) {
         long to = contexts + column * F + row * rowBytes;
         FloatVector sum = load(to);
@@ -238,7 +239,7 @@ final class Rows {
         store(sum, to);
       }
     }
-    for (; column < width; column++) {
+    for (; column < columns; column++) {
       for (int row = 0; row < rows; row++) {
         long to = contexts + column * F + row * rowBytes;
         float sum = Memory.get(to);

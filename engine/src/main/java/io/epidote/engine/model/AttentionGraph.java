@@ -3,6 +3,7 @@ package io.epidote.engine.model;
 import static io.epidote.engine.onnx.Attribute.integer;
 
 import io.epidote.engine.checkpoint.TextConfig;
+import io.epidote.engine.kernel.LayerOperators;
 import io.epidote.engine.kernel.PagedAttention;
 import io.epidote.engine.onnx.GraphBuilder;
 import io.epidote.engine.onnx.Value;
@@ -26,16 +27,11 @@ final class AttentionGraph {
    * @param name of the layer's module, for example {@code model.layers.0.self_attn.}
    */
   Value write(String name, int layer, LinearLayers.Rows x) {
-    int queryWidth = config.heads() * config.headDim();
-    int kvWidth = config.kvHeads() * config.headDim();
-    List<String> projections =
-        List.of(name + "q_proj.weight", name + "k_proj.weight", name + "v_proj.weight");
-    LinearLayers.Matrix matrix =
-        new LinearLayers.Matrix(projections, config.hiddenSize(), queryWidth, kvWidth, kvWidth);
-    Value qkv =
-        config.attentionBiases().inputs()
-            ? biased(layers.apply(graph, x, matrix), projections, matrix.outs())
-            : layers.apply(graph, x, matrix);
+    LinearLayers.Matrix projection = projection(name);
+    Value qkv = layers.apply(graph, x, projection);
+    if (config.attentionBiases().inputs()) {
+      qkv = graph.op("Add", List.of(qkv, biases(projection)));
+    }
     boolean bytes = layers.quantizesRows();
     List<Value> context =
         graph.epidoteOps(
@@ -43,18 +39,50 @@ final class AttentionGraph {
             List.of(qkv),
             List.of(!bytes, bytes, bytes),
             integer(PagedAttention.LAYER, layer));
+    LinearLayers.Matrix out = outProjection(name);
     Value hidden =
-        layers.apply(
-            graph,
-            layers.rows(context.get(0), context.get(1), context.get(2)),
-            LinearLayers.Matrix.of(name + "o_proj.weight", queryWidth, config.hiddenSize()));
+        layers.apply(graph, layers.rows(context.get(0), context.get(1), context.get(2)), out);
     return config.attentionBiases().output()
-        ? biased(hidden, List.of(name + "o_proj.weight"), config.hiddenSize())
+        ? graph.op("Add", List.of(hidden, biases(out)))
         : hidden;
   }
 
-  private Value biased(Value product, List<String> weights, int... outs) {
-    List<String> biases = weights.stream().map(name -> name.replace(".weight", ".bias")).toList();
-    return graph.op("Add", List.of(product, layers.biases(biases, outs)));
+  /** The half of a layer that it is, with the norm before it, in one node. */
+  Residual writeHalf(String name, int layer, Residual at, Value norm) {
+    LinearLayers.Matrix projection = projection(name);
+    LinearLayers.Matrix out = outProjection(name);
+    return at.half(
+        graph,
+        layers.quantizesRows() ? LayerOperators.BYTE_ATTENTION : LayerOperators.FLOAT_ATTENTION,
+        norm,
+        List.of(
+            layers.packed(projection),
+            config.attentionBiases().inputs() ? biases(projection) : GraphBuilder.absent(),
+            layers.packed(out),
+            config.attentionBiases().output() ? biases(out) : GraphBuilder.absent()),
+        PagedAttention.LAYER,
+        layer);
+  }
+
+  private LinearLayers.Matrix projection(String name) {
+    int queryWidth = config.heads() * config.headDim();
+    int kvWidth = config.kvHeads() * config.headDim();
+    return new LinearLayers.Matrix(
+        List.of(name + "q_proj.weight", name + "k_proj.weight", name + "v_proj.weight"),
+        config.hiddenSize(),
+        queryWidth,
+        kvWidth,
+        kvWidth);
+  }
+
+  private LinearLayers.Matrix outProjection(String name) {
+    return LinearLayers.Matrix.of(
+        name + "o_proj.weight", config.heads() * config.headDim(), config.hiddenSize());
+  }
+
+  private Value biases(LinearLayers.Matrix matrix) {
+    return layers.biases(
+        matrix.names().stream().map(name -> name.replace(".weight", ".bias")).toList(),
+        matrix.outs());
   }
 }

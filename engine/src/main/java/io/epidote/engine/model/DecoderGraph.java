@@ -5,6 +5,7 @@ import static io.epidote.engine.onnx.Attribute.integer;
 import static io.epidote.engine.onnx.Attribute.real;
 
 import io.epidote.engine.checkpoint.Checkpoint;
+import io.epidote.engine.checkpoint.MoeConfig;
 import io.epidote.engine.checkpoint.TensorNames;
 import io.epidote.engine.checkpoint.TextConfig;
 import io.epidote.engine.kernel.RowOperators;
@@ -15,6 +16,7 @@ import io.epidote.engine.onnx.WeightFile;
 import java.nio.FloatBuffer;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Function;
 
 /**
  * Writes the decoder's graph: RMSNorm, RoPE, grouped-query or latent attention over paged KV,
@@ -59,29 +61,34 @@ final class DecoderGraph {
     AttentionGraph attention = new AttentionGraph(config, graph, layers);
     Optional<LatentAttentionGraph> latent =
         config.latent().map(widths -> new LatentAttentionGraph(config, widths, graph, layers));
-    Sum sum =
-        addAndNorm(x, GraphBuilder.absent(), prefix + "layers.0.input_layernorm.weight", false);
+    Residual at = new Residual(x, GraphBuilder.absent());
     for (int layer = 0; layer < config.layers(); layer++) {
       String name = prefix + "layers." + layer + ".";
       String attentionName = name + "self_attn.";
-      Value attended =
-          latent.isPresent()
-              ? latent.get().write(attentionName, layer, sum.normed())
-              : attention.write(attentionName, layer, sum.normed());
-      boolean experts = config.experts(layer).isPresent();
-      sum = addAndNorm(sum.x(), attended, name + "post_attention_layernorm.weight", experts);
-      Value changed = feedForward(name, layer, sum.normed());
-      if (layer + 1 == config.layers()) {
-        x = graph.op("Add", List.of(sum.x(), changed));
+      Value attentionNorm = norm(name + "input_layernorm.weight");
+      int index = layer;
+      if (latent.isPresent()) {
+        at =
+            after(at, attentionNorm, false, rows -> latent.get().write(attentionName, index, rows));
+      } else if (layers.packs()) {
+        at = attention.writeHalf(attentionName, layer, at, attentionNorm);
       } else {
-        sum =
-            addAndNorm(
-                sum.x(),
-                changed,
-                prefix + "layers." + (layer + 1) + ".input_layernorm.weight",
-                false);
+        at = after(at, attentionNorm, false, rows -> attention.write(attentionName, index, rows));
+      }
+      Value norm = norm(name + "post_attention_layernorm.weight");
+      Optional<MoeConfig> experts = config.experts(layer);
+      FeedForward dense =
+          FeedForward.of(name + "mlp.", config.hiddenSize(), config.intermediateSize());
+      if (experts.isPresent()) {
+        ExpertsGraph moe = new ExpertsGraph(config, experts.get(), graph, layers);
+        at = after(at, norm, true, rows -> moe.write(name, rows));
+      } else if (layers.packs()) {
+        at = dense.writeHalf(graph, layers, at, norm);
+      } else {
+        at = after(at, norm, false, rows -> dense.write(graph, layers, rows));
       }
     }
+    x = graph.op("Add", List.of(at.x(), at.change()));
 
     Value logits = logits(prefix, table, graph.op("Gather", List.of(x, logitRows)));
     graph.output("logits", logits, ElementType.FLOAT, "R", vocabulary);
@@ -92,7 +99,7 @@ final class DecoderGraph {
   private Value logits(String prefix, String table, Value x) {
     int vocabulary = config.vocabulary();
     boolean tied = config.tiedEmbeddings();
-    Value weight = layers.tensor(prefix + "norm.weight", config.hiddenSize());
+    Value weight = norm(prefix + "norm.weight");
     GraphBuilder run = graph.branch("head");
     Value last =
         run.op(
@@ -118,13 +125,15 @@ final class DecoderGraph {
         graph("else_branch", skip));
   }
 
-  private Value feedForward(String name, int layer, LinearLayers.Rows x) {
-    return config
-        .experts(layer)
-        .map(moe -> new ExpertsGraph(config, moe, graph, layers).write(name, x))
-        .orElseGet(() ->
-            FeedForward.of(name + "mlp.", config.hiddenSize(), config.intermediateSize())
-                .write(graph, layers, x));
+  private Value norm(String weight) {
+    return layers.tensor(weight, config.hiddenSize());
+  }
+
+  /** Half a layer: the norm of a sum, and what is made of it. */
+  private Residual after(
+      Residual at, Value norm, boolean real, Function<LinearLayers.Rows, Value> half) {
+    Sum sum = addAndNorm(at.x(), at.change(), norm, real);
+    return new Residual(sum.x(), half.apply(sum.normed()));
   }
 
   /** A residual stream and its norm. */
@@ -134,13 +143,13 @@ final class DecoderGraph {
    * @param change what is added to {@code x} first, or absent
    * @param real whether the normed rows are also needed as they are
    */
-  private Sum addAndNorm(Value x, Value change, String weight, boolean real) {
+  private Sum addAndNorm(Value x, Value change, Value norm, boolean real) {
     boolean bytes = layers.quantizesRows();
     boolean adds = !change.equals(GraphBuilder.absent());
     List<Value> made =
         graph.epidoteOps(
             RowOperators.ADD_AND_NORM,
-            List.of(x, change, layers.tensor(weight, config.hiddenSize())),
+            List.of(x, change, norm),
             List.of(adds, real || !bytes, bytes, bytes),
             integer(RowOperators.WIDTH, config.hiddenSize()));
     return new Sum(adds ? made.get(0) : x, layers.rows(made.get(1), made.get(2), made.get(3)));

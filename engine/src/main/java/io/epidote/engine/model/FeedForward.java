@@ -2,6 +2,7 @@ package io.epidote.engine.model;
 
 import static io.epidote.engine.onnx.Attribute.integer;
 
+import io.epidote.engine.kernel.LayerOperators;
 import io.epidote.engine.kernel.RowOperators;
 import io.epidote.engine.onnx.GraphBuilder;
 import io.epidote.engine.onnx.Value;
@@ -32,6 +33,17 @@ record FeedForward(String gate, String up, String down, int hidden, int intermed
 
   LinearLayers.Matrix downMatrix() {
     return LinearLayers.Matrix.of(down, intermediate, hidden);
+  }
+
+  /** The half of a layer that it is, with the norm before it, in one node. */
+  Residual writeHalf(GraphBuilder graph, LinearLayers layers, Residual at, Value norm) {
+    return at.half(
+        graph,
+        layers.quantizesRows() ? LayerOperators.BYTE_SWI_GLU : LayerOperators.FLOAT_SWI_GLU,
+        norm,
+        List.of(layers.packed(gateUp()), layers.packed(downMatrix())),
+        RowOperators.WIDTH,
+        intermediate);
   }
 
   /** {@code [T, hidden]} to {@code [T, hidden]}. */

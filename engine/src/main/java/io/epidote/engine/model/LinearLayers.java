@@ -91,6 +91,16 @@ final class LinearLayers {
     return precision == Precision.INT8;
   }
 
+  /** Whether weights are packed for our own products, {@link #packed}. */
+  boolean packs() {
+    return precision != Precision.INT4;
+  }
+
+  /** A matrix as our own products read it. */
+  Value packed(Matrix matrix) {
+    return quantizesRows() ? weights.packedBytes(matrix) : weights.packedFloats(matrix);
+  }
+
   /** Makes rows ready for linear layers. */
   Rows rows(GraphBuilder into, Value x, int width) {
     if (!quantizesRows()) {
@@ -123,7 +133,7 @@ final class LinearLayers {
       case FP32 ->
           into.epidoteOps(
                   RowOperators.FLOAT_LINEAR,
-                  List.of(rows.values(), weights.packedFloats(matrix)),
+                  List.of(rows.values(), packed(matrix)),
                   List.of(true),
                   integer(RowOperators.WIDTH, matrix.out()))
               .getFirst();
@@ -131,9 +141,7 @@ final class LinearLayers {
           into.epidoteOps(
                   RowOperators.BYTE_LINEAR,
                   List.of(
-                      rows.quantised().orElseThrow(),
-                      rows.scales().orElseThrow(),
-                      weights.packedBytes(matrix)),
+                      rows.quantised().orElseThrow(), rows.scales().orElseThrow(), packed(matrix)),
                   List.of(true),
                   integer(RowOperators.WIDTH, matrix.out()))
               .getFirst();

@@ -60,7 +60,7 @@ final class LoadedGraph implements AutoCloseable {
     // Before any OrtEnvironment exists, or DJL and ONNX Runtime disagree about the environment.
     Engine engine = Engine.getEngine("OnnxRuntime");
     SessionOptions options = sessionOptions(runtime);
-    OperatorDomain domain = new OperatorDomain(operators, runtime.threads());
+    OperatorDomain domain = new OperatorDomain(operators, runtime.threads(), ownThreads(runtime));
     domain.register(address(options));
     Model model = engine.newModel("model", null);
     try {
@@ -80,6 +80,11 @@ final class LoadedGraph implements AutoCloseable {
     }
   }
 
+  /** Whether our own operators do all that takes long. */
+  private static boolean ownThreads(RuntimeOptions runtime) {
+    return runtime.precision() != Precision.INT4;
+  }
+
   private static SessionOptions sessionOptions(RuntimeOptions runtime) {
     try {
       SessionOptions options = new SessionOptions();
@@ -89,6 +94,7 @@ final class LoadedGraph implements AutoCloseable {
       // Threads spin between the operators of a step, which are microseconds apart, but not between
       // steps: several processes share the cores.
       options.addConfigEntry("session.force_spinning_stop", "1");
+      options.addConfigEntry("session.intra_op.allow_spinning", ownThreads(runtime) ? "0" : "1");
       if (!runtime.prepack()) {
         options.addConfigEntry("session.disable_prepacking", "1");
       }
@@ -165,11 +171,14 @@ final class LoadedGraph implements AutoCloseable {
 
   /** Runs the graph. The caller closes the result. */
   NDList run(NDList inputs) {
+    operators.begin();
     try {
       return predictor.predict(inputs);
     } catch (TranslateException e) {
       throw new Internal(
           "The model's step failed: " + e.getMessage(), operators.takeFailure().orElse(e));
+    } finally {
+      operators.end();
     }
   }
 

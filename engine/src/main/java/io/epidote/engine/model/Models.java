@@ -6,10 +6,7 @@ import io.epidote.engine.checkpoint.TextConfig;
 import io.epidote.engine.checkpoint.VisionConfig;
 import io.epidote.engine.error.EpidoteException.BadCheckpoint;
 import io.epidote.engine.kernel.AttentionShape;
-import io.epidote.engine.kernel.ExpertOperator;
 import io.epidote.engine.kernel.KernelWarmUp;
-import io.epidote.engine.kernel.PagedAttention;
-import io.epidote.engine.kernel.RowOperators;
 import io.epidote.engine.memory.BlockPool;
 import io.epidote.engine.onnx.WeightFile;
 import java.nio.file.Path;
@@ -67,12 +64,8 @@ public final class Models {
     TextConfig text = checkpoint.config().text();
     Path entry = cache.entry(checkpoint, "decoder", options.precision(), DecoderGraph::write);
     DecoderShape shape = decoderShape(text);
-    AttentionShape attention = shape.attention();
     DecoderOperators operators =
-        new DecoderOperators(
-            new PagedAttention(attention, options.threads()),
-            new RowOperators(text.rmsNormEps(), options.threads()),
-            new ExpertOperator(options.threads()));
+        DecoderOperators.of(shape.attention(), text.rmsNormEps(), options.threads());
     LoadedGraph graph = LoadedGraph.open(entry, options, operators.all());
     warmUp.join();
     Decoder decoder = new OnnxDecoder(shape, operators, graph, options.precision());

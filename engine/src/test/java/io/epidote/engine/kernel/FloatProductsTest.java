@@ -92,6 +92,7 @@ final class FloatProductsTest {
           4 * STRIDE,
           values.address(),
           tokens,
+          4L * width,
           width,
           0,
           contexts.address());

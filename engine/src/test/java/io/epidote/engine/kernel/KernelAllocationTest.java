@@ -58,7 +58,7 @@ final class KernelAllocationTest {
                 "exponentials",
                 () -> Rows.exponentials(c, 3, row - 5, row),
                 "contexts",
-                () -> Rows.contexts(c, BLOCK_TOKENS, a, BLOCK_TOKENS, width, d),
+                () -> Rows.contexts(c, BLOCK_TOKENS, a, BLOCK_TOKENS, width * 4L, width, d),
                 "rotate",
                 () -> Rows.rotate(a, b, width, rotation, 0, 1),
                 "addScaled",
