@@ -5,12 +5,12 @@ import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SamplingOptions;
+import io.epidote.node.StageInputs;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.grpc.ReplyStream;
+import io.epidote.node.kv.EarlyHolders;
 import io.epidote.node.kv.KvBudget;
 import io.epidote.node.kv.KvMemory;
-import io.epidote.node.transfer.LeaseKeeper;
-import io.epidote.node.transfer.PullGroup;
 import io.epidote.node.wire.SamplingMessages;
 import io.epidote.node.wire.StageAccount;
 import io.epidote.proto.stage.v1.DecodeResponse;
@@ -33,9 +33,18 @@ final class DecodeCall {
 
   final KvBudget.Claim claim;
 
+  final StageInputs.Inbox inbox;
+
   BlockQueue.@Nullable Ticket ticket;
-  @Nullable LeaseKeeper keeper;
-  @Nullable PullGroup pulls;
+
+  /** While it holds blocks without having all of its input. */
+  EarlyHolders.@Nullable Place early;
+
+  /** Inputs whose pulls have begun. */
+  int begun;
+
+  /** When something last came for it. */
+  long newsAt = System.nanoTime();
 
   /** Prompt tokens that {@link #inputs} cover. */
   int covered;
@@ -47,6 +56,11 @@ final class DecodeCall {
 
   private DecodePhase phase = DecodePhase.AWAITING_INPUT;
 
+  /** Ends a request. */
+  interface Failed {
+    void accept(DecodeCall call, EpidoteException error);
+  }
+
   /**
    * @throws EpidoteException.InvalidRequest when the prompt leaves no room, or the sampling
    *     parameters cannot be
@@ -56,9 +70,12 @@ final class DecodeCall {
       DecoderShape shape,
       KvMemory kv,
       ReplyStream<DecodeResponse> reply,
-      StageAccount account) {
+      StageAccount account,
+      StageInputs inputs,
+      Failed failed) {
     this.reply = reply;
     this.account = account;
+    this.inbox = inputs.open(account, error -> failed.accept(this, error));
     this.promptTokens = start.getPromptTokens();
     this.options = SamplingMessages.options(start.getSampling(), promptTokens, shape);
     this.blocks = new SequenceBlocks(kv);
@@ -77,20 +94,19 @@ final class DecodeCall {
     phase = next;
   }
 
+  /** Whether everything was announced. */
   boolean hasAllInput() {
     return covered == promptTokens && generated > 0;
   }
 
-  List<KvInput.Remote> remoteInputs() {
-    return inputs.stream()
-        .filter(KvInput.Remote.class::isInstance)
-        .map(KvInput.Remote.class::cast)
-        .toList();
+  /** Blocks of the parts that were announced. */
+  int inputBlocks() {
+    return inputs.stream().mapToInt(KvInput::blocks).sum();
   }
 
-  /** Blocks of the parts that are not shared. */
+  /** Of these, blocks of the parts that are not shared. */
   int missingBlocks() {
-    return remoteInputs().stream().mapToInt(KvInput.Remote::blocks).sum();
+    return inputs.stream().filter(KvInput.Remote.class::isInstance).mapToInt(KvInput::blocks).sum();
   }
 
   /** Makes the block table of shared blocks and {@code taken} ones, in the order of the prompt. */
@@ -134,10 +150,11 @@ final class DecodeCall {
     }
   }
 
-  void stopKeeping() {
-    if (keeper != null) {
-      keeper.close();
-      keeper = null;
+  /** All of its input is here, or it is over. */
+  void leaveEarly() {
+    if (early != null) {
+      early.leave();
+      early = null;
     }
   }
 }

@@ -6,11 +6,12 @@ import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.node.NodeConfig.Limits;
 import io.epidote.node.NodeContext;
+import io.epidote.node.StageInputs;
 import io.epidote.node.StageStream;
 import io.epidote.node.grpc.ReplyStream;
+import io.epidote.node.kv.EarlyHolders;
 import io.epidote.node.kv.KvMemory;
 import io.epidote.node.lease.SharedBlocks;
-import io.epidote.node.transfer.PullEnd;
 import io.epidote.node.transfer.PullGroup;
 import io.epidote.node.wire.SamplingMessages;
 import io.epidote.node.wire.StageAccount;
@@ -42,7 +43,7 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
   private final Residents residents;
   private final DecodeConfig config;
   private final Set<DecodeCall> calls;
-  private int ending;
+  private final StageInputs inputs;
 
   DecodeIntake(
       NodeContext node,
@@ -59,11 +60,12 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
     this.residents = residents;
     this.config = config;
     this.calls = calls;
+    this.inputs = new StageInputs(node);
   }
 
   /** Requests that are over, but whose pulls still write into their blocks. */
   int ending() {
-    return ending;
+    return inputs.ending();
   }
 
   @Override
@@ -92,7 +94,8 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
     @Override
     public DecodeCall begin(DecodeRequest start, ReplyStream<DecodeResponse> reply) {
       StageAccount account = new StageAccount(stage.kind(), node.nodeId(), stage.precision());
-      DecodeCall call = new DecodeCall(start.getStart(), shape, kv, reply, account);
+      DecodeCall call =
+          new DecodeCall(start.getStart(), shape, kv, reply, account, inputs, stage::fail);
       checkFits(call);
       calls.add(call);
       return call;
@@ -105,12 +108,13 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
 
     @Override
     public void next(DecodeCall call, DecodeRequest event) {
+      boolean complete = call.hasAllInput();
       switch (event.getEventCase()) {
         case KV -> kvReady(call, event.getKv());
         case FIRST_TOKEN -> firstToken(call, event.getFirstToken());
         default -> {}
       }
-      if (call.hasAllInput() && call.phase() == DecodePhase.AWAITING_INPUT) {
+      if (!complete && call.hasAllInput()) {
         inputComplete(call);
       }
     }
@@ -122,7 +126,7 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
 
     @Override
     public @Nullable String missing(DecodeCall call) {
-      return call.phase() == DecodePhase.AWAITING_INPUT ? "the prompt was covered" : null;
+      return call.hasAllInput() ? null : "the prompt was covered and its first token given";
     }
 
     @Override
@@ -148,8 +152,7 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
   private void kvReady(DecodeCall call, KvReady ready) {
     int tokens = ready.getTokens();
     boolean aligned = call.covered % DecoderShape.BLOCK_TOKENS == 0;
-    if (call.phase() != DecodePhase.AWAITING_INPUT
-        || ready.getFirstToken() != call.covered
+    if (ready.getFirstToken() != call.covered
         || !aligned
         || tokens <= 0
         || tokens > call.promptTokens - call.covered) {
@@ -170,36 +173,31 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
           "The handle for %d tokens has %d bytes, but their KV blocks take %d."
               .formatted(tokens, handle.getBytes(), bytes));
     }
-    call.inputs.add(node.leases().isLocal(handle) ? share(handle) : remote(call, handle, blocks));
+    if (!call.inbox.isHere(handle)) {
+      call.inbox.keep(handle);
+      call.inputs.add(new KvInput.Remote(handle, blocks));
+    } else if (call.phase() == DecodePhase.AWAITING_INPUT) {
+      call.inputs.add(share(call, handle));
+    } else {
+      throw new EpidoteException.InvalidRequest(
+          "Handle %d is of this node, but those before it were of another; expected the parts of a prompt from one node."
+              .formatted(handle.getId()));
+    }
     call.covered += tokens;
+    call.newsAt = System.nanoTime();
+    if (call.phase() == DecodePhase.RECEIVING) {
+      pullNext(call);
+    }
   }
 
-  private KvInput share(Handle handle) {
-    Optional<SharedBlocks> shared = node.leases().tryShare(handle);
-    if (shared.isPresent() && shared.get().pool() != kv.pool()) {
-      shared.get().release();
+  private KvInput share(DecodeCall call, Handle handle) {
+    SharedBlocks shared = call.inbox.share(handle, "KV blocks");
+    if (shared.pool() != kv.pool()) {
+      shared.release();
       throw new EpidoteException.InvalidRequest(
           "Handle %d is not on KV blocks.".formatted(handle.getId()));
     }
-    return shared
-        .map(KvInput.Shared::new)
-        .orElseThrow(() ->
-            new EpidoteException.Unavailable(
-                "The KV blocks behind handle %d are gone from this node; run the prompt again."
-                    .formatted(handle.getId())));
-  }
-
-  /** The lease must outlive the wait for the rest and for room. */
-  private KvInput remote(DecodeCall call, Handle handle, int blocks) {
-    if (call.keeper == null) {
-      call.keeper =
-          node.transfers()
-              .keep(why ->
-                  node.loop()
-                      .execute(() -> stage.fail(call, new EpidoteException.Unavailable(why))));
-    }
-    call.keeper.add(handle);
-    return new KvInput.Remote(handle, blocks);
+    return new KvInput.Shared(shared);
   }
 
   private void firstToken(DecodeCall call, FirstToken first) {
@@ -213,17 +211,25 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
     call.lastToken = token;
   }
 
+  /** Everything was announced; only now is it certain that there will be an answer. */
   private void inputComplete(DecodeCall call) {
+    call.account.inputAnnounced();
     FinishReason finish = SamplingMessages.finish(call.lastToken, 1, call.options, config.eosIds());
     if (finish != FinishReason.FINISH_REASON_UNSPECIFIED) {
       stage.finish(call, finish);
       return;
     }
     call.claim.generated(1);
+    if (call.phase() == DecodePhase.RECEIVING) {
+      startWhenReceived(call);
+      return;
+    }
     if (call.missingBlocks() == 0) {
       // Prefill has made room for the answer before it ran the prompt.
       call.claim.enter();
-      admit(call, new int[0]);
+      call.takeBlocks(new int[0]);
+      residents.add(call);
+      received(call);
       return;
     }
     call.become(DecodePhase.RESERVING);
@@ -231,25 +237,104 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
     call.ticket = kv.line().enter(call.missingBlocks());
   }
 
-  /** Lets requests in while the batch has places and the pool has room. */
+  /** Lets requests in while there is room. */
   boolean reserve() {
     boolean any = false;
     for (DecodeCall call : List.copyOf(calls)) {
-      if (call.phase() != DecodePhase.RESERVING) {
-        continue;
-      }
-      Optional<int[]> blocks =
-          residents.places() <= 0
-              ? Optional.empty()
-              : requireNonNull(call.ticket).take(() -> take(call));
-      if (blocks.isPresent()) {
-        any = true;
-        admit(call, blocks.get());
-      } else if (call.account.waitingNanos() > node.limits().maxWait().toNanos()) {
-        stage.fail(call, waitedTooLong());
-      }
+      any |=
+          switch (call.phase()) {
+            case AWAITING_INPUT -> beginEarly(call);
+            case RECEIVING -> checkNews(call);
+            case RESERVING -> admit(call);
+            default -> false;
+          };
     }
     return any;
+  }
+
+  /** Takes blocks for the whole prompt while it is still being prefilled, if that can be done. */
+  private boolean beginEarly(DecodeCall call) {
+    if (call.inputs.isEmpty() || call.missingBlocks() < call.inputBlocks()) {
+      return false;
+    }
+    int blocks = DecoderShape.blocksFor(call.promptTokens);
+    int most = SamplingMessages.sequenceBlocks(call.promptTokens, call.options);
+    int largest = DecoderShape.blocksFor(shape.contextTokens());
+    if (blocks > kv.pool().available()) {
+      return false;
+    }
+    Optional<EarlyHolders.Place> place = kv.early().tryEnter(most, largest);
+    if (place.isEmpty()) {
+      return false;
+    }
+    if (!call.claim.tryEnter()) {
+      place.get().leave();
+      return false;
+    }
+    call.early = place.get();
+    call.blocks.append(kv.pool().tryAllocate(blocks).orElseThrow());
+    call.become(DecodePhase.RECEIVING);
+    pullNext(call);
+    return true;
+  }
+
+  private boolean checkNews(DecodeCall call) {
+    if (!call.inbox.isPulling()
+        && System.nanoTime() - call.newsAt > node.limits().maxWait().toNanos()) {
+      stage.fail(
+          call,
+          new EpidoteException.Unavailable(
+              "No KV blocks of the prompt came for %s; send the request again."
+                  .formatted(Limits.words(node.limits().maxWait()))));
+    }
+    return false;
+  }
+
+  /** Pulls what has been announced since. */
+  private void pullNext(DecodeCall call) {
+    List<PullGroup.Piece> pieces = pieces(call, call.begun);
+    call.begun = call.inputs.size();
+    call.inbox.pull(
+        pieces,
+        () -> {
+          call.newsAt = System.nanoTime();
+          if (call.covered == call.promptTokens && !call.inbox.isPulling()) {
+            call.reply.send(RECEIVED);
+          }
+          startWhenReceived(call);
+        });
+  }
+
+  private void startWhenReceived(DecodeCall call) {
+    if (call.hasAllInput() && !call.inbox.isPulling()) {
+      call.leaveEarly();
+      residents.add(call);
+      residents.ready(call);
+    }
+  }
+
+  private boolean admit(DecodeCall call) {
+    Optional<int[]> blocks =
+        residents.places() <= 0
+            ? Optional.empty()
+            : requireNonNull(call.ticket).take(() -> take(call));
+    if (blocks.isEmpty()) {
+      if (call.account.waitingNanos() > node.limits().maxWait().toNanos()) {
+        stage.fail(call, inputs.waitedTooLong("answer"));
+      }
+      return false;
+    }
+    call.takeBlocks(blocks.get());
+    residents.add(call);
+    call.account.stopWaiting();
+    call.become(DecodePhase.PULLING);
+    call.inbox.pull(pieces(call, 0), () -> received(call));
+    return true;
+  }
+
+  private void received(DecodeCall call) {
+    residents.ready(call);
+    call.reply.send(RECEIVED);
   }
 
   private Optional<int[]> take(DecodeCall call) {
@@ -259,80 +344,36 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
         : Optional.empty();
   }
 
-  private void admit(DecodeCall call, int[] taken) {
-    call.takeBlocks(taken);
-    residents.add(call);
-    List<PullGroup.Piece> pieces = pieces(call);
-    if (pieces.isEmpty()) {
-      residents.ready(call);
-      call.reply.send(RECEIVED);
-      return;
-    }
-    call.account.stopWaiting();
-    call.become(DecodePhase.PULLING);
-    // The pulls renew their leases themselves.
-    call.stopKeeping();
-    call.pulls = PullGroup.start(node.transfers(), node.loop(), pieces, end -> pulled(call, end));
-  }
-
-  private List<PullGroup.Piece> pieces(DecodeCall call) {
+  /** What is to be pulled of the inputs from {@code first} on, with the blocks that it goes to. */
+  private List<PullGroup.Piece> pieces(DecodeCall call, int first) {
     List<PullGroup.Piece> pieces = new ArrayList<>();
     int[] table = call.blocks.table();
     int block = 0;
-    for (KvInput input : call.inputs) {
-      if (input instanceof KvInput.Remote remote) {
+    for (int i = 0; i < call.inputs.size(); i++) {
+      if (i >= first && call.inputs.get(i) instanceof KvInput.Remote remote) {
         List<ByteBuffer> destinations = new ArrayList<>();
-        for (int i = 0; i < remote.blocks(); i++) {
-          destinations.addAll(kv.pool().parts(table[block + i]));
+        for (int b = 0; b < remote.blocks(); b++) {
+          destinations.addAll(kv.pool().parts(table[block + b]));
         }
         pieces.add(new PullGroup.Piece(remote.handle(), destinations));
       }
-      block += input.blocks();
+      block += call.inputs.get(i).blocks();
     }
     return pieces;
   }
 
-  private void pulled(DecodeCall call, PullEnd end) {
-    call.pulls = null;
-    if (!calls.contains(call)) {
-      ending--;
-      call.blocks.release();
-      return;
-    }
-    switch (end) {
-      case PullEnd.Pulled pulled -> {
-        call.account.moved(pulled.nanos(), pulled.bytes());
-        residents.ready(call);
-        call.reply.send(RECEIVED);
-      }
-      case PullEnd.Failed failed -> stage.fail(call, failed.error());
-      case PullEnd.Cancelled cancelled ->
-          throw new IllegalStateException("a pull was cancelled although its request goes on");
-    }
-  }
-
-  /** The request is over: frees its blocks, or has its pulls stopped so that they can be. */
+  /** The request is over: frees its blocks, once no pull writes into them. */
   void ended(DecodeCall call) {
-    call.stopKeeping();
     call.leaveLine();
-    boolean admitted = call.blocks.size() > 0;
-    residents.remove(call);
-    if (call.pulls != null) {
-      ending++;
-      call.pulls.cancel();
-    } else if (!admitted) {
+    call.leaveEarly();
+    if (call.blocks.size() == 0) {
       for (KvInput input : call.inputs) {
-        switch (requireNonNull(input)) {
-          case KvInput.Shared shared -> shared.shared().release();
-          case KvInput.Remote remote -> node.transfers().release(remote.handle());
+        if (input instanceof KvInput.Shared shared) {
+          shared.shared().release();
         }
       }
     }
-  }
-
-  private EpidoteException waitedTooLong() {
-    return new EpidoteException.Exhausted(
-        "No room to decode the request within %s; try again later or add decode nodes."
-            .formatted(Limits.words(node.limits().maxWait())));
+    residents.remove(call);
+    call.inbox.close(call.blocks::release);
   }
 }

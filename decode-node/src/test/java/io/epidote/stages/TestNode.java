@@ -39,6 +39,11 @@ final class TestNode implements AutoCloseable {
   /** Small, so that prompts are cut. */
   private static final int TOKEN_BUDGET = 48;
 
+  /** A block each, so that most prompts are run and announced in several parts. */
+  private static final int LEAST_TOKENS = 16;
+
+  private static final int PART_TOKENS = 16;
+
   /** What a test may want different. */
   record Options(
       NodeConfig.Limits limits,
@@ -121,7 +126,8 @@ final class TestNode implements AutoCloseable {
               sampler,
               kv,
               new BlockQueue(pool("media-in", encoder.tileBytes(), options.mediaBlocks())),
-              new PrefillConfig(eosIds, TOKEN_BUDGET, 64, decodes, "toy")));
+              new PrefillConfig(
+                  eosIds, TOKEN_BUDGET, 64, LEAST_TOKENS, PART_TOKENS, decodes, "toy")));
     }
     if (stages.contains("E")) {
       made.add(

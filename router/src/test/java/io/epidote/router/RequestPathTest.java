@@ -149,6 +149,60 @@ class RequestPathTest {
   }
 
   @Test
+  void decodeIsToldOfKvBlocksWhilePrefillGoesOn() {
+    cluster.prefill.announcesEarly = true;
+    cluster.prefill.script.put(Step.FIRST_TOKEN, new Stall());
+    Client client = call(generate(2).build());
+    await()
+        .untilAsserted(
+            () -> assertThat(cluster.decode.heard).containsExactly("decode start", "decode kv"));
+    client.cancel();
+    await().untilAsserted(() -> assertThat(cluster.decode.cancelled).hasValue(1));
+
+    cluster.prefill.script.clear();
+    cluster.decode.heard.clear();
+    assertThat(text(run(generate(2)))).isEqualTo("hello world");
+    assertThat(cluster.decode.heard)
+        .containsExactly("decode start", "decode kv", "decode kv", "decode first token");
+    assertThat(cluster.prefill.prefills)
+        .allSatisfy(start -> {
+          assertThat(start.getMediaFirst()).isFalse();
+          assertThat(start.getKvLast()).isFalse();
+        });
+  }
+
+  @Test
+  void anAnswerThatEndsWithItsFirstTokenCancelsWhatDecodeHasBegun() {
+    cluster.prefill.announcesEarly = true;
+    cluster.prefill.endsWithFirstToken = true;
+    List<GenerateResponse> responses = run(generate(2));
+    assertThat(text(responses)).isEqualTo("h");
+    assertThat(finished(responses).getReason()).isEqualTo(FinishReason.FINISH_REASON_LENGTH);
+    await()
+        .untilAsserted(
+            () -> assertThat(cluster.decode.cancelled).hasValue(cluster.decode.opened.get()));
+    assertThat(cluster.decode.heard).doesNotContain("decode first token");
+  }
+
+  @Test
+  void stagesOfOneNodeDoNotOverlap() throws Exception {
+    cluster.nodes().forEach(ScriptedNode::leave);
+    await().until(() -> !cluster.router.ready());
+    try (ScriptedNode all =
+        ScriptedNode.start("all", Stage.STAGE_ENCODE, Stage.STAGE_PREFILL, Stage.STAGE_DECODE)
+            .join(cluster.router.grpcPort())) {
+      await().until(() -> cluster.router.ready());
+      run(generate(2));
+      assertThat(all.prefills)
+          .singleElement()
+          .satisfies(start -> {
+            assertThat(start.getMediaFirst()).isTrue();
+            assertThat(start.getKvLast()).isTrue();
+          });
+    }
+  }
+
+  @Test
   void defaultsAreFilledInForTheStages() {
     run(generate());
     SamplingParams prefill = cluster.prefill.prefills.getFirst().getSampling();

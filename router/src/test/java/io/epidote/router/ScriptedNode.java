@@ -91,6 +91,9 @@ final class ScriptedNode implements AutoCloseable {
   volatile boolean endsWithFirstToken;
   volatile boolean ignoresMaxTokens;
 
+  /** Whether KV blocks of one token are announced before the first token is sampled. */
+  volatile boolean announcesEarly;
+
   private final Server server;
   private final String address;
   private final String id;
@@ -199,6 +202,7 @@ final class ScriptedNode implements AutoCloseable {
     answer = "hello world";
     endsWithFirstToken = false;
     ignoresMaxTokens = false;
+    announcesEarly = false;
   }
 
   int stillOpen() {
@@ -358,6 +362,10 @@ final class ScriptedNode implements AutoCloseable {
                     .setMediaReceived(MediaReceived.getDefaultInstance())
                     .build());
           }
+          int early = announcesEarly ? 1 : 0;
+          if (early > 0) {
+            kv(0, early);
+          }
           if (!at(Step.FIRST_TOKEN, call)) {
             return;
           }
@@ -371,19 +379,24 @@ final class ScriptedNode implements AutoCloseable {
             if (!at(Step.KV, call)) {
               return;
             }
-            call.send(
-                PrefillResponse.newBuilder()
-                    .setKv(
-                        KvReady.newBuilder()
-                            .setTokens(start.getTokenIdsCount())
-                            .setHandle(handle()))
-                    .build());
+            kv(early, start.getTokenIdsCount() - early);
           }
           call.send(
               PrefillResponse.newBuilder()
                   .setDone(
                       StageDone.newBuilder()
                           .setTiming(timing(Stage.STAGE_PREFILL, start.getTokenIdsCount())))
+                  .build());
+        }
+
+        private void kv(int first, int tokens) {
+          call.send(
+              PrefillResponse.newBuilder()
+                  .setKv(
+                      KvReady.newBuilder()
+                          .setFirstToken(first)
+                          .setTokens(tokens)
+                          .setHandle(handle()))
                   .build());
         }
 

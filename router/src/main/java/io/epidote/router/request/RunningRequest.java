@@ -36,6 +36,7 @@ public final class RunningRequest {
       Preparation preparation,
       ScheduledExecutorService timer,
       RequestMetrics metrics,
+      boolean overlap,
       long timeoutMs) {}
 
   private final GenerationRequest request;
@@ -106,7 +107,8 @@ public final class RunningRequest {
         return;
       }
       AnswerText text = new AnswerText(around.model().newText(), request.sampling().stop());
-      generations.add(new Generation(ready, choice, placement, text, turn, new Answers()));
+      generations.add(
+          new Generation(ready, choice, placement, around.overlap(), text, turn, new Answers()));
     }
     incomplete = generations.size();
     timeout = later(this::timedOut, around.timeoutMs());
