@@ -16,13 +16,16 @@ import net.jqwik.api.constraints.Size;
 final class EarlyHoldersTest {
   private static final int TOTAL = 40;
 
-  private final KvMemory kv = new KvMemory(new BlockPool("kv", 64, TOTAL), 0, false);
+  private static KvMemory memory() {
+    return new KvMemory(new BlockPool("kv", 64, TOTAL), 0, false);
+  }
 
   /** Positive numbers enter, others let the oldest go. */
   @Property
   void theLargestSequenceAlwaysFitsBeside(
       @ForAll @Size(max = 60) List<@IntRange(min = -5, max = 20) Integer> moves,
       @ForAll @IntRange(min = 1, max = 60) int largest) {
+    KvMemory kv = memory();
     List<EarlyHolders.Place> places = new ArrayList<>();
     List<Integer> held = new ArrayList<>();
     for (int move : moves) {
@@ -50,6 +53,7 @@ final class EarlyHoldersTest {
 
   @Example
   void nobodyIsOvertaken() {
+    KvMemory kv = memory();
     BlockQueue.Ticket waiting = kv.line().enter(1);
     assertThat(kv.early().tryEnter(1, 1)).isEmpty();
     waiting.leave();
