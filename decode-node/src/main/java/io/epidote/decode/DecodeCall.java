@@ -1,6 +1,7 @@
 package io.epidote.decode;
 
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.engine.memory.BlockKey;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.BatchSampler;
@@ -16,7 +17,7 @@ import io.epidote.node.wire.StageAccount;
 import io.epidote.proto.stage.v1.DecodeResponse;
 import io.epidote.proto.stage.v1.DecodeStart;
 import java.util.ArrayList;
-import java.util.Arrays;
+import java.util.BitSet;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -42,6 +43,15 @@ final class DecodeCall {
 
   /** Inputs whose pulls have begun. */
   int begun;
+
+  /** Inputs that need not be pulled, because their blocks were here. */
+  final BitSet found = new BitSet();
+
+  /** Of full blocks from the first on, as far as known. */
+  final List<BlockKey> keys = new ArrayList<>();
+
+  /** Whether everything was announced, and there will be an answer. */
+  boolean complete;
 
   /** When something last came for it. */
   long newsAt = System.nanoTime();
@@ -107,20 +117,6 @@ final class DecodeCall {
   /** Of these, blocks of the parts that are not shared. */
   int missingBlocks() {
     return inputs.stream().filter(KvInput.Remote.class::isInstance).mapToInt(KvInput::blocks).sum();
-  }
-
-  /** Makes the block table of shared blocks and {@code taken} ones, in the order of the prompt. */
-  void takeBlocks(int[] taken) {
-    int used = 0;
-    for (KvInput input : inputs) {
-      switch (input) {
-        case KvInput.Remote remote -> {
-          blocks.append(Arrays.copyOfRange(taken, used, used + remote.blocks()));
-          used += remote.blocks();
-        }
-        case KvInput.Shared shared -> blocks.append(shared.shared().blocks());
-      }
-    }
   }
 
   /** Tokens that have keys and values. */

@@ -1,18 +1,16 @@
 package io.epidote.decode;
 
-import static java.util.Objects.requireNonNull;
 
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.engine.memory.BlockKey;
 import io.epidote.engine.model.DecoderShape;
-import io.epidote.node.NodeConfig.Limits;
 import io.epidote.node.NodeContext;
 import io.epidote.node.StageInputs;
 import io.epidote.node.StageStream;
 import io.epidote.node.grpc.ReplyStream;
-import io.epidote.node.kv.EarlyHolders;
 import io.epidote.node.kv.KvMemory;
 import io.epidote.node.lease.SharedBlocks;
-import io.epidote.node.transfer.PullGroup;
+import io.epidote.node.wire.BlockKeyMessages;
 import io.epidote.node.wire.SamplingMessages;
 import io.epidote.node.wire.StageAccount;
 import io.epidote.proto.stage.v1.DecodeRequest;
@@ -21,26 +19,22 @@ import io.epidote.proto.stage.v1.DecodeServiceGrpc;
 import io.epidote.proto.stage.v1.FirstToken;
 import io.epidote.proto.stage.v1.Handle;
 import io.epidote.proto.stage.v1.KvReady;
-import io.epidote.proto.stage.v1.KvReceived;
 import io.epidote.proto.v1.FinishReason;
 import io.grpc.stub.StreamObserver;
-import java.nio.ByteBuffer;
-import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
-/** How answers come in: the gRPC service, and the way of a request until its KV blocks are here. */
+/**
+ * How answers come in: the gRPC service, and what its messages say. What becomes of the KV blocks
+ * that they announce is in {@link KvArrivals}.
+ */
 final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
-  private static final DecodeResponse RECEIVED =
-      DecodeResponse.newBuilder().setKvReceived(KvReceived.getDefaultInstance()).build();
-
   private final NodeContext node;
   private final DecodeStage stage;
   private final DecoderShape shape;
   private final KvMemory kv;
-  private final Residents residents;
+  private final KvArrivals arrivals;
   private final DecodeConfig config;
   private final Set<DecodeCall> calls;
   private final StageInputs inputs;
@@ -50,22 +44,18 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
       DecodeStage stage,
       DecoderShape shape,
       KvMemory kv,
-      Residents residents,
+      KvArrivals arrivals,
       DecodeConfig config,
-      Set<DecodeCall> calls) {
+      Set<DecodeCall> calls,
+      StageInputs inputs) {
     this.node = node;
     this.stage = stage;
     this.shape = shape;
     this.kv = kv;
-    this.residents = residents;
+    this.arrivals = arrivals;
     this.config = config;
     this.calls = calls;
-    this.inputs = new StageInputs(node);
-  }
-
-  /** Requests that are over, but whose pulls still write into their blocks. */
-  int ending() {
-    return inputs.ending();
+    this.inputs = inputs;
   }
 
   @Override
@@ -173,9 +163,11 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
           "The handle for %d tokens has %d bytes, but their KV blocks take %d."
               .formatted(tokens, handle.getBytes(), bytes));
     }
+    List<BlockKey> keys =
+        BlockKeyMessages.read(ready.getBlockKeys(), tokens / DecoderShape.BLOCK_TOKENS);
     if (!call.inbox.isHere(handle)) {
       call.inbox.keep(handle);
-      call.inputs.add(new KvInput.Remote(handle, blocks));
+      call.inputs.add(new KvInput.Remote(handle, blocks, keys));
     } else if (call.phase() == DecodePhase.AWAITING_INPUT) {
       call.inputs.add(share(call, handle));
     } else {
@@ -183,11 +175,11 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
           "Handle %d is of this node, but those before it were of another; expected the parts of a prompt from one node."
               .formatted(handle.getId()));
     }
-    call.covered += tokens;
-    call.newsAt = System.nanoTime();
-    if (call.phase() == DecodePhase.RECEIVING) {
-      pullNext(call);
+    if (call.keys.size() * DecoderShape.BLOCK_TOKENS == call.covered) {
+      call.keys.addAll(keys);
     }
+    call.covered += tokens;
+    arrivals.announced(call);
   }
 
   private KvInput share(DecodeCall call, Handle handle) {
@@ -217,163 +209,9 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
     FinishReason finish = SamplingMessages.finish(call.lastToken, 1, call.options, config.eosIds());
     if (finish != FinishReason.FINISH_REASON_UNSPECIFIED) {
       stage.finish(call, finish);
-      return;
+    } else {
+      call.claim.generated(1);
+      arrivals.complete(call);
     }
-    call.claim.generated(1);
-    if (call.phase() == DecodePhase.RECEIVING) {
-      startWhenReceived(call);
-      return;
-    }
-    if (call.missingBlocks() == 0) {
-      // Prefill has made room for the answer before it ran the prompt.
-      call.claim.enter();
-      call.takeBlocks(new int[0]);
-      residents.add(call);
-      received(call);
-      return;
-    }
-    call.become(DecodePhase.RESERVING);
-    call.account.startWaiting();
-    call.ticket = kv.line().enter(call.missingBlocks());
-  }
-
-  /** Lets requests in while there is room. */
-  boolean reserve() {
-    boolean any = false;
-    for (DecodeCall call : List.copyOf(calls)) {
-      any |=
-          switch (call.phase()) {
-            case AWAITING_INPUT -> beginEarly(call);
-            case RECEIVING -> checkNews(call);
-            case RESERVING -> admit(call);
-            default -> false;
-          };
-    }
-    return any;
-  }
-
-  /** Takes blocks for the whole prompt while it is still being prefilled, if that can be done. */
-  private boolean beginEarly(DecodeCall call) {
-    if (call.inputs.isEmpty() || call.missingBlocks() < call.inputBlocks()) {
-      return false;
-    }
-    int blocks = DecoderShape.blocksFor(call.promptTokens);
-    int most = SamplingMessages.sequenceBlocks(call.promptTokens, call.options);
-    int largest = DecoderShape.blocksFor(shape.contextTokens());
-    if (blocks > kv.pool().available()) {
-      return false;
-    }
-    Optional<EarlyHolders.Place> place = kv.early().tryEnter(most, largest);
-    if (place.isEmpty()) {
-      return false;
-    }
-    if (!call.claim.tryEnter()) {
-      place.get().leave();
-      return false;
-    }
-    call.early = place.get();
-    call.blocks.append(kv.pool().tryAllocate(blocks).orElseThrow());
-    call.become(DecodePhase.RECEIVING);
-    pullNext(call);
-    return true;
-  }
-
-  private boolean checkNews(DecodeCall call) {
-    if (!call.inbox.isPulling()
-        && System.nanoTime() - call.newsAt > node.limits().maxWait().toNanos()) {
-      stage.fail(
-          call,
-          new EpidoteException.Unavailable(
-              "No KV blocks of the prompt came for %s; send the request again."
-                  .formatted(Limits.words(node.limits().maxWait()))));
-    }
-    return false;
-  }
-
-  /** Pulls what has been announced since. */
-  private void pullNext(DecodeCall call) {
-    List<PullGroup.Piece> pieces = pieces(call, call.begun);
-    call.begun = call.inputs.size();
-    call.inbox.pull(
-        pieces,
-        () -> {
-          call.newsAt = System.nanoTime();
-          if (call.covered == call.promptTokens && !call.inbox.isPulling()) {
-            call.reply.send(RECEIVED);
-          }
-          startWhenReceived(call);
-        });
-  }
-
-  private void startWhenReceived(DecodeCall call) {
-    if (call.hasAllInput() && !call.inbox.isPulling()) {
-      call.leaveEarly();
-      residents.add(call);
-      residents.ready(call);
-    }
-  }
-
-  private boolean admit(DecodeCall call) {
-    Optional<int[]> blocks =
-        residents.places() <= 0
-            ? Optional.empty()
-            : requireNonNull(call.ticket).take(() -> take(call));
-    if (blocks.isEmpty()) {
-      if (call.account.waitingNanos() > node.limits().maxWait().toNanos()) {
-        stage.fail(call, inputs.waitedTooLong("answer"));
-      }
-      return false;
-    }
-    call.takeBlocks(blocks.get());
-    residents.add(call);
-    call.account.stopWaiting();
-    call.become(DecodePhase.PULLING);
-    call.inbox.pull(pieces(call, 0), () -> received(call));
-    return true;
-  }
-
-  private void received(DecodeCall call) {
-    residents.ready(call);
-    call.reply.send(RECEIVED);
-  }
-
-  private Optional<int[]> take(DecodeCall call) {
-    int blocks = call.missingBlocks();
-    return blocks <= kv.pool().available() && call.claim.tryEnter()
-        ? kv.pool().tryAllocate(blocks)
-        : Optional.empty();
-  }
-
-  /** What is to be pulled of the inputs from {@code first} on, with the blocks that it goes to. */
-  private List<PullGroup.Piece> pieces(DecodeCall call, int first) {
-    List<PullGroup.Piece> pieces = new ArrayList<>();
-    int[] table = call.blocks.table();
-    int block = 0;
-    for (int i = 0; i < call.inputs.size(); i++) {
-      if (i >= first && call.inputs.get(i) instanceof KvInput.Remote remote) {
-        List<ByteBuffer> destinations = new ArrayList<>();
-        for (int b = 0; b < remote.blocks(); b++) {
-          destinations.addAll(kv.pool().parts(table[block + b]));
-        }
-        pieces.add(new PullGroup.Piece(remote.handle(), destinations));
-      }
-      block += call.inputs.get(i).blocks();
-    }
-    return pieces;
-  }
-
-  /** The request is over: frees its blocks, once no pull writes into them. */
-  void ended(DecodeCall call) {
-    call.leaveLine();
-    call.leaveEarly();
-    if (call.blocks.size() == 0) {
-      for (KvInput input : call.inputs) {
-        if (input instanceof KvInput.Shared shared) {
-          shared.shared().release();
-        }
-      }
-    }
-    residents.remove(call);
-    call.inbox.close(call.blocks::release);
   }
 }

@@ -25,9 +25,24 @@ import java.util.Set;
  * @param pictures tiles of each
  */
 record ToyRequest(
-    long seed, int textTokens, List<Integer> pictures, int maxTokens, long pictureSeed) {
+    long seed,
+    int textTokens,
+    List<Integer> pictures,
+    int maxTokens,
+    long pictureSeed,
+    String salt) {
   ToyRequest(long seed, int textTokens, List<Integer> pictures, int maxTokens) {
     this(seed, textTokens, pictures, maxTokens, seed);
+  }
+
+  ToyRequest(
+      long seed, int textTokens, List<Integer> pictures, int maxTokens, long pictureSeed) {
+    this(seed, textTokens, pictures, maxTokens, pictureSeed, "");
+  }
+
+  /** The same of another tenant. */
+  ToyRequest withSalt(String other) {
+    return new ToyRequest(seed, textTokens, pictures, maxTokens, pictureSeed, other);
   }
 
   /** The same tokens with other pictures in their places. */
@@ -91,7 +106,10 @@ record ToyRequest(
 
   PrefillStart prefillStart() {
     PrefillStart.Builder start =
-        PrefillStart.newBuilder().setRequestId(id()).setSampling(sampling());
+        PrefillStart.newBuilder()
+            .setRequestId(id())
+            .setSampling(sampling())
+            .setCacheSalt(ByteString.copyFromUtf8(salt));
     for (int token : promptIds()) {
       start.addTokenIds(token);
     }

@@ -184,6 +184,12 @@ final class WireTest {
         .build();
   }
 
+  private static DecodeRequest withKeys(DecodeRequest kv, int bytes) {
+    return kv.toBuilder()
+        .setKv(kv.getKv().toBuilder().setBlockKeys(ByteString.copyFrom(new byte[bytes])))
+        .build();
+  }
+
   private static DecodeRequest firstToken(int id) {
     return DecodeRequest.newBuilder()
         .setFirstToken(FirstToken.newBuilder().setToken(SampledToken.newBuilder().setTokenId(id)))
@@ -204,6 +210,9 @@ final class WireTest {
                   decodeError(node, decodeStart(40), kv(0, 41, 3)),
                   decodeError(node, decodeStart(40), kv(0, 40, 2)),
                   decodeError(node, decodeStart(40), kv(0, 10, 1), kv(10, 30, 2)),
+                  // Two full blocks, but three keys; a key and a half.
+                  decodeError(node, decodeStart(40), withKeys(kv(0, 40, 3), 96)),
+                  decodeError(node, decodeStart(40), withKeys(kv(0, 40, 3), 48)),
                   decodeError(node, decodeStart(40), firstToken(97)),
                   decodeError(node, decodeStart(40), firstToken(5), firstToken(5))))
           .hasOnlyElementsOfType(EpidoteException.InvalidRequest.class);

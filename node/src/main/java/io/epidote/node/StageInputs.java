@@ -99,8 +99,13 @@ public final class StageInputs {
       }
     }
 
-    /** Gives back a handle that nobody needs. */
+    /** Gives back a handle that is not needed. */
     public void drop(Handle handle) {
+      forget(handle);
+      giveBack(handle);
+    }
+
+    private void giveBack(Handle handle) {
       if (isHere(handle)) {
         node.leases().release(handle);
       } else {
@@ -116,10 +121,7 @@ public final class StageInputs {
     public void pull(List<PullGroup.Piece> pieces, Runnable arrived) {
       for (PullGroup.Piece piece : pieces) {
         // The pull renews the lease itself.
-        kept.remove(piece.handle());
-        if (keeper != null) {
-          keeper.remove(piece.handle());
-        }
+        forget(piece.handle());
       }
       account.transferStarted();
       PullGroup[] group = new PullGroup[1];
@@ -127,6 +129,13 @@ public final class StageInputs {
           PullGroup.start(
               node.transfers(), node.loop(), pieces, end -> ended(group[0], end, arrived));
       pulls.add(group[0]);
+    }
+
+    private void forget(Handle handle) {
+      kept.remove(handle);
+      if (keeper != null) {
+        keeper.remove(handle);
+      }
     }
 
     private void ended(PullGroup group, PullEnd end, Runnable arrived) {
@@ -163,7 +172,7 @@ public final class StageInputs {
       if (keeper != null) {
         keeper.close();
       }
-      kept.forEach(this::drop);
+      kept.forEach(this::giveBack);
       if (pulls.isEmpty()) {
         whenQuiet.run();
       } else {

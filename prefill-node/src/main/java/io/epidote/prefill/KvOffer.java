@@ -1,13 +1,16 @@
 package io.epidote.prefill;
 
+import io.epidote.engine.memory.BlockKey;
 import io.epidote.engine.memory.BlockPool;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.node.lease.LeaseEnd;
 import io.epidote.node.lease.LeaseTable;
+import io.epidote.node.wire.BlockKeyMessages;
 import io.epidote.proto.stage.v1.Handle;
 import io.epidote.proto.stage.v1.KvReady;
 import io.epidote.proto.stage.v1.PrefillResponse;
 import java.util.Arrays;
+import java.util.List;
 import java.util.function.BiConsumer;
 
 /**
@@ -37,11 +40,30 @@ final class KvOffer {
 
   /** Announces whole blocks that are done, when there are enough of them. */
   void progress(PrefillCall call) {
-    int whole = call.done - call.done % DecoderShape.BLOCK_TOKENS;
-    // An answer of one token is not decoded.
-    if (!call.kvLast && call.options.maxTokens() > 1 && whole - call.offered >= partTokens) {
-      announce(call, whole);
+    if (isEnough(call)) {
+      announce(call, whole(call));
     }
+  }
+
+  /**
+   * The same for blocks that were found in the cache: in small parts, because whoever decodes may
+   * have the first of them, too, and need not pull these.
+   */
+  void found(PrefillCall call) {
+    while (isEnough(call)) {
+      announce(call, call.offered + partTokens);
+    }
+  }
+
+  private boolean isEnough(PrefillCall call) {
+    // An answer of one token is not decoded.
+    return !call.kvLast
+        && call.options.maxTokens() > 1
+        && whole(call) - call.offered >= partTokens;
+  }
+
+  private static int whole(PrefillCall call) {
+    return call.done - call.done % DecoderShape.BLOCK_TOKENS;
   }
 
   /** Announces what is left of a prompt that is done. */
@@ -70,8 +92,17 @@ final class KvOffer {
     call.reply.send(
         PrefillResponse.newBuilder()
             .setKv(
-                KvReady.newBuilder().setFirstToken(first).setTokens(end - first).setHandle(handle))
+                KvReady.newBuilder()
+                    .setFirstToken(first)
+                    .setTokens(end - first)
+                    .setHandle(handle)
+                    .setBlockKeys(BlockKeyMessages.write(keys(call, first, end))))
             .build());
+  }
+
+  private static List<BlockKey> keys(PrefillCall call, int first, int end) {
+    int to = Math.min(call.keys.size(), end / DecoderShape.BLOCK_TOKENS);
+    return call.keys.subList(Math.min(first / DecoderShape.BLOCK_TOKENS, to), to);
   }
 
   /** Takes back what was announced; blocks that are being pulled follow when the pull has ended. */

@@ -21,7 +21,6 @@ final class KvRoom {
   private final StageMeters meters;
   private final PrefillConfig config;
   private final int largest;
-  private final KeyChain keyChain;
 
   /**
    * @param contextTokens of the longest sequence
@@ -31,7 +30,14 @@ final class KvRoom {
     this.meters = meters;
     this.config = config;
     this.largest = DecoderShape.blocksFor(contextTokens);
-    this.keyChain = new KeyChain(DecoderShape.BLOCK_TOKENS, "", config.weights(), "");
+  }
+
+  /**
+   * The chain of a prompt's keys. Its root holds what all of a prompt's blocks depend on and who may
+   * find them: the weights, one day the adapter, and the tenant's salt.
+   */
+  KeyChain keyChain(String salt) {
+    return new KeyChain(DecoderShape.BLOCK_TOKENS, "", config.weights(), salt);
   }
 
   /** Blocks that a request needs: of its prompt, and of its answer when that is decoded here. */
@@ -116,7 +122,7 @@ final class KvRoom {
       return;
     }
     call.addMediaKeys();
-    keyChain.extend(call.keys, call.tokens, call.known(), call.mediaKeys);
+    call.keyChain.extend(call.keys, call.tokens, call.known(), call.mediaKeys);
     if (call.blocks.length == 0 || call.done % DecoderShape.BLOCK_TOKENS != 0) {
       return;
     }

@@ -44,6 +44,7 @@ final class PrefillCall {
   final boolean kvLast;
 
   final StageInputs.Inbox inbox;
+  final KeyChain keyChain;
   private final int hiddenSize;
 
   BlockQueue.@Nullable Ticket ticket;
@@ -93,6 +94,7 @@ final class PrefillCall {
       DecoderShape shape,
       ReplyStream<PrefillResponse> reply,
       StageAccount account,
+      KeyChain keyChain,
       StageInputs inputs,
       Failed failed) {
     this.reply = reply;
@@ -106,6 +108,7 @@ final class PrefillCall {
     this.handles = new Handle[spans.size()];
     this.mediaFirst = start.getMediaFirst();
     this.kvLast = start.getKvLast();
+    this.keyChain = keyChain;
     this.inbox = inputs.open(account, error -> failed.accept(this, error));
     for (int token : tokens) {
       if (token < 0 || token >= shape.vocabulary()) {

@@ -9,7 +9,8 @@ import java.util.Set;
  * @param maxSequences sequences in one step
  * @param leastTokens a prompt that waits for its tiles is run when at least this many of its tokens
  *     can be: a step costs something, too
- * @param partTokens KV blocks of at least this many tokens are announced while a prompt is run
+ * @param partTokens KV blocks of at least this many tokens are announced while a prompt is run;
+ *     whole blocks
  * @param decodesHere whether this node also decodes from the same pool. Then a prompt is let in
  *     only when its answer has room, too: prompts that fill the pool and wait for room for their
  *     answers would wait for each other for ever
@@ -25,6 +26,10 @@ public record PrefillConfig(
     String weights) {
   public PrefillConfig {
     eosIds = Set.copyOf(eosIds);
+    if (partTokens < 1 || partTokens % DecoderShape.BLOCK_TOKENS != 0) {
+      throw new IllegalArgumentException(
+          "partTokens must be a multiple of %d".formatted(DecoderShape.BLOCK_TOKENS));
+    }
     if (tokenBudget < DecoderShape.BLOCK_TOKENS || maxSequences < 1) {
       throw new IllegalArgumentException(
           "tokenBudget must be at least %d, and maxSequences 1"

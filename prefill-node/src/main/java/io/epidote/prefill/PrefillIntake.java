@@ -95,7 +95,14 @@ final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
     public PrefillCall begin(PrefillRequest start, ReplyStream<PrefillResponse> reply) {
       StageAccount account = new StageAccount(stage.kind(), node.nodeId(), stage.precision());
       PrefillCall call =
-          new PrefillCall(start.getStart(), shape, reply, account, inputs, stage::fail);
+          new PrefillCall(
+              start.getStart(),
+              shape,
+              reply,
+              account,
+              stage.keyChain(start.getStart()),
+              inputs,
+              stage::fail);
       stage.checkFits(call);
       checkSpansFit(call);
       calls.add(call);

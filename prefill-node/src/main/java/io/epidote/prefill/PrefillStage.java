@@ -3,6 +3,7 @@ package io.epidote.prefill;
 import static java.util.Objects.requireNonNull;
 
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.engine.memory.KeyChain;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.Logits;
@@ -20,11 +21,13 @@ import io.epidote.node.lease.LeaseEnd;
 import io.epidote.node.wire.SamplingMessages;
 import io.epidote.proto.stage.v1.FirstToken;
 import io.epidote.proto.stage.v1.PrefillResponse;
+import io.epidote.proto.stage.v1.PrefillStart;
 import io.epidote.proto.stage.v1.StageDone;
 import io.epidote.proto.v1.FinishReason;
 import io.epidote.proto.v1.StageTiming;
 import io.grpc.BindableService;
 import java.util.ArrayList;
+import java.util.HexFormat;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
@@ -92,6 +95,11 @@ public final class PrefillStage implements Stage {
     return List.of(intake);
   }
 
+  /** For the keys of a prompt's blocks. */
+  KeyChain keyChain(PrefillStart start) {
+    return room.keyChain(HexFormat.of().formatHex(start.getCacheSalt().toByteArray()));
+  }
+
   /** Refuses a prompt that does not even fit an empty pool. */
   void checkFits(PrefillCall call) {
     room.checkFits(call);
@@ -103,7 +111,7 @@ public final class PrefillStage implements Stage {
     room.moreKnown(call);
     if (call.done > before) {
       call.releaseUsedMedia();
-      offer.progress(call);
+      offer.found(call);
     }
   }
 
@@ -119,7 +127,7 @@ public final class PrefillStage implements Stage {
     }
     call.newsAt = System.nanoTime();
     call.become(PrefillPhase.STREAMING);
-    offer.progress(call);
+    offer.found(call);
     return true;
   }
 
@@ -160,7 +168,7 @@ public final class PrefillStage implements Stage {
       if (room.tryTake(call)) {
         call.become(PrefillPhase.RUNNING);
         call.releaseUsedMedia();
-        offer.progress(call);
+        offer.found(call);
         any = true;
       } else if (call.account.waitingNanos() > node.limits().maxWait().toNanos()) {
         fail(call, intake.waitedTooLong("KV blocks"));
