@@ -184,6 +184,54 @@ class RequestPathTest {
     assertThat(cluster.decode.heard).doesNotContain("decode first token");
   }
 
+  private static GenerateRequest.Builder ask(String text) {
+    GenerateRequest.Builder request = generate();
+    request.getChatBuilder().getMessagesBuilder(0).getContentBuilder(0).setText(text);
+    return request;
+  }
+
+  @Test
+  void aPromptGoesWhereItsBeginningHasBeen() throws Exception {
+    try (ScriptedNode p2 =
+            ScriptedNode.start("p2", Stage.STAGE_PREFILL).join(cluster.router.grpcPort());
+        ScriptedNode d2 =
+            ScriptedNode.start("d2", Stage.STAGE_DECODE).join(cluster.router.grpcPort())) {
+      run(ask("first of all, and ever again"));
+      run(ask("second to none, whatever it is"));
+      // Equals took turns.
+      assertThat(cluster.prefill.prefills.size() + p2.prefills.size()).isEqualTo(2);
+      assertThat(cluster.prefill.prefills).hasSize(1);
+      assertThat(cluster.decode.decodes).hasSize(1);
+      ScriptedNode firstPrefill = firstAsked(cluster.prefill, p2);
+      for (int i = 0; i < 3; i++) {
+        cluster.prefill.prefills.clear();
+        p2.prefills.clear();
+        run(ask("first of all, and ever again: " + i));
+        assertThat(firstPrefill.prefills).hasSize(1);
+      }
+      // Of other tenants' prompts nothing is known: equals take turns again.
+      cluster.prefill.prefills.clear();
+      p2.prefills.clear();
+      for (int i = 0; i < 4; i++) {
+        run(ask("first of all, and ever again: " + i).setCacheSalt("tenant " + i));
+      }
+      assertThat(cluster.prefill.prefills).hasSize(2);
+      assertThat(p2.prefills).hasSize(2);
+      assertThat(cluster.prefill.prefills.getFirst().getCacheSalt().size()).isEqualTo(32);
+      assertThat(cluster.prefill.prefills.getFirst().getCacheSalt())
+          .isNotEqualTo(p2.prefills.getFirst().getCacheSalt());
+    }
+  }
+
+  private static ScriptedNode firstAsked(ScriptedNode one, ScriptedNode other) {
+    return one.prefills.getFirst().getTokenIdsList().contains((int) 'f') ? one : other;
+  }
+
+  @Test
+  void aLongSaltIsRefused() {
+    assertRefused(generate().setCacheSalt("x".repeat(257)), "cache_salt", "257", "at most 256");
+  }
+
   @Test
   void stagesOfOneNodeDoNotOverlap() throws Exception {
     cluster.nodes().forEach(ScriptedNode::leave);

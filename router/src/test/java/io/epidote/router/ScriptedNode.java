@@ -55,6 +55,8 @@ import org.jspecify.annotations.Nullable;
  * request with a fixed text. At each step it can be told to stall, to fail, or to die.
  */
 final class ScriptedNode implements AutoCloseable {
+  static final int KV_BLOCKS = 100;
+
   /** Points of the protocol, each named after what comes next. */
   enum Step {
     TILE,
@@ -136,6 +138,7 @@ final class ScriptedNode implements AutoCloseable {
         .setNodeId(id)
         .setAddress(address())
         .addAllStages(stages)
+        .setKvBlocksTotal(KV_BLOCKS)
         .setQueued(queued);
   }
 

@@ -15,6 +15,9 @@ import java.util.stream.Stream;
  * only {@link RegistryEndpoint} changes it. Thread-safe.
  */
 public final class Cluster {
+  /** Requests that a node may have more than another one and still be chosen for its cache. */
+  private static final int WORTH_OF_A_MATCH = 2;
+
   private final List<Consumer<Boolean>> readyListeners = new CopyOnWriteArrayList<>();
   // One for each stage: a shared one would give every other node every other stage.
   private final AtomicIntegerArray turns = new AtomicIntegerArray(StageNames.ALL.size() + 1);
@@ -47,12 +50,13 @@ public final class Cluster {
   }
 
   /**
-   * Chooses the least loaded node for each stage.
+   * Chooses a node for each stage: for prefill and decode the one that probably has the most of the
+   * prompt in its cache, unless others have clearly less to do, else the least loaded one.
    *
    * @param encodes whether there are media to encode
    * @throws EpidoteException.Unavailable naming the missing stages and what to start
    */
-  public Placement place(boolean encodes) {
+  public Placement place(boolean encodes, PromptPrefix prompt) {
     List<Member> now = members;
     List<Stage> needed =
         encodes ? StageNames.ALL : List.of(Stage.STAGE_PREFILL, Stage.STAGE_DECODE);
@@ -60,10 +64,29 @@ public final class Cluster {
     if (!missing.isEmpty()) {
       throw new EpidoteException.Unavailable(missingMessage(missing));
     }
+    Member prefill = longestMatch(now, Stage.STAGE_PREFILL, prompt);
+    Member decode = longestMatch(now, Stage.STAGE_DECODE, prompt);
+    prefill.prefixes().sent(prompt);
+    decode.prefixes().sent(prompt);
     return new Placement(
         encodes ? leastLoaded(now, Stage.STAGE_ENCODE).seat(Stage.STAGE_ENCODE) : null,
-        leastLoaded(now, Stage.STAGE_PREFILL).seat(Stage.STAGE_PREFILL),
-        leastLoaded(now, Stage.STAGE_DECODE).seat(Stage.STAGE_DECODE));
+        prefill.seat(Stage.STAGE_PREFILL),
+        decode.seat(Stage.STAGE_DECODE));
+  }
+
+  private Member longestMatch(List<Member> now, Stage stage, PromptPrefix prompt) {
+    Member least = leastLoaded(now, stage);
+    int most = least.load(stage) + WORTH_OF_A_MATCH;
+    Member best = least;
+    int longest = least.prefixes().match(prompt);
+    for (Member member : now) {
+      int match = member.prefixes().match(prompt);
+      if (match > longest && member.stages().contains(stage) && member.load(stage) <= most) {
+        best = member;
+        longest = match;
+      }
+    }
+    return best;
   }
 
   /** What to tell whoever needs stages that no node has. */

@@ -19,12 +19,14 @@ public final class Member {
   private final Set<Stage> stages;
   private final ManagedChannel channel;
   private final AtomicIntegerArray inFlight = new AtomicIntegerArray(Stage.values().length);
+  private final PrefixHints prefixes;
   private volatile NodeStatus status;
 
   Member(NodeHello hello, ManagedChannel channel) {
     this.hello = hello;
     this.channel = channel;
     this.status = hello.getStatus();
+    this.prefixes = new PrefixHints(hello.getStatus().getKvBlocksTotal());
     EnumSet<Stage> set = EnumSet.noneOf(Stage.class);
     set.addAll(hello.getStatus().getStagesList());
     this.stages = Collections.unmodifiableSet(set);
@@ -60,6 +62,11 @@ public final class Member {
   /** What stands before a new request: this router's own calls, and what the node has queued. */
   int load(Stage stage) {
     return inFlight.get(stage.getNumber()) + status.getQueued();
+  }
+
+  /** What it probably has in its prefix cache. */
+  PrefixHints prefixes() {
+    return prefixes;
   }
 
   Seat seat(Stage stage) {

@@ -152,6 +152,7 @@ final class Generation {
             .setRequestId(stageRequestId)
             .addAllSpans(prepared.prompt().spans())
             .setSampling(sampling())
+            .setCacheSalt(prepared.request().salt().digest())
             .setMediaFirst(!overlaps(placement.encode(), placement.prefill()))
             .setKvLast(!overlaps(placement.prefill(), placement.decode()));
     for (int token : prepared.prompt().tokenIds()) {

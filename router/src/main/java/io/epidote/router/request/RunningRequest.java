@@ -101,7 +101,7 @@ public final class RunningRequest {
     for (int choice = 0; choice < request.choices(); choice++) {
       Placement placement;
       try {
-        placement = around.cluster().place(!ready.items().isEmpty());
+        placement = around.cluster().place(!ready.items().isEmpty(), ready.prefix());
       } catch (EpidoteException e) {
         fail(e);
         return;
