@@ -6,6 +6,7 @@ import io.epidote.encode.EncodeStage;
 import io.epidote.encode.ModelTiles;
 import io.epidote.engine.checkpoint.Checkpoint;
 import io.epidote.engine.checkpoint.ModelConfig;
+import io.epidote.engine.emulated.EmulatedModels;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.engine.image.ImageLimits;
 import io.epidote.engine.memory.BlockPool;
@@ -94,8 +95,7 @@ final class NodeLauncher {
     NodeOptions options = settings.options();
     // Decode has the first turn of a round, so that tokens keep flowing.
     if (prefills || decodes) {
-      Precision precision = options.precisions.decoder(kinds);
-      Decoder decoder = new Models(checkpoint, options.runtime(precision)).openDecoder();
+      Decoder decoder = openDecoder(settings, checkpoint);
       models.add(decoder);
       BatchSampler sampler = new BatchSampler(options.threads);
       models.add(sampler);
@@ -121,12 +121,13 @@ final class NodeLauncher {
                 kv,
                 new BlockQueue(mediaPool(settings, tileBytes)),
                 PrefillConfig.of(
-                    config.eosTokenIds(), decodes, checkpoint.fingerprint() + " " + precision)));
+                    config.eosTokenIds(),
+                    decodes,
+                    checkpoint.fingerprint() + " " + decoder.precision())));
       }
     }
     if (encodes) {
-      VisionEncoder encoder =
-          new Models(checkpoint, options.runtime(options.precisions.encode())).openVision();
+      VisionEncoder encoder = openVision(options, checkpoint);
       models.add(encoder);
       stages.add(
           new EncodeStage(
@@ -135,6 +136,21 @@ final class NodeLauncher {
               ModelTiles.open(checkpoint.folder(), config, ImageLimits.defaults()),
               new BlockQueue(mediaPool(settings, encoder.tileBytes()))));
     }
+  }
+
+  private static Decoder openDecoder(Settings settings, Checkpoint checkpoint) {
+    NodeOptions options = settings.options();
+    if (options.emulate != null) {
+      return new EmulatedModels(checkpoint.config(), options.emulate).openDecoder();
+    }
+    Precision precision = options.precisions.decoder(settings.spec().stages());
+    return new Models(checkpoint, options.runtime(precision)).openDecoder();
+  }
+
+  private static VisionEncoder openVision(NodeOptions options, Checkpoint checkpoint) {
+    return options.emulate == null
+        ? new Models(checkpoint, options.runtime(options.precisions.encode())).openVision()
+        : new EmulatedModels(checkpoint.config(), options.emulate).openVision();
   }
 
   private static BlockPool mediaPool(Settings settings, int blockBytes) {

@@ -5,7 +5,6 @@ import static java.util.Objects.requireNonNull;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.Logits;
-import io.epidote.engine.model.Precision;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SampledToken;
 import io.epidote.node.NodeContext;
@@ -82,7 +81,7 @@ public final class DecodeStage implements Stage {
   }
 
   /** Of the weights that this stage computes with. */
-  Precision precision() {
+  String precision() {
     return decoder.precision();
   }
 

@@ -54,7 +54,7 @@ final class StatusReport {
           WeightGroup.newBuilder()
               .setName(group.name())
               .setBytes(group.bytes())
-              .setPrecision(group.precision().word()));
+              .setPrecision(group.precision()));
     }
     Set<KvMemory> kv = distinct(StageLoad::kv);
     Set<BlockPool> media = distinct(StageLoad::mediaPools);

@@ -7,7 +7,6 @@ import io.epidote.engine.memory.KeyChain;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.Logits;
-import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SampledToken;
@@ -86,7 +85,7 @@ public final class PrefillStage implements Stage {
   }
 
   /** Of the weights that this stage computes with. */
-  Precision precision() {
+  String precision() {
     return decoder.precision();
   }
 

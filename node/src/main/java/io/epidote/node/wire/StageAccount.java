@@ -1,6 +1,5 @@
 package io.epidote.node.wire;
 
-import io.epidote.engine.model.Precision;
 import io.epidote.proto.v1.Stage;
 import io.epidote.proto.v1.StageTiming;
 
@@ -26,12 +25,12 @@ public final class StageAccount {
   private int cached;
 
   /**
-   * @param precision of the weights that the stage computes with
+   * @param precision of the weights that the stage computes with, or {@code emulated}
    */
-  public StageAccount(Stage stage, String nodeId, Precision precision) {
+  public StageAccount(Stage stage, String nodeId, String precision) {
     this.stage = stage;
     this.nodeId = nodeId;
-    this.precision = precision.word();
+    this.precision = precision;
   }
 
   /** From now on the request waits for a resource or its turn. */
