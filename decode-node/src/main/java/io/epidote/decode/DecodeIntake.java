@@ -1,6 +1,5 @@
 package io.epidote.decode;
 
-
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.memory.BlockKey;
 import io.epidote.engine.model.DecoderShape;

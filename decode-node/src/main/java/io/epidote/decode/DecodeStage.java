@@ -24,9 +24,8 @@ import java.util.List;
 import java.util.Set;
 
 /**
- * Gives every running answer one token per step. What a request says is in {@link
- * DecodeIntake}, how an answer gets its KV blocks in {@link KvArrivals}; this class takes over when
- * they are here.
+ * Gives every running answer one token per step. What a request says is in {@link DecodeIntake},
+ * how an answer gets its KV blocks in {@link KvArrivals}; this class takes over when they are here.
  *
  * <p>Answers take blocks as they grow; who has to wait when there are none is in {@link Residents}.
  */
@@ -59,13 +58,7 @@ public final class DecodeStage implements Stage {
     this.inputs = new StageInputs(node);
     this.arrivals =
         new KvArrivals(
-            this,
-            kv,
-            residents,
-            inputs,
-            calls,
-            node.limits(),
-            decoder.shape().contextTokens());
+            this, kv, residents, inputs, calls, node.limits(), decoder.shape().contextTokens());
     this.intake =
         new DecodeIntake(node, this, decoder.shape(), kv, arrivals, config, calls, inputs);
     if (kv.pool().blockBytes() != decoder.shape().kvBlockBytes()) {

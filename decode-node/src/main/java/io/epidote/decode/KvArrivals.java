@@ -121,8 +121,7 @@ final class KvArrivals {
   }
 
   private boolean checkNews(DecodeCall call) {
-    if (!call.inbox.isPulling()
-        && System.nanoTime() - call.newsAt > limits.maxWait().toNanos()) {
+    if (!call.inbox.isPulling() && System.nanoTime() - call.newsAt > limits.maxWait().toNanos()) {
       stage.fail(
           call,
           new EpidoteException.Unavailable(
@@ -182,7 +181,8 @@ final class KvArrivals {
   }
 
   /**
-   * The block table of a prompt: blocks of the parts that were announced and are here, and new ones.
+   * The block table of a prompt: blocks of the parts that were announced and are here, and new
+   * ones.
    *
    * @param blocks of the whole prompt, or as many as its parts have
    */

@@ -39,6 +39,8 @@ final class TestNode implements AutoCloseable {
   /** Small, so that prompts are cut. */
   private static final int TOKEN_BUDGET = 48;
 
+  private static final int CHUNK_TOKENS = 32;
+
   /** A block each, so that most prompts are run and announced in several parts. */
   private static final int LEAST_TOKENS = 16;
 
@@ -127,7 +129,14 @@ final class TestNode implements AutoCloseable {
               kv,
               new BlockQueue(pool("media-in", encoder.tileBytes(), options.mediaBlocks())),
               new PrefillConfig(
-                  eosIds, TOKEN_BUDGET, 64, LEAST_TOKENS, PART_TOKENS, decodes, "toy")));
+                  eosIds,
+                  TOKEN_BUDGET,
+                  CHUNK_TOKENS,
+                  64,
+                  LEAST_TOKENS,
+                  PART_TOKENS,
+                  decodes,
+                  "toy")));
     }
     if (stages.contains("E")) {
       made.add(

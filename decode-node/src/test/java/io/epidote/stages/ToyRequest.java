@@ -35,8 +35,7 @@ record ToyRequest(
     this(seed, textTokens, pictures, maxTokens, seed);
   }
 
-  ToyRequest(
-      long seed, int textTokens, List<Integer> pictures, int maxTokens, long pictureSeed) {
+  ToyRequest(long seed, int textTokens, List<Integer> pictures, int maxTokens, long pictureSeed) {
     this(seed, textTokens, pictures, maxTokens, pictureSeed, "");
   }
 

@@ -57,9 +57,7 @@ final class KvOffer {
 
   private boolean isEnough(PrefillCall call) {
     // An answer of one token is not decoded.
-    return !call.kvLast
-        && call.options.maxTokens() > 1
-        && whole(call) - call.offered >= partTokens;
+    return !call.kvLast && call.options.maxTokens() > 1 && whole(call) - call.offered >= partTokens;
   }
 
   private static int whole(PrefillCall call) {

@@ -33,8 +33,8 @@ final class KvRoom {
   }
 
   /**
-   * The chain of a prompt's keys. Its root holds what all of a prompt's blocks depend on and who may
-   * find them: the weights, one day the adapter, and the tenant's salt.
+   * The chain of a prompt's keys. Its root holds what all of a prompt's blocks depend on and who
+   * may find them: the weights, one day the adapter, and the tenant's salt.
    */
   KeyChain keyChain(String salt) {
     return new KeyChain(DecoderShape.BLOCK_TOKENS, "", config.weights(), salt);

@@ -191,15 +191,22 @@ final class PrefillCall {
    *
    * @param most in a step
    * @param least that are worth a step while a tile is missing
+   * @param last in the prompt's last step, as near as whole blocks allow
    */
-  int nextChunk(int most, int least) {
+  int nextChunk(int most, int least, int last) {
     int known = known();
     int end = Math.min(known, done + most);
     if (end < tokens.length) {
-      end -= end % DecoderShape.BLOCK_TOKENS;
+      end = wholeBlocks(end);
+    } else if (wholeBlocks(end - last) > done) {
+      end = wholeBlocks(end - last);
     }
     int count = Math.max(0, end - done);
     return known < tokens.length && count < least ? 0 : count;
+  }
+
+  private static int wholeBlocks(int tokens) {
+    return tokens - tokens % DecoderShape.BLOCK_TOKENS;
   }
 
   /** Drops media tokens whose keys and values are in the blocks. */

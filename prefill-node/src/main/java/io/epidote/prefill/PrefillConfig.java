@@ -6,6 +6,8 @@ import java.util.Set;
 /**
  * @param eosIds tokens that end an answer, from the model's configuration
  * @param tokenBudget prompt tokens in one step, over all its sequences; a longer prompt is cut
+ * @param chunkTokens tokens of one prompt in a step while its KV blocks are pulled elsewhere: what
+ *     a step has computed can only be moved after it
  * @param maxSequences sequences in one step
  * @param leastTokens a prompt that waits for its tiles is run when at least this many of its tokens
  *     can be: a step costs something, too
@@ -19,6 +21,7 @@ import java.util.Set;
 public record PrefillConfig(
     Set<Integer> eosIds,
     int tokenBudget,
+    int chunkTokens,
     int maxSequences,
     int leastTokens,
     int partTokens,
@@ -30,14 +33,14 @@ public record PrefillConfig(
       throw new IllegalArgumentException(
           "partTokens must be a multiple of %d".formatted(DecoderShape.BLOCK_TOKENS));
     }
-    if (tokenBudget < DecoderShape.BLOCK_TOKENS || maxSequences < 1) {
+    if (Math.min(tokenBudget, chunkTokens) < DecoderShape.BLOCK_TOKENS || maxSequences < 1) {
       throw new IllegalArgumentException(
-          "tokenBudget must be at least %d, and maxSequences 1"
+          "tokenBudget and chunkTokens must be at least %d, and maxSequences 1"
               .formatted(DecoderShape.BLOCK_TOKENS));
     }
   }
 
   public static PrefillConfig of(Set<Integer> eosIds, boolean decodesHere, String weights) {
-    return new PrefillConfig(eosIds, 2048, 64, 32, 256, decodesHere, weights);
+    return new PrefillConfig(eosIds, 2048, 512, 64, 32, 256, decodesHere, weights);
   }
 }

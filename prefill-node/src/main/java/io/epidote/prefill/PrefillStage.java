@@ -38,6 +38,9 @@ import org.jspecify.annotations.Nullable;
  * are announced in {@link KvOffer}.
  */
 public final class PrefillStage implements Stage {
+  /** A prompt of more parts than this is worth another step. */
+  private static final int LONG_PARTS = 4;
+
   private final NodeContext node;
   private final Decoder decoder;
   private final BatchSampler sampler;
@@ -116,7 +119,21 @@ public final class PrefillStage implements Stage {
 
   /** Whether a step would be worth while with what is here of a prompt. */
   boolean hasWork(PrefillCall call) {
-    return call.nextChunk(config.tokenBudget(), config.leastTokens()) > 0;
+    return nextChunk(call) > 0;
+  }
+
+  /**
+   * Tokens of a prompt to run next. What the last step computes is moved when the first token is
+   * there already, so of a long prompt it gets little.
+   */
+  private int nextChunk(PrefillCall call) {
+    if (call.kvLast) {
+      return call.nextChunk(config.tokenBudget(), config.leastTokens(), call.tokens.length);
+    }
+    int most = Math.min(config.tokenBudget(), config.chunkTokens());
+    boolean isLong = call.tokens.length > LONG_PARTS * config.partTokens();
+    int last = isLong ? config.partTokens() : call.tokens.length;
+    return call.nextChunk(most, config.leastTokens(), last);
   }
 
   /** Runs what is here of a prompt while its tiles are still being encoded, if that can be done. */
@@ -188,7 +205,7 @@ public final class PrefillStage implements Stage {
       if (call.phase() != PrefillPhase.RUNNING && call.phase() != PrefillPhase.STREAMING) {
         continue;
       }
-      int count = call.nextChunk(config.tokenBudget(), config.leastTokens());
+      int count = nextChunk(call);
       if (count == 0) {
         continue;
       }

@@ -14,7 +14,11 @@ import java.util.Map;
  * @param maxTokens what the caller wants, cut to what the context leaves
  */
 record PreparedRequest(
-    GenerationRequest request, ServedModel.Prompt prompt, List<MediaItem> items, PromptPrefix prefix, int maxTokens) {
+    GenerationRequest request,
+    ServedModel.Prompt prompt,
+    List<MediaItem> items,
+    PromptPrefix prefix,
+    int maxTokens) {
 
   /** Index of each tile's span, by {@link #tile}. */
   Map<Long, Integer> spanOfTile() {
