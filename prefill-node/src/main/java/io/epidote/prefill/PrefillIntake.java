@@ -153,13 +153,15 @@ final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
 
   private void announced(PrefillCall call, MediaReady ready) {
     int span = ready.getSpan();
-    if (span < 0
-        || span >= call.media.length
-        || !(call.media[span] instanceof MediaInput.Awaited)
-        || call.phase() != PrefillPhase.AWAITING_MEDIA) {
+    if (span < 0 || span >= call.media.length) {
       throw new EpidoteException.InvalidRequest(
-          "Media span %d was announced, but only %d spans are expected, each once."
+          "Media span %d was announced, but only %d spans are expected."
               .formatted(Integer.toUnsignedLong(span), call.media.length));
+    }
+    if (!(call.media[span] instanceof MediaInput.Awaited)
+        || call.phase() != PrefillPhase.AWAITING_MEDIA) {
+      repeated(call, span, ready.getHandle());
+      return;
     }
     Handle handle = ready.getHandle();
     if (handle.getBytes() != call.spanBytes(span)) {
@@ -178,6 +180,17 @@ final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
         call.ticket = media.enter(remote);
         call.account.startWaiting();
       }
+    }
+  }
+
+  /** A tile that was encoded twice: the first handle stands, another one is given back. */
+  private void repeated(PrefillCall call, int span, Handle handle) {
+    boolean same =
+        call.media[span] instanceof MediaInput.Remote first && first.handle().equals(handle);
+    if (node.leases().isLocal(handle)) {
+      node.leases().release(handle);
+    } else if (!same) {
+      node.transfers().release(handle);
     }
   }
 

@@ -6,28 +6,25 @@ import io.epidote.proto.stage.v1.DecodeRequest;
 import io.epidote.proto.stage.v1.DecodeResponse;
 import io.epidote.proto.stage.v1.DecodeServiceGrpc;
 import io.epidote.proto.stage.v1.DecodeStart;
-import io.epidote.proto.stage.v1.EncodeRequest;
-import io.epidote.proto.stage.v1.EncodeResponse;
-import io.epidote.proto.stage.v1.EncodeServiceGrpc;
 import io.epidote.proto.stage.v1.FirstToken;
 import io.epidote.proto.stage.v1.KvReady;
+import io.epidote.proto.stage.v1.MediaItem;
 import io.epidote.proto.stage.v1.MediaReady;
 import io.epidote.proto.stage.v1.PrefillRequest;
 import io.epidote.proto.stage.v1.PrefillResponse;
 import io.epidote.proto.stage.v1.PrefillServiceGrpc;
 import io.epidote.proto.stage.v1.PrefillStart;
 import io.epidote.proto.stage.v1.SampledToken;
-import io.epidote.proto.stage.v1.TileReady;
 import io.epidote.proto.v1.FinishReason;
 import io.epidote.proto.v1.SamplingParams;
 import io.epidote.proto.v1.StageTiming;
-import io.epidote.router.cluster.Member.Seat;
+import io.epidote.router.cluster.EncodeShard;
 import io.epidote.router.cluster.Placement;
 import io.grpc.SynchronizationContext;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
-import java.util.Map;
+import java.util.function.Function;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -68,10 +65,9 @@ final class Generation {
   private final SynchronizationContext turn;
   private final Events events;
   private final AnswerText text;
-  private final Map<Long, Integer> spanOfTile;
+  private final MediaEncoding encoding;
   private final List<StageTiming> timings = new ArrayList<>();
 
-  private @Nullable StageCall<EncodeRequest, EncodeResponse> encode;
   private @Nullable StageCall<PrefillRequest, PrefillResponse> prefill;
   private @Nullable StageCall<DecodeRequest, DecodeResponse> decode;
   private @Nullable FirstToken firstToken;
@@ -90,6 +86,7 @@ final class Generation {
       PreparedRequest prepared,
       int choice,
       Placement placement,
+      Function<List<MediaItem>, List<EncodeShard>> encoders,
       AnswerText text,
       SynchronizationContext turn,
       Events events) {
@@ -103,14 +100,13 @@ final class Generation {
     this.text = text;
     this.turn = turn;
     this.events = events;
-    this.spanOfTile = prepared.spanOfTile();
+    this.encoding = new MediaEncoding(prepared, stageRequestId, encoders, turn, new Encoded());
   }
 
   void start() {
     openPrefill();
-    Seat encodeSeat = placement.encode();
-    if (encodeSeat != null) {
-      openEncode(encodeSeat);
+    if (!prepared.items().isEmpty()) {
+      encoding.start();
     }
   }
 
@@ -147,58 +143,38 @@ final class Generation {
     prefill.send(PrefillRequest.newBuilder().setStart(start).build());
   }
 
-  // Encode: announces tiles, each of which prefill waits for.
-
-  private void openEncode(Seat seat) {
-    encode =
-        StageCall.open(
-            EncodeServiceGrpc.getEncodeMethod(),
-            seat,
-            EncodeRequest.newBuilder()
-                .setRequestId(stageRequestId)
-                .addAllItems(prepared.items())
-                .build(),
-            turn,
-            StageCall.events(this::onEncode, this::encodeEnded, this::encodeFailed));
-  }
-
-  private void onEncode(EncodeResponse response) {
-    switch (response.getEventCase()) {
-      case READY -> passOn(response.getReady());
-      case DONE -> timings.add(response.getDone().getTiming());
-      case EVENT_NOT_SET -> {}
+  /** What encoding tells: tiles, each of which prefill waits for. */
+  private final class Encoded implements MediaEncoding.Events {
+    @Override
+    public void tile(MediaReady tile) {
+      if (prefill != null) {
+        prefill.send(PrefillRequest.newBuilder().setMedia(tile).build());
+      }
     }
-  }
 
-  private void passOn(TileReady tile) {
-    Integer span = spanOfTile.remove(PreparedRequest.tile(tile.getItem(), tile.getTile()));
-    if (span == null || prefill == null) {
-      defect(
-          "The encode node announced tile %d of media item %d, which nothing waits for."
-              .formatted(tile.getTile(), tile.getItem()));
-      return;
+    @Override
+    public void done(StageTiming timing) {
+      timings.add(timing);
     }
-    prefill.send(
-        PrefillRequest.newBuilder()
-            .setMedia(MediaReady.newBuilder().setSpan(span).setHandle(tile.getHandle()))
-            .build());
-  }
 
-  private void encodeEnded() {
-    if (!spanOfTile.isEmpty()) {
-      defect(
-          "The encode node ended its work with %d tiles not announced."
-              .formatted(spanOfTile.size()));
+    @Override
+    public void ended() {
+      settle();
     }
-    settle();
-  }
 
-  private void encodeFailed(EpidoteException error) {
-    // Once prefill has sampled, it has had every tile: encode's end changes nothing.
-    if (firstToken == null) {
-      fail(error);
+    @Override
+    public void failed(EpidoteException error) {
+      // Once prefill has sampled, it has had every tile: encode's end changes nothing.
+      if (firstToken == null) {
+        fail(error);
+      }
+      settle();
     }
-    settle();
+
+    @Override
+    public void defect(String message) {
+      Generation.this.defect(message);
+    }
   }
 
   // Prefill, part two: the first token, and the KV blocks for decode.
@@ -440,9 +416,11 @@ final class Generation {
   }
 
   private Stream<StageCall<?, ?>> calls() {
-    return Stream.<@Nullable StageCall<?, ?>>of(encode, prefill, decode)
-        .filter(call -> call != null)
-        .map(call -> (StageCall<?, ?>) call);
+    return Stream.concat(
+        encoding.calls(),
+        Stream.<@Nullable StageCall<?, ?>>of(prefill, decode)
+            .filter(call -> call != null)
+            .map(call -> (StageCall<?, ?>) call));
   }
 
   private SamplingParams sampling() {

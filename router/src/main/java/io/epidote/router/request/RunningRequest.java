@@ -106,7 +106,9 @@ public final class RunningRequest {
         return;
       }
       AnswerText text = new AnswerText(around.model().newText(), request.sampling().stop());
-      generations.add(new Generation(ready, choice, placement, text, turn, new Answers()));
+      generations.add(
+          new Generation(
+              ready, choice, placement, around.cluster()::shard, text, turn, new Answers()));
     }
     incomplete = generations.size();
     timeout = later(this::timedOut, around.timeoutMs());
