@@ -10,6 +10,8 @@ import io.epidote.engine.emulated.EmulatedModels;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.engine.image.ImageLimits;
 import io.epidote.engine.memory.BlockPool;
+import io.epidote.engine.memory.MediaCache;
+import io.epidote.engine.memory.MediaKeys;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.Models;
 import io.epidote.engine.model.Precision;
@@ -28,6 +30,7 @@ import io.micrometer.core.instrument.MeterRegistry;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 
 /** Puts a node together: the models, pools and stages that its stages need, and nothing more. */
@@ -129,12 +132,15 @@ final class NodeLauncher {
     if (encodes) {
       VisionEncoder encoder = openVision(options, checkpoint);
       models.add(encoder);
+      BlockPool media = mediaPool(settings, encoder.tileBytes());
       stages.add(
           new EncodeStage(
               node,
               encoder,
               ModelTiles.open(checkpoint.folder(), config, ImageLimits.defaults()),
-              new BlockQueue(mediaPool(settings, encoder.tileBytes()))));
+              new BlockQueue(media),
+              options.noMediaCache ? Optional.empty() : Optional.of(new MediaCache(media)),
+              new MediaKeys(checkpoint.fingerprint() + " " + encoder.precision())));
     }
   }
 

@@ -35,8 +35,14 @@ final class NodeOptions {
       names = "--media-cache",
       paramLabel = "SIZE",
       converter = Bytes.Converter.class,
-      description = "Media tokens of an encode or prefill node. Default: 16MiB.")
-  Bytes mediaCache = new Bytes(16 << 20);
+      description =
+          "Media tokens of an encode or prefill node: those in use, and on an encode node those of pictures that may come again. Default: 64MiB.")
+  Bytes mediaCache = new Bytes(64 << 20);
+
+  @Option(
+      names = "--no-media-cache",
+      description = "Encode every picture, even if the same one was encoded before.")
+  boolean noMediaCache;
 
   @Option(
       names = "--threads",
@@ -97,6 +103,9 @@ final class NodeOptions {
                 precisions.word()));
     if (noPrefixCache) {
       arguments.add("--no-prefix-cache");
+    }
+    if (noMediaCache) {
+      arguments.add("--no-media-cache");
     }
     if (emulate != null) {
       arguments.addAll(List.of("--emulate", emulate.word()));

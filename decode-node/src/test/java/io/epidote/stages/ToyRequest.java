@@ -2,6 +2,7 @@ package io.epidote.stages;
 
 import com.google.protobuf.ByteString;
 import io.epidote.engine.memory.BlockPool;
+import io.epidote.engine.memory.KeyChain;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.Logits;
 import io.epidote.engine.model.SequenceChunk;
@@ -88,10 +89,15 @@ record ToyRequest(
           MediaItem.newBuilder()
               .setIndex(picture)
               .setTiles(pictures.get(picture))
+              .setSha256(sha256(file(picture)))
               .setData(ByteString.copyFrom(file(picture)))
               .build());
     }
     return items;
+  }
+
+  static ByteString sha256(byte[] file) {
+    return ByteString.copyFrom(KeyChain.digest(ByteBuffer.wrap(file)));
   }
 
   int span(int picture, int tile) {

@@ -242,7 +242,11 @@ final class WireTest {
     for (int i = 0; i < file.length; i++) {
       bytes[i] = (byte) file[i];
     }
-    return MediaItem.newBuilder().setTiles(tiles).setData(ByteString.copyFrom(bytes)).build();
+    return MediaItem.newBuilder()
+        .setTiles(tiles)
+        .setSha256(ToyRequest.sha256(bytes))
+        .setData(ByteString.copyFrom(bytes))
+        .build();
   }
 
   @Test
@@ -253,6 +257,9 @@ final class WireTest {
                   encodeError(node),
                   encodeError(node, item(0, 1, 1)),
                   encodeError(node, item(1)),
+                  encodeError(node, item(2, 2, 1).toBuilder().clearSha256().build()),
+                  encodeError(node, item(2, 2, 1).toBuilder().addWanted(2).build()),
+                  encodeError(node, item(2, 2, 1).toBuilder().addWanted(1).addWanted(0).build()),
                   // One picture is fine, the other is none.
                   encodeError(node, item(1, 1, 1), item(1, -1, 1))))
           .hasOnlyElementsOfType(EpidoteException.InvalidRequest.class);

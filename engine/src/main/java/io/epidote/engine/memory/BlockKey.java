@@ -2,7 +2,7 @@ package io.epidote.engine.memory;
 
 import java.nio.ByteBuffer;
 
-/** What a KV block holds, as a SHA-256 over everything that its bytes depend on. */
+/** What a block holds, as a SHA-256 over everything that its bytes depend on. */
 public record BlockKey(long a, long b, long c, long d) {
   /** Bytes of a key. */
   public static final int BYTES = 4 * Long.BYTES;

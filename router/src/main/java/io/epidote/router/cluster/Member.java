@@ -1,6 +1,7 @@
 package io.epidote.router.cluster;
 
 import io.epidote.proto.stage.v1.NodeHello;
+import io.epidote.proto.stage.v1.NodeLoad;
 import io.epidote.proto.v1.NodeStatus;
 import io.epidote.proto.v1.Stage;
 import io.grpc.ManagedChannel;
@@ -20,6 +21,7 @@ public final class Member {
   private final ManagedChannel channel;
   private final AtomicIntegerArray inFlight = new AtomicIntegerArray(Stage.values().length);
   private final PrefixHints prefixes;
+  private final EncodeBacklog encodes = new EncodeBacklog();
   private volatile NodeStatus status;
 
   Member(NodeHello hello, ManagedChannel channel) {
@@ -27,6 +29,7 @@ public final class Member {
     this.channel = channel;
     this.status = hello.getStatus();
     this.prefixes = new PrefixHints(hello.getStatus().getKvBlocksTotal());
+    encodes.report(NodeLoad.newBuilder().setStatus(status).build());
     EnumSet<Stage> set = EnumSet.noneOf(Stage.class);
     set.addAll(hello.getStatus().getStagesList());
     this.stages = Collections.unmodifiableSet(set);
@@ -55,8 +58,14 @@ public final class Member {
     return status;
   }
 
-  void report(NodeStatus latest) {
-    status = latest;
+  void report(NodeLoad load) {
+    status = load.getStatus();
+    encodes.report(load);
+  }
+
+  /** What is known of its encode stage. */
+  EncodeBacklog encodes() {
+    return encodes;
   }
 
   /** What stands before a new request: this router's own calls, and what the node has queued. */
@@ -70,8 +79,15 @@ public final class Member {
   }
 
   Seat seat(Stage stage) {
+    return seat(stage, () -> {});
+  }
+
+  /**
+   * @param onRelease runs once
+   */
+  Seat seat(Stage stage, Runnable onRelease) {
     inFlight.incrementAndGet(stage.getNumber());
-    return new Seat(this, stage);
+    return new Seat(this, stage, onRelease);
   }
 
   /** Ends the channel once the calls on it have ended; a node that is gone has ended them. */
@@ -83,11 +99,13 @@ public final class Member {
   public static final class Seat {
     private final Member member;
     private final Stage stage;
+    private final Runnable onRelease;
     private final AtomicBoolean released = new AtomicBoolean();
 
-    private Seat(Member member, Stage stage) {
+    private Seat(Member member, Stage stage, Runnable onRelease) {
       this.member = member;
       this.stage = stage;
+      this.onRelease = onRelease;
     }
 
     public Member member() {
@@ -102,6 +120,7 @@ public final class Member {
     public void release() {
       if (released.compareAndSet(false, true)) {
         member.inFlight.decrementAndGet(stage.getNumber());
+        onRelease.run();
       }
     }
 

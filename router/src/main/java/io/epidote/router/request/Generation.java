@@ -3,28 +3,26 @@ package io.epidote.router.request;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.proto.stage.v1.DecodeDone;
 import io.epidote.proto.stage.v1.DecodeStart;
-import io.epidote.proto.stage.v1.EncodeRequest;
-import io.epidote.proto.stage.v1.EncodeResponse;
-import io.epidote.proto.stage.v1.EncodeServiceGrpc;
 import io.epidote.proto.stage.v1.FirstToken;
 import io.epidote.proto.stage.v1.KvReady;
+import io.epidote.proto.stage.v1.MediaItem;
 import io.epidote.proto.stage.v1.MediaReady;
 import io.epidote.proto.stage.v1.PrefillRequest;
 import io.epidote.proto.stage.v1.PrefillResponse;
 import io.epidote.proto.stage.v1.PrefillServiceGrpc;
 import io.epidote.proto.stage.v1.PrefillStart;
 import io.epidote.proto.stage.v1.SampledToken;
-import io.epidote.proto.stage.v1.TileReady;
 import io.epidote.proto.v1.FinishReason;
 import io.epidote.proto.v1.SamplingParams;
+import io.epidote.proto.v1.Stage;
 import io.epidote.proto.v1.StageTiming;
-import io.epidote.router.cluster.Member.Seat;
+import io.epidote.router.cluster.EncodeShard;
 import io.epidote.router.cluster.Placement;
 import io.grpc.SynchronizationContext;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
-import java.util.Map;
+import java.util.function.Function;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -67,11 +65,10 @@ final class Generation {
   private final SynchronizationContext turn;
   private final Events events;
   private final AnswerText text;
-  private final Map<Long, Integer> spanOfTile;
+  private final MediaEncoding encoding;
   private final Handoff handoff;
   private final List<StageTiming> timings = new ArrayList<>();
 
-  private @Nullable StageCall<EncodeRequest, EncodeResponse> encode;
   private @Nullable StageCall<PrefillRequest, PrefillResponse> prefill;
   private @Nullable FirstToken firstToken;
   private int tokens;
@@ -83,12 +80,14 @@ final class Generation {
   private boolean over;
 
   /**
+   * @param encoders divides media over nodes
    * @param overlap whether a stage may begin while the one before is still at work
    */
   Generation(
       PreparedRequest prepared,
       int choice,
       Placement placement,
+      Function<List<MediaItem>, List<EncodeShard>> encoders,
       boolean overlap,
       AnswerText text,
       SynchronizationContext turn,
@@ -104,7 +103,7 @@ final class Generation {
     this.text = text;
     this.turn = turn;
     this.events = events;
-    this.spanOfTile = prepared.spanOfTile();
+    this.encoding = new MediaEncoding(prepared, stageRequestId, encoders, turn, new Encoded());
     this.handoff =
         new Handoff(
             placement.decode(),
@@ -119,9 +118,8 @@ final class Generation {
 
   void start() {
     openPrefill();
-    Seat encodeSeat = placement.encode();
-    if (encodeSeat != null) {
-      openEncode(encodeSeat);
+    if (!prepared.items().isEmpty()) {
+      encoding.start();
     }
   }
 
@@ -153,8 +151,8 @@ final class Generation {
             .addAllSpans(prepared.prompt().spans())
             .setSampling(sampling())
             .setCacheSalt(prepared.request().salt().digest())
-            .setMediaFirst(!overlaps(placement.encode(), placement.prefill()))
-            .setKvLast(!overlaps(placement.prefill(), placement.decode()));
+            .setMediaFirst(mediaFirst())
+            .setKvLast(kvLast());
     for (int token : prepared.prompt().tokenIds()) {
       start.addTokenIds(token);
     }
@@ -162,62 +160,46 @@ final class Generation {
   }
 
   /** Stages of one node take turns: one that began early would only hold the other up. */
-  private boolean overlaps(@Nullable Seat producer, Seat consumer) {
-    return overlap && producer != null && producer.member() != consumer.member();
+  private boolean mediaFirst() {
+    return !overlap || placement.prefill().member().stages().contains(Stage.STAGE_ENCODE);
   }
 
-  // Encode: announces tiles, each of which prefill waits for.
-
-  private void openEncode(Seat seat) {
-    encode =
-        StageCall.open(
-            EncodeServiceGrpc.getEncodeMethod(),
-            seat,
-            EncodeRequest.newBuilder()
-                .setRequestId(stageRequestId)
-                .addAllItems(prepared.items())
-                .build(),
-            turn,
-            StageCall.events(this::onEncode, this::encodeEnded, this::encodeFailed));
+  private boolean kvLast() {
+    return !overlap || placement.prefill().member() == placement.decode().member();
   }
 
-  private void onEncode(EncodeResponse response) {
-    switch (response.getEventCase()) {
-      case READY -> passOn(response.getReady());
-      case DONE -> timings.add(response.getDone().getTiming());
-      case EVENT_NOT_SET -> {}
+  /** What encoding tells: tiles, each of which prefill waits for. */
+  private final class Encoded implements MediaEncoding.Events {
+    @Override
+    public void tile(MediaReady tile) {
+      if (prefill != null) {
+        prefill.send(PrefillRequest.newBuilder().setMedia(tile).build());
+      }
     }
-  }
 
-  private void passOn(TileReady tile) {
-    Integer span = spanOfTile.remove(PreparedRequest.tile(tile.getItem(), tile.getTile()));
-    if (span == null || prefill == null) {
-      defect(
-          "The encode node announced tile %d of media item %d, which nothing waits for."
-              .formatted(tile.getTile(), tile.getItem()));
-      return;
+    @Override
+    public void done(StageTiming timing) {
+      timings.add(timing);
     }
-    prefill.send(
-        PrefillRequest.newBuilder()
-            .setMedia(MediaReady.newBuilder().setSpan(span).setHandle(tile.getHandle()))
-            .build());
-  }
 
-  private void encodeEnded() {
-    if (!spanOfTile.isEmpty()) {
-      defect(
-          "The encode node ended its work with %d tiles not announced."
-              .formatted(spanOfTile.size()));
+    @Override
+    public void ended() {
+      settle();
     }
-    settle();
-  }
 
-  private void encodeFailed(EpidoteException error) {
-    // Once prefill has sampled, it has had every tile: encode's end changes nothing.
-    if (firstToken == null) {
-      fail(error);
+    @Override
+    public void failed(EpidoteException error) {
+      // Once prefill has sampled, it has had every tile: encode's end changes nothing.
+      if (firstToken == null) {
+        fail(error);
+      }
+      settle();
     }
-    settle();
+
+    @Override
+    public void defect(String message) {
+      Generation.this.defect(message);
+    }
   }
 
   // Prefill, part two: the first token, and the KV blocks for decode.
@@ -417,9 +399,11 @@ final class Generation {
   }
 
   private Stream<StageCall<?, ?>> calls() {
-    return Stream.<@Nullable StageCall<?, ?>>of(encode, prefill, handoff.call())
-        .filter(call -> call != null)
-        .map(call -> (StageCall<?, ?>) call);
+    return Stream.concat(
+        encoding.calls(),
+        Stream.<@Nullable StageCall<?, ?>>of(prefill, handoff.call())
+            .filter(call -> call != null)
+            .map(call -> (StageCall<?, ?>) call));
   }
 
   private SamplingParams sampling() {

@@ -108,7 +108,15 @@ public final class RunningRequest {
       }
       AnswerText text = new AnswerText(around.model().newText(), request.sampling().stop());
       generations.add(
-          new Generation(ready, choice, placement, around.overlap(), text, turn, new Answers()));
+          new Generation(
+              ready,
+              choice,
+              placement,
+              around.cluster()::shard,
+              around.overlap(),
+              text,
+              turn,
+              new Answers()));
     }
     incomplete = generations.size();
     timeout = later(this::timedOut, around.timeoutMs());
