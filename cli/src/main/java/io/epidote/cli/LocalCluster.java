@@ -71,6 +71,11 @@ final class LocalCluster implements Cluster {
     return startTime;
   }
 
+  /** Stops one node, in the order of the specs, as if it left for good. */
+  void stopNode(int index) {
+    nodes.get(index).close();
+  }
+
   private synchronized void stop() {
     router.close();
     nodes.forEach(NodeRuntime::close);

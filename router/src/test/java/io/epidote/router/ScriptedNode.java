@@ -178,11 +178,12 @@ final class ScriptedNode implements AutoCloseable {
   }
 
   void report(NodeStatus status, long nonce) {
+    report(NodeLoad.newBuilder().setStatus(status).setNonce(nonce));
+  }
+
+  void report(NodeLoad.Builder load) {
     if (registration != null) {
-      registration.onNext(
-          RegisterRequest.newBuilder()
-              .setLoad(NodeLoad.newBuilder().setStatus(status).setNonce(nonce))
-              .build());
+      registration.onNext(RegisterRequest.newBuilder().setLoad(load).build());
     }
   }
 
@@ -313,7 +314,8 @@ final class ScriptedNode implements AutoCloseable {
       heard.add("encode");
       int units = 0;
       for (MediaItem item : request.getItemsList()) {
-        for (int tile = 0; tile < item.getTiles(); tile++, units++) {
+        for (int tile : item.getWantedList()) {
+          units++;
           if (!at(Step.TILE, call)) {
             return;
           }
