@@ -12,7 +12,8 @@ import picocli.CommandLine.Option;
     name = "datapath",
     description = {
       "Measures what happens to media tokens and KV blocks between the stages, each line in clusters of its",
-      "own: repeat (the same pictures again), sharding (pictures of one request over encode nodes)."
+      "own: repeat (the same pictures again), sharding (pictures of one request over encode nodes), overlap",
+      "(prefill while tiles are encoded), handoff (what is left to move when a long prompt's prefill ends)."
     },
     mixinStandardHelpOptions = true,
     footerHeading = "%nExamples:%n",
@@ -27,6 +28,8 @@ final class BenchDatapathCommand implements Callable<Integer> {
     Map<String, Function<Progress, DatapathLine>> lines = new LinkedHashMap<>();
     lines.put("repeat", RepeatLine::new);
     lines.put("sharding", ShardingLine::new);
+    lines.put("overlap", OverlapLine::new);
+    lines.put("handoff", HandoffLine::new);
     return lines;
   }
 

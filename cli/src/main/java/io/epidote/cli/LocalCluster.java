@@ -29,12 +29,13 @@ final class LocalCluster implements Cluster {
         new LocalCluster(
             Router.start(
                 new RouterConfig(
-                    options.model.folder,
-                    Home.cache(),
-                    HOST,
-                    options.ports.http,
-                    options.ports.grpc,
-                    BuildInfo.VERSION)));
+                        options.model.folder,
+                        Home.cache(),
+                        HOST,
+                        options.ports.http,
+                        options.ports.grpc,
+                        BuildInfo.VERSION)
+                    .withOverlap(!options.router.noOverlap)));
     Runtime.getRuntime().addShutdownHook(cluster.hook);
     try {
       for (NodeSpec spec : specs) {
