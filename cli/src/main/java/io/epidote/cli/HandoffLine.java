@@ -16,7 +16,6 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.SplittableRandom;
 import java.util.stream.Stream;
 
 /**
@@ -24,7 +23,8 @@ import java.util.stream.Stream;
  * whole transfer takes after a prefill that announces nothing before its end.
  */
 final class HandoffLine implements DatapathLine {
-  private static final int WORDS = 1500;
+  /** Each is a token. */
+  private static final int WORDS = 7000;
 
   private static final CostProfile COSTS =
       CostProfile.parse("prefill_step_ms:2,prompt_token_ms:0.2,decode_step_ms:2");
@@ -33,7 +33,6 @@ final class HandoffLine implements DatapathLine {
   private static final Map<String, Integer> SHAPE =
       Map.of("num_hidden_layers", 32, "num_key_value_heads", 4, "max_position_embeddings", 8192);
 
-  private final SplittableRandom random = new SplittableRandom();
   private final Samples samples = new Samples();
   private final Path model;
   private final OverlapSides sides;
@@ -48,7 +47,7 @@ final class HandoffLine implements DatapathLine {
     options.model.folder = model;
     options.node.emulate = COSTS;
     options.node.kvCache = new Bytes(512L << 20);
-    // Each prompt is new; blocks that are used again are in memory already.
+    // Prompts are alike, but each is computed and moved as a whole.
     options.node.noPrefixCache = true;
     sides = new OverlapSides(options, progress);
   }
@@ -101,14 +100,10 @@ final class HandoffLine implements DatapathLine {
   }
 
   private GenerateRequest request() {
-    StringBuilder text = new StringBuilder();
-    for (int i = 0; i < WORDS; i++) {
-      text.append(Integer.toString(random.nextInt(1000), 10)).append(' ');
-    }
     return InferenceClient.question(
         "",
         List.of(),
-        text.toString(),
+        "the ".repeat(WORDS),
         SamplingParams.newBuilder().setTemperature(0).setMaxTokens(2).setIgnoreEos(true).build());
   }
 

@@ -132,7 +132,7 @@ public final class PrefillStage implements Stage {
     }
     int most = Math.min(config.tokenBudget(), config.chunkTokens());
     boolean isLong = call.tokens.length > LONG_PARTS * config.partTokens();
-    int last = isLong ? config.partTokens() : call.tokens.length;
+    int last = isLong ? config.partTokens() / 2 : call.tokens.length;
     return call.nextChunk(most, config.leastTokens(), last);
   }
 
