@@ -13,7 +13,8 @@ import picocli.CommandLine.Option;
     description = {
       "Measures what happens to media tokens and KV blocks between the stages, each line in clusters of its",
       "own: repeat (the same pictures again), sharding (pictures of one request over encode nodes), overlap",
-      "(prefill while tiles are encoded), handoff (what is left to move when a long prompt's prefill ends)."
+      "(prefill while tiles are encoded), handoff (what is left to move when a long prompt's prefill ends),",
+      "memory (an encode node's peak with many large pictures)."
     },
     mixinStandardHelpOptions = true,
     footerHeading = "%nExamples:%n",
@@ -30,6 +31,7 @@ final class BenchDatapathCommand implements Callable<Integer> {
     lines.put("sharding", ShardingLine::new);
     lines.put("overlap", OverlapLine::new);
     lines.put("handoff", HandoffLine::new);
+    lines.put("memory", MemoryLine::new);
     return lines;
   }
 
@@ -72,11 +74,12 @@ final class BenchDatapathCommand implements Callable<Integer> {
   private void measure(Function<Progress, DatapathLine> opening, Report report) {
     try (Progress progress = new Progress();
         DatapathLine line = opening.apply(progress)) {
-      for (int round = -WARM_UP; round < rounds; round++) {
+      int last = line.isMeasuredOnce() ? 1 : rounds;
+      for (int round = line.isMeasuredOnce() ? 0 : -WARM_UP; round < last; round++) {
         progress.update(
             round < 0
                 ? line.name() + ": warming up"
-                : "%s: round %d of %d".formatted(line.name(), round + 1, rounds));
+                : "%s: round %d of %d".formatted(line.name(), round + 1, last));
         if (round == 0) {
           line.forget();
         }

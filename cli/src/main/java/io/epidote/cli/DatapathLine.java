@@ -8,6 +8,11 @@ interface DatapathLine extends AutoCloseable {
   /** Names it in {@code --only} and to whoever waits. */
   String name();
 
+  /** Whether one round tells all, and none may come before it. */
+  default boolean isMeasuredOnce() {
+    return false;
+  }
+
   /** Measures everything once. */
   void round();
 

@@ -11,17 +11,12 @@ import java.util.stream.IntStream;
 
 /** Pictures that no cache has seen: coloured rectangles at random places. */
 final class FreshPictures {
-  /** Of {@link #request}'s pictures, at the model that ships: four and an overview. */
-  static final int TILES = 5;
-
-  private static final int EDGE = 128;
-
   private final SplittableRandom random = new SplittableRandom();
 
-  /** A question about that many new pictures, of {@link #TILES} tiles each. */
-  GenerateRequest request(int pictures, int maxTokens) {
+  /** A question about that many new pictures of that edge, pixels. */
+  GenerateRequest request(int pictures, int edge, int maxTokens) {
     List<byte[]> files =
-        IntStream.range(0, pictures).mapToObj(i -> EvalCommand.png(picture(EDGE, EDGE))).toList();
+        IntStream.range(0, pictures).mapToObj(i -> EvalCommand.png(picture(edge, edge))).toList();
     return InferenceClient.question(
         "",
         files,

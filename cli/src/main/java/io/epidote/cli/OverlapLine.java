@@ -37,7 +37,7 @@ final class OverlapLine implements DatapathLine {
 
   @Override
   public void round() {
-    GenerateRequest request = pictures.request(PICTURES, 1);
+    GenerateRequest request = pictures.request(PICTURES, ShardingLine.EDGE, 1);
     InferenceClient.Answer strict = sides.strict(request);
     InferenceClient.Answer overlapping = sides.overlapping(request);
     samples.add("strict_ms", strict.firstTextMillis());
@@ -58,7 +58,7 @@ final class OverlapLine implements DatapathLine {
     report.figure("overlap_ttft_reduction", Report.rounded(samples.median("reduction")));
     Map<String, Object> row = new LinkedHashMap<>();
     row.put("line", name());
-    row.put("tiles", PICTURES * FreshPictures.TILES);
+    row.put("tiles", PICTURES * ShardingLine.TILES);
     row.put("encode_ms", Report.rounded(samples.median("encode_ms")));
     row.put("prefill_ms", Report.rounded(samples.median("prefill_ms")));
     row.put("ttft_strict_ms", Report.rounded(samples.median("strict_ms")));

@@ -1,5 +1,6 @@
 package io.epidote.cli;
 
+import io.epidote.engine.model.Precision;
 import io.epidote.proto.v1.GenerateRequest;
 import io.epidote.proto.v1.Stage;
 import io.epidote.proto.v1.StageTiming;
@@ -8,11 +9,14 @@ import java.util.Map;
 import java.util.function.ToIntFunction;
 
 /**
- * The same eight pictures twice, on the model that ships, in three processes: the second time no
- * tile is encoded and no prompt computed from its beginning.
+ * The same eight pictures twice, on a model of SmolVLM-256M's shape, in four processes: the second
+ * time no tile is encoded and no prompt computed from its beginning.
  */
 final class RepeatLine implements DatapathLine {
   private static final int PICTURES = 8;
+
+  /** Each picture is one tile. */
+  private static final int TILE_EDGE = 512;
 
   private final FreshPictures pictures = new FreshPictures();
   private final Samples samples = new Samples();
@@ -20,9 +24,12 @@ final class RepeatLine implements DatapathLine {
   private final InferenceClient client;
 
   RepeatLine(Progress progress) {
-    cluster =
-        ProcessCluster.start(
-            new ClusterOptions().onAnyPort(), NodeSpec.parseList("E,P,D"), progress);
+    ClusterOptions options = new ClusterOptions().onAnyPort();
+    options.model.folder = Home.modelOrShape("smolvlm-256m", progress);
+    options.node.precisions = StagePrecisions.all(Precision.INT8);
+    // One stage is at work at a time.
+    options.node.threads = Runtime.getRuntime().availableProcessors();
+    cluster = ProcessCluster.start(options, NodeSpec.parseList("E,P,D"), progress);
     client = new InferenceClient(cluster.grpcAddress());
   }
 
@@ -33,7 +40,7 @@ final class RepeatLine implements DatapathLine {
 
   @Override
   public void round() {
-    GenerateRequest request = pictures.request(PICTURES, 2);
+    GenerateRequest request = pictures.request(PICTURES, TILE_EDGE, 2);
     InferenceClient.Answer first = client.generate(request, text -> {});
     InferenceClient.Answer second = client.generate(request, text -> {});
     samples.add("first_ms", first.firstTextMillis());

@@ -102,6 +102,10 @@ class EncodeShardingTest {
 
   @Test
   void thePicturesOfAnotherRequestGoWhereTheyWereEncodedBefore() {
+    tell(cluster.encode, EncodeLoad.newBuilder().setTileMs(10));
+    tell(second, EncodeLoad.newBuilder().setTileMs(10));
+    awaitReported("e1");
+    awaitReported("e2");
     ask(4, 5);
     List<MediaItem> first = items(cluster.encode);
     ask(4, 5);

@@ -132,7 +132,7 @@ public final class RegistrationClient implements AutoCloseable {
     private boolean over;
 
     /** Of the cache's content that the router has. */
-    private long toldVersion;
+    private long toldVersion = -1;
 
     @Override
     public void beforeStart(ClientCallStreamObserver<RegisterRequest> requestStream) {

@@ -26,6 +26,9 @@ final class EncodeBacklog {
 
   private volatile Set<Long> reported = Set.of();
 
+  /** Whether it keeps tiles at all, which it says with its first report. */
+  private volatile boolean caches;
+
   /** Tags of tiles that this router asked for, and until when they are taken for granted. */
   private final Map<Long, Long> asked = new ConcurrentHashMap<>();
 
@@ -35,6 +38,7 @@ final class EncodeBacklog {
     latest = load.getStatus().getEncode();
     others = Math.max(0, latest.getWaitingTiles() - own.get());
     if (load.hasMediaCache()) {
+      caches = true;
       reported = Set.copyOf(load.getMediaCache().getTilesList());
     }
     long now = System.nanoTime();
@@ -51,7 +55,7 @@ final class EncodeBacklog {
 
   /** Whether the tile's tokens are there, or asked for. */
   boolean has(long tag) {
-    return asked.containsKey(tag) || reported.contains(tag);
+    return caches && (asked.containsKey(tag) || reported.contains(tag));
   }
 
   void ask(long tag) {
@@ -61,7 +65,6 @@ final class EncodeBacklog {
 
   void ready(long tag) {
     own.decrementAndGet();
-    // Nothing to remember when the node keeps nothing.
     asked.replace(tag, System.nanoTime() + REPORTED_AFTER_NANOS);
   }
 
