@@ -9,6 +9,7 @@ final class ClusterOptions {
   @Mixin ModelOptions model = new ModelOptions();
   @Mixin PortOptions ports = new PortOptions();
   @Mixin NodeOptions node = new NodeOptions();
+  @Mixin RouterOptions router = new RouterOptions();
 
   /** Ports that nobody else uses: for clusters that live as long as one command. */
   ClusterOptions onAnyPort() {
@@ -18,14 +19,20 @@ final class ClusterOptions {
   }
 
   List<String> routerArguments() {
-    return List.of(
-        "router",
-        "--model",
-        model.folder.toString(),
-        "--http-port",
-        Integer.toString(ports.http),
-        "--grpc-port",
-        Integer.toString(ports.grpc));
+    List<String> arguments =
+        new ArrayList<>(
+            List.of(
+                "router",
+                "--model",
+                model.folder.toString(),
+                "--http-port",
+                Integer.toString(ports.http),
+                "--grpc-port",
+                Integer.toString(ports.grpc)));
+    if (router.noOverlap) {
+      arguments.add("--no-overlap");
+    }
+    return arguments;
   }
 
   List<String> nodeArguments(NodeSpec spec, String router) {

@@ -29,12 +29,13 @@ final class LocalCluster implements Cluster {
         new LocalCluster(
             Router.start(
                 new RouterConfig(
-                    options.model.folder,
-                    Home.cache(),
-                    HOST,
-                    options.ports.http,
-                    options.ports.grpc,
-                    BuildInfo.VERSION)));
+                        options.model.folder,
+                        Home.cache(),
+                        HOST,
+                        options.ports.http,
+                        options.ports.grpc,
+                        BuildInfo.VERSION)
+                    .withOverlap(!options.router.noOverlap)));
     Runtime.getRuntime().addShutdownHook(cluster.hook);
     try {
       for (NodeSpec spec : specs) {
@@ -69,6 +70,11 @@ final class LocalCluster implements Cluster {
   @Override
   public String startTimes() {
     return startTime;
+  }
+
+  /** Stops one node, in the order of the specs, as if it left for good. */
+  void stopNode(int index) {
+    nodes.get(index).close();
   }
 
   private synchronized void stop() {

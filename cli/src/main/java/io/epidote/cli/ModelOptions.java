@@ -11,7 +11,7 @@ final class ModelOptions {
       paramLabel = "DIR|SHAPE",
       converter = FolderConverter.class,
       description =
-          "Hugging Face folder to serve, or a shape with random weights, for measuring: smollm2-135m, moe-576x12x16. Default: the model that ships, models/scenes.")
+          "Hugging Face folder to serve, or a shape with random weights, for measuring: smollm2-135m, smolvlm-256m, moe-576x12x16. Default: the model that ships, models/scenes.")
   Path folder = Home.model("scenes");
 
   static final class FolderConverter implements ITypeConverter<Path> {

@@ -6,9 +6,12 @@ import io.epidote.encode.EncodeStage;
 import io.epidote.encode.ModelTiles;
 import io.epidote.engine.checkpoint.Checkpoint;
 import io.epidote.engine.checkpoint.ModelConfig;
+import io.epidote.engine.emulated.EmulatedModels;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.engine.image.ImageLimits;
 import io.epidote.engine.memory.BlockPool;
+import io.epidote.engine.memory.MediaCache;
+import io.epidote.engine.memory.MediaKeys;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.Models;
 import io.epidote.engine.model.Precision;
@@ -27,6 +30,7 @@ import io.micrometer.core.instrument.MeterRegistry;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 
 /** Puts a node together: the models, pools and stages that its stages need, and nothing more. */
@@ -94,8 +98,7 @@ final class NodeLauncher {
     NodeOptions options = settings.options();
     // Decode has the first turn of a round, so that tokens keep flowing.
     if (prefills || decodes) {
-      Precision precision = options.precisions.decoder(kinds);
-      Decoder decoder = new Models(checkpoint, options.runtime(precision)).openDecoder();
+      Decoder decoder = openDecoder(settings, checkpoint);
       models.add(decoder);
       BatchSampler sampler = new BatchSampler(options.threads);
       models.add(sampler);
@@ -121,20 +124,39 @@ final class NodeLauncher {
                 kv,
                 new BlockQueue(mediaPool(settings, tileBytes)),
                 PrefillConfig.of(
-                    config.eosTokenIds(), decodes, checkpoint.fingerprint() + " " + precision)));
+                    config.eosTokenIds(),
+                    decodes,
+                    checkpoint.fingerprint() + " " + decoder.precision())));
       }
     }
     if (encodes) {
-      VisionEncoder encoder =
-          new Models(checkpoint, options.runtime(options.precisions.encode())).openVision();
+      VisionEncoder encoder = openVision(options, checkpoint);
       models.add(encoder);
+      BlockPool media = mediaPool(settings, encoder.tileBytes());
       stages.add(
           new EncodeStage(
               node,
               encoder,
               ModelTiles.open(checkpoint.folder(), config, ImageLimits.defaults()),
-              new BlockQueue(mediaPool(settings, encoder.tileBytes()))));
+              new BlockQueue(media),
+              options.noMediaCache ? Optional.empty() : Optional.of(new MediaCache(media)),
+              new MediaKeys(checkpoint.fingerprint() + " " + encoder.precision())));
     }
+  }
+
+  private static Decoder openDecoder(Settings settings, Checkpoint checkpoint) {
+    NodeOptions options = settings.options();
+    if (options.emulate != null) {
+      return new EmulatedModels(checkpoint.config(), options.emulate).openDecoder();
+    }
+    Precision precision = options.precisions.decoder(settings.spec().stages());
+    return new Models(checkpoint, options.runtime(precision)).openDecoder();
+  }
+
+  private static VisionEncoder openVision(NodeOptions options, Checkpoint checkpoint) {
+    return options.emulate == null
+        ? new Models(checkpoint, options.runtime(options.precisions.encode())).openVision()
+        : new EmulatedModels(checkpoint.config(), options.emulate).openVision();
   }
 
   private static BlockPool mediaPool(Settings settings, int blockBytes) {

@@ -1,9 +1,12 @@
 package io.epidote.cli;
 
+import io.epidote.engine.emulated.CostProfile;
 import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.RuntimeOptions;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Option;
 
 /** What a node may use. */
@@ -32,8 +35,14 @@ final class NodeOptions {
       names = "--media-cache",
       paramLabel = "SIZE",
       converter = Bytes.Converter.class,
-      description = "Media tokens of an encode or prefill node. Default: 16MiB.")
-  Bytes mediaCache = new Bytes(16 << 20);
+      description =
+          "Media tokens of an encode or prefill node: those in use, and on an encode node those of pictures that may come again. Default: 64MiB.")
+  Bytes mediaCache = new Bytes(64 << 20);
+
+  @Option(
+      names = "--no-media-cache",
+      description = "Encode every picture, even if the same one was encoded before.")
+  boolean noMediaCache;
 
   @Option(
       names = "--threads",
@@ -56,6 +65,23 @@ final class NodeOptions {
           "Leave weights mapped and shared by all processes instead of copying them into each in the kernels' order: less memory, several times slower.")
   boolean noPrepack;
 
+  @Option(
+      names = "--emulate",
+      paramLabel = "FILE|COSTS",
+      converter = CostProfileConverter.class,
+      description = {
+        "Compute nothing: every step takes what this cost profile says, and answers are noise. Everything else is real.",
+        "A JSON file, or for example tile_ms:20,prompt_token_ms:0.1; costs are encode_step_ms, tile_ms, prefill_step_ms, prompt_token_ms, decode_step_ms, decode_token_ms."
+      })
+  @Nullable CostProfile emulate;
+
+  static final class CostProfileConverter implements ITypeConverter<CostProfile> {
+    @Override
+    public CostProfile convert(String text) {
+      return CostProfile.parse(text);
+    }
+  }
+
   RuntimeOptions runtime(Precision precision) {
     return new RuntimeOptions(threads, precision, Home.cache(), !noPrepack);
   }
@@ -77,6 +103,12 @@ final class NodeOptions {
                 precisions.word()));
     if (noPrefixCache) {
       arguments.add("--no-prefix-cache");
+    }
+    if (noMediaCache) {
+      arguments.add("--no-media-cache");
+    }
+    if (emulate != null) {
+      arguments.addAll(List.of("--emulate", emulate.word()));
     }
     if (noPrepack) {
       arguments.add("--no-prepack");

@@ -27,6 +27,7 @@ final class RouterCommand implements Callable<Integer> {
 
   @Mixin private ModelOptions model = new ModelOptions();
   @Mixin private PortOptions ports = new PortOptions();
+  @Mixin private RouterOptions options = new RouterOptions();
   @Mixin private ParentWatch parent = new ParentWatch();
 
   @Override
@@ -35,7 +36,8 @@ final class RouterCommand implements Callable<Integer> {
     Router router =
         Router.start(
             new RouterConfig(
-                model.folder, Home.cache(), host, ports.http, ports.grpc, BuildInfo.VERSION));
+                    model.folder, Home.cache(), host, ports.http, ports.grpc, BuildInfo.VERSION)
+                .withOverlap(!options.noOverlap));
     Runtime.getRuntime().addShutdownHook(new Thread(router::close, "stop-router"));
     System.out.printf(
         "%shttp=%s:%d grpc=%s:%d after=%s%n",

@@ -13,12 +13,21 @@ final class TimelineText {
     StringBuilder text = new StringBuilder();
     text.append(
         line(
-            "%s%-8s %-10s %-7s %9s %11s %12s %10s  %s",
-            indent, "stage", "node", "weights", "queue", "compute", "transfer", "moved", "work"));
+            "%s%-8s %-10s %-7s %9s %11s %12s %12s %10s  %s",
+            indent,
+            "stage",
+            "node",
+            "weights",
+            "queue",
+            "compute",
+            "transfer",
+            "overlapped",
+            "moved",
+            "work"));
     for (StageTiming stage : timeline.getStagesList()) {
       text.append(
           line(
-              "%s%-8s %-10s %-7s %6.1f ms %8.1f ms %9.1f ms %10s  %d %s",
+              "%s%-8s %-10s %-7s %6.1f ms %8.1f ms %9.1f ms %9.1f ms %10s  %d %s",
               indent,
               NodeSpec.word(stage.getStage()),
               stage.getNodeId(),
@@ -26,6 +35,7 @@ final class TimelineText {
               stage.getQueueMs(),
               stage.getComputeMs(),
               stage.getTransferMs(),
+              stage.getOverlappedComputeMs() + stage.getOverlappedTransferMs(),
               Bytes.words(stage.getBytesMoved()),
               stage.getUnits(),
               work(stage)));

@@ -1,22 +1,23 @@
 package io.epidote.decode;
 
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.engine.memory.BlockKey;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SamplingOptions;
+import io.epidote.node.StageInputs;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.grpc.ReplyStream;
+import io.epidote.node.kv.EarlyHolders;
 import io.epidote.node.kv.KvBudget;
 import io.epidote.node.kv.KvMemory;
-import io.epidote.node.transfer.LeaseKeeper;
-import io.epidote.node.transfer.PullGroup;
 import io.epidote.node.wire.SamplingMessages;
 import io.epidote.node.wire.StageAccount;
 import io.epidote.proto.stage.v1.DecodeResponse;
 import io.epidote.proto.stage.v1.DecodeStart;
 import java.util.ArrayList;
-import java.util.Arrays;
+import java.util.BitSet;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -33,9 +34,27 @@ final class DecodeCall {
 
   final KvBudget.Claim claim;
 
+  final StageInputs.Inbox inbox;
+
   BlockQueue.@Nullable Ticket ticket;
-  @Nullable LeaseKeeper keeper;
-  @Nullable PullGroup pulls;
+
+  /** While it holds blocks without having all of its input. */
+  EarlyHolders.@Nullable Place early;
+
+  /** Inputs whose pulls have begun. */
+  int begun;
+
+  /** Inputs that need not be pulled, because their blocks were here. */
+  final BitSet found = new BitSet();
+
+  /** Of full blocks from the first on, as far as known. */
+  final List<BlockKey> keys = new ArrayList<>();
+
+  /** Whether everything was announced, and there will be an answer. */
+  boolean complete;
+
+  /** When something last came for it. */
+  long newsAt = System.nanoTime();
 
   /** Prompt tokens that {@link #inputs} cover. */
   int covered;
@@ -47,6 +66,11 @@ final class DecodeCall {
 
   private DecodePhase phase = DecodePhase.AWAITING_INPUT;
 
+  /** Ends a request. */
+  interface Failed {
+    void accept(DecodeCall call, EpidoteException error);
+  }
+
   /**
    * @throws EpidoteException.InvalidRequest when the prompt leaves no room, or the sampling
    *     parameters cannot be
@@ -56,9 +80,12 @@ final class DecodeCall {
       DecoderShape shape,
       KvMemory kv,
       ReplyStream<DecodeResponse> reply,
-      StageAccount account) {
+      StageAccount account,
+      StageInputs inputs,
+      Failed failed) {
     this.reply = reply;
     this.account = account;
+    this.inbox = inputs.open(account, error -> failed.accept(this, error));
     this.promptTokens = start.getPromptTokens();
     this.options = SamplingMessages.options(start.getSampling(), promptTokens, shape);
     this.blocks = new SequenceBlocks(kv);
@@ -77,34 +104,19 @@ final class DecodeCall {
     phase = next;
   }
 
+  /** Whether everything was announced. */
   boolean hasAllInput() {
     return covered == promptTokens && generated > 0;
   }
 
-  List<KvInput.Remote> remoteInputs() {
-    return inputs.stream()
-        .filter(KvInput.Remote.class::isInstance)
-        .map(KvInput.Remote.class::cast)
-        .toList();
+  /** Blocks of the parts that were announced. */
+  int inputBlocks() {
+    return inputs.stream().mapToInt(KvInput::blocks).sum();
   }
 
-  /** Blocks of the parts that are not shared. */
+  /** Of these, blocks of the parts that are not shared. */
   int missingBlocks() {
-    return remoteInputs().stream().mapToInt(KvInput.Remote::blocks).sum();
-  }
-
-  /** Makes the block table of shared blocks and {@code taken} ones, in the order of the prompt. */
-  void takeBlocks(int[] taken) {
-    int used = 0;
-    for (KvInput input : inputs) {
-      switch (input) {
-        case KvInput.Remote remote -> {
-          blocks.append(Arrays.copyOfRange(taken, used, used + remote.blocks()));
-          used += remote.blocks();
-        }
-        case KvInput.Shared shared -> blocks.append(shared.shared().blocks());
-      }
-    }
+    return inputs.stream().filter(KvInput.Remote.class::isInstance).mapToInt(KvInput::blocks).sum();
   }
 
   /** Tokens that have keys and values. */
@@ -134,10 +146,11 @@ final class DecodeCall {
     }
   }
 
-  void stopKeeping() {
-    if (keeper != null) {
-      keeper.close();
-      keeper = null;
+  /** All of its input is here, or it is over. */
+  void leaveEarly() {
+    if (early != null) {
+      early.leave();
+      early = null;
     }
   }
 }

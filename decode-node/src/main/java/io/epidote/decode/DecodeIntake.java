@@ -1,17 +1,15 @@
 package io.epidote.decode;
 
-import static java.util.Objects.requireNonNull;
-
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.engine.memory.BlockKey;
 import io.epidote.engine.model.DecoderShape;
-import io.epidote.node.NodeConfig.Limits;
 import io.epidote.node.NodeContext;
+import io.epidote.node.StageInputs;
 import io.epidote.node.StageStream;
 import io.epidote.node.grpc.ReplyStream;
 import io.epidote.node.kv.KvMemory;
 import io.epidote.node.lease.SharedBlocks;
-import io.epidote.node.transfer.PullEnd;
-import io.epidote.node.transfer.PullGroup;
+import io.epidote.node.wire.BlockKeyMessages;
 import io.epidote.node.wire.SamplingMessages;
 import io.epidote.node.wire.StageAccount;
 import io.epidote.proto.stage.v1.DecodeRequest;
@@ -20,50 +18,43 @@ import io.epidote.proto.stage.v1.DecodeServiceGrpc;
 import io.epidote.proto.stage.v1.FirstToken;
 import io.epidote.proto.stage.v1.Handle;
 import io.epidote.proto.stage.v1.KvReady;
-import io.epidote.proto.stage.v1.KvReceived;
 import io.epidote.proto.v1.FinishReason;
 import io.grpc.stub.StreamObserver;
-import java.nio.ByteBuffer;
-import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
-/** How answers come in: the gRPC service, and the way of a request until its KV blocks are here. */
+/**
+ * How answers come in: the gRPC service, and what its messages say. What becomes of the KV blocks
+ * that they announce is in {@link KvArrivals}.
+ */
 final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
-  private static final DecodeResponse RECEIVED =
-      DecodeResponse.newBuilder().setKvReceived(KvReceived.getDefaultInstance()).build();
-
   private final NodeContext node;
   private final DecodeStage stage;
   private final DecoderShape shape;
   private final KvMemory kv;
-  private final Residents residents;
+  private final KvArrivals arrivals;
   private final DecodeConfig config;
   private final Set<DecodeCall> calls;
-  private int ending;
+  private final StageInputs inputs;
 
   DecodeIntake(
       NodeContext node,
       DecodeStage stage,
       DecoderShape shape,
       KvMemory kv,
-      Residents residents,
+      KvArrivals arrivals,
       DecodeConfig config,
-      Set<DecodeCall> calls) {
+      Set<DecodeCall> calls,
+      StageInputs inputs) {
     this.node = node;
     this.stage = stage;
     this.shape = shape;
     this.kv = kv;
-    this.residents = residents;
+    this.arrivals = arrivals;
     this.config = config;
     this.calls = calls;
-  }
-
-  /** Requests that are over, but whose pulls still write into their blocks. */
-  int ending() {
-    return ending;
+    this.inputs = inputs;
   }
 
   @Override
@@ -92,7 +83,8 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
     @Override
     public DecodeCall begin(DecodeRequest start, ReplyStream<DecodeResponse> reply) {
       StageAccount account = new StageAccount(stage.kind(), node.nodeId(), stage.precision());
-      DecodeCall call = new DecodeCall(start.getStart(), shape, kv, reply, account);
+      DecodeCall call =
+          new DecodeCall(start.getStart(), shape, kv, reply, account, inputs, stage::fail);
       checkFits(call);
       calls.add(call);
       return call;
@@ -105,12 +97,13 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
 
     @Override
     public void next(DecodeCall call, DecodeRequest event) {
+      boolean complete = call.hasAllInput();
       switch (event.getEventCase()) {
         case KV -> kvReady(call, event.getKv());
         case FIRST_TOKEN -> firstToken(call, event.getFirstToken());
         default -> {}
       }
-      if (call.hasAllInput() && call.phase() == DecodePhase.AWAITING_INPUT) {
+      if (!complete && call.hasAllInput()) {
         inputComplete(call);
       }
     }
@@ -122,7 +115,7 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
 
     @Override
     public @Nullable String missing(DecodeCall call) {
-      return call.phase() == DecodePhase.AWAITING_INPUT ? "the prompt was covered" : null;
+      return call.hasAllInput() ? null : "the prompt was covered and its first token given";
     }
 
     @Override
@@ -148,8 +141,7 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
   private void kvReady(DecodeCall call, KvReady ready) {
     int tokens = ready.getTokens();
     boolean aligned = call.covered % DecoderShape.BLOCK_TOKENS == 0;
-    if (call.phase() != DecodePhase.AWAITING_INPUT
-        || ready.getFirstToken() != call.covered
+    if (ready.getFirstToken() != call.covered
         || !aligned
         || tokens <= 0
         || tokens > call.promptTokens - call.covered) {
@@ -170,36 +162,33 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
           "The handle for %d tokens has %d bytes, but their KV blocks take %d."
               .formatted(tokens, handle.getBytes(), bytes));
     }
-    call.inputs.add(node.leases().isLocal(handle) ? share(handle) : remote(call, handle, blocks));
+    List<BlockKey> keys =
+        BlockKeyMessages.read(ready.getBlockKeys(), tokens / DecoderShape.BLOCK_TOKENS);
+    if (!call.inbox.isHere(handle)) {
+      call.inbox.keep(handle);
+      call.inputs.add(new KvInput.Remote(handle, blocks, keys));
+    } else if (call.phase() == DecodePhase.AWAITING_INPUT) {
+      call.inputs.add(share(call, handle));
+    } else {
+      throw new EpidoteException.InvalidRequest(
+          "Handle %d is of this node, but those before it were of another; expected the parts of a prompt from one node."
+              .formatted(handle.getId()));
+    }
+    if (call.keys.size() * DecoderShape.BLOCK_TOKENS == call.covered) {
+      call.keys.addAll(keys);
+    }
     call.covered += tokens;
+    arrivals.announced(call);
   }
 
-  private KvInput share(Handle handle) {
-    Optional<SharedBlocks> shared = node.leases().tryShare(handle);
-    if (shared.isPresent() && shared.get().pool() != kv.pool()) {
-      shared.get().release();
+  private KvInput share(DecodeCall call, Handle handle) {
+    SharedBlocks shared = call.inbox.share(handle, "KV blocks");
+    if (shared.pool() != kv.pool()) {
+      shared.release();
       throw new EpidoteException.InvalidRequest(
           "Handle %d is not on KV blocks.".formatted(handle.getId()));
     }
-    return shared
-        .map(KvInput.Shared::new)
-        .orElseThrow(() ->
-            new EpidoteException.Unavailable(
-                "The KV blocks behind handle %d are gone from this node; run the prompt again."
-                    .formatted(handle.getId())));
-  }
-
-  /** The lease must outlive the wait for the rest and for room. */
-  private KvInput remote(DecodeCall call, Handle handle, int blocks) {
-    if (call.keeper == null) {
-      call.keeper =
-          node.transfers()
-              .keep(why ->
-                  node.loop()
-                      .execute(() -> stage.fail(call, new EpidoteException.Unavailable(why))));
-    }
-    call.keeper.add(handle);
-    return new KvInput.Remote(handle, blocks);
+    return new KvInput.Shared(shared);
   }
 
   private void firstToken(DecodeCall call, FirstToken first) {
@@ -213,126 +202,15 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
     call.lastToken = token;
   }
 
+  /** Everything was announced; only now is it certain that there will be an answer. */
   private void inputComplete(DecodeCall call) {
+    call.account.inputAnnounced();
     FinishReason finish = SamplingMessages.finish(call.lastToken, 1, call.options, config.eosIds());
     if (finish != FinishReason.FINISH_REASON_UNSPECIFIED) {
       stage.finish(call, finish);
-      return;
+    } else {
+      call.claim.generated(1);
+      arrivals.complete(call);
     }
-    call.claim.generated(1);
-    if (call.missingBlocks() == 0) {
-      // Prefill has made room for the answer before it ran the prompt.
-      call.claim.enter();
-      admit(call, new int[0]);
-      return;
-    }
-    call.become(DecodePhase.RESERVING);
-    call.account.startWaiting();
-    call.ticket = kv.line().enter(call.missingBlocks());
-  }
-
-  /** Lets requests in while the batch has places and the pool has room. */
-  boolean reserve() {
-    boolean any = false;
-    for (DecodeCall call : List.copyOf(calls)) {
-      if (call.phase() != DecodePhase.RESERVING) {
-        continue;
-      }
-      Optional<int[]> blocks =
-          residents.places() <= 0
-              ? Optional.empty()
-              : requireNonNull(call.ticket).take(() -> take(call));
-      if (blocks.isPresent()) {
-        any = true;
-        admit(call, blocks.get());
-      } else if (call.account.waitingNanos() > node.limits().maxWait().toNanos()) {
-        stage.fail(call, waitedTooLong());
-      }
-    }
-    return any;
-  }
-
-  private Optional<int[]> take(DecodeCall call) {
-    int blocks = call.missingBlocks();
-    return blocks <= kv.pool().available() && call.claim.tryEnter()
-        ? kv.pool().tryAllocate(blocks)
-        : Optional.empty();
-  }
-
-  private void admit(DecodeCall call, int[] taken) {
-    call.takeBlocks(taken);
-    residents.add(call);
-    List<PullGroup.Piece> pieces = pieces(call);
-    if (pieces.isEmpty()) {
-      residents.ready(call);
-      call.reply.send(RECEIVED);
-      return;
-    }
-    call.account.stopWaiting();
-    call.become(DecodePhase.PULLING);
-    // The pulls renew their leases themselves.
-    call.stopKeeping();
-    call.pulls = PullGroup.start(node.transfers(), node.loop(), pieces, end -> pulled(call, end));
-  }
-
-  private List<PullGroup.Piece> pieces(DecodeCall call) {
-    List<PullGroup.Piece> pieces = new ArrayList<>();
-    int[] table = call.blocks.table();
-    int block = 0;
-    for (KvInput input : call.inputs) {
-      if (input instanceof KvInput.Remote remote) {
-        List<ByteBuffer> destinations = new ArrayList<>();
-        for (int i = 0; i < remote.blocks(); i++) {
-          destinations.addAll(kv.pool().parts(table[block + i]));
-        }
-        pieces.add(new PullGroup.Piece(remote.handle(), destinations));
-      }
-      block += input.blocks();
-    }
-    return pieces;
-  }
-
-  private void pulled(DecodeCall call, PullEnd end) {
-    call.pulls = null;
-    if (!calls.contains(call)) {
-      ending--;
-      call.blocks.release();
-      return;
-    }
-    switch (end) {
-      case PullEnd.Pulled pulled -> {
-        call.account.moved(pulled.nanos(), pulled.bytes());
-        residents.ready(call);
-        call.reply.send(RECEIVED);
-      }
-      case PullEnd.Failed failed -> stage.fail(call, failed.error());
-      case PullEnd.Cancelled cancelled ->
-          throw new IllegalStateException("a pull was cancelled although its request goes on");
-    }
-  }
-
-  /** The request is over: frees its blocks, or has its pulls stopped so that they can be. */
-  void ended(DecodeCall call) {
-    call.stopKeeping();
-    call.leaveLine();
-    boolean admitted = call.blocks.size() > 0;
-    residents.remove(call);
-    if (call.pulls != null) {
-      ending++;
-      call.pulls.cancel();
-    } else if (!admitted) {
-      for (KvInput input : call.inputs) {
-        switch (requireNonNull(input)) {
-          case KvInput.Shared shared -> shared.shared().release();
-          case KvInput.Remote remote -> node.transfers().release(remote.handle());
-        }
-      }
-    }
-  }
-
-  private EpidoteException waitedTooLong() {
-    return new EpidoteException.Exhausted(
-        "No room to decode the request within %s; try again later or add decode nodes."
-            .formatted(Limits.words(node.limits().maxWait())));
   }
 }

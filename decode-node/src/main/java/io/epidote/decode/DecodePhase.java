@@ -2,8 +2,10 @@ package io.epidote.decode;
 
 /** Where a decode request is. */
 enum DecodePhase {
-  /** Start, first token or some KV handles are missing. */
+  /** First token or some KV handles are missing; holds nothing but blocks of this process. */
   AWAITING_INPUT,
+  /** The same, with blocks for the prompt: what is announced is pulled at once. */
+  RECEIVING,
   /** Waits in line for a place in the batch and for blocks for the prompt. */
   RESERVING,
   /** KV blocks are on their way. */
@@ -18,11 +20,12 @@ enum DecodePhase {
   boolean mayBecome(DecodePhase next) {
     return switch (next) {
       case AWAITING_INPUT -> false;
-      case RESERVING -> this == AWAITING_INPUT;
+      case RECEIVING, RESERVING -> this == AWAITING_INPUT;
       case PULLING -> this == RESERVING;
       // Straight from AWAITING_INPUT when the blocks are of this process.
-      case RUNNING -> this == AWAITING_INPUT || this == PULLING || this == PAUSED;
-      case PAUSED -> this == AWAITING_INPUT || this == RUNNING;
+      case RUNNING ->
+          this == AWAITING_INPUT || this == RECEIVING || this == PULLING || this == PAUSED;
+      case PAUSED -> this == AWAITING_INPUT || this == RECEIVING || this == RUNNING;
       case ENDED -> this != ENDED;
     };
   }

@@ -5,11 +5,11 @@ import static java.util.Objects.requireNonNull;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.Logits;
-import io.epidote.engine.model.Precision;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SampledToken;
 import io.epidote.node.NodeContext;
 import io.epidote.node.Stage;
+import io.epidote.node.StageInputs;
 import io.epidote.node.StageLoad;
 import io.epidote.node.kv.KvMemory;
 import io.epidote.node.wire.SamplingMessages;
@@ -24,8 +24,8 @@ import java.util.List;
 import java.util.Set;
 
 /**
- * Gives every running answer one token per step. How an answer gets its KV blocks is in {@link
- * DecodeIntake}; this class takes over when they are here.
+ * Gives every running answer one token per step. What a request says is in {@link DecodeIntake},
+ * how an answer gets its KV blocks in {@link KvArrivals}; this class takes over when they are here.
  *
  * <p>Answers take blocks as they grow; who has to wait when there are none is in {@link Residents}.
  */
@@ -36,6 +36,8 @@ public final class DecodeStage implements Stage {
   private final KvMemory kv;
   private final DecodeConfig config;
   private final Residents residents;
+  private final StageInputs inputs;
+  private final KvArrivals arrivals;
   private final DecodeIntake intake;
   private final Set<DecodeCall> calls = new LinkedHashSet<>();
 
@@ -53,7 +55,12 @@ public final class DecodeStage implements Stage {
     this.kv = requireNonNull(kv, "kv is null");
     this.config = requireNonNull(config, "config is null");
     this.residents = new Residents(kv, node.meters(), config.maxBatch());
-    this.intake = new DecodeIntake(node, this, decoder.shape(), kv, residents, config, calls);
+    this.inputs = new StageInputs(node);
+    this.arrivals =
+        new KvArrivals(
+            this, kv, residents, inputs, calls, node.limits(), decoder.shape().contextTokens());
+    this.intake =
+        new DecodeIntake(node, this, decoder.shape(), kv, arrivals, config, calls, inputs);
     if (kv.pool().blockBytes() != decoder.shape().kvBlockBytes()) {
       throw new IllegalArgumentException(
           "kv blocks have %d bytes, but the decoder's have %d"
@@ -67,7 +74,7 @@ public final class DecodeStage implements Stage {
   }
 
   /** Of the weights that this stage computes with. */
-  Precision precision() {
+  String precision() {
     return decoder.precision();
   }
 
@@ -78,7 +85,7 @@ public final class DecodeStage implements Stage {
 
   @Override
   public boolean runStep() {
-    boolean reserved = intake.reserve();
+    boolean reserved = arrivals.reserve();
     List<DecodeCall> batch = residents.schedule();
     if (batch.isEmpty()) {
       return reserved;
@@ -166,7 +173,7 @@ public final class DecodeStage implements Stage {
   private void end(DecodeCall call) {
     call.become(DecodePhase.ENDED);
     calls.remove(call);
-    intake.ended(call);
+    arrivals.ended(call);
   }
 
   @Override
@@ -180,7 +187,7 @@ public final class DecodeStage implements Stage {
     return new StageLoad(
         running,
         calls.size() - running,
-        intake.ending(),
+        inputs.ending(),
         List.of(kv),
         List.of(),
         new StageLoad.Weights(

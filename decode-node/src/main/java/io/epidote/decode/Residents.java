@@ -58,13 +58,10 @@ final class Residents {
             : DecodePhase.PAUSED);
   }
 
-  /** The answer is over. Its blocks are freed, unless a pull is writing into them. */
+  /** The answer is over; its blocks are freed by whoever knows that no pull writes into them. */
   void remove(DecodeCall call) {
     byAge.remove(call);
     call.claim.leave();
-    if (call.pulls == null) {
-      call.blocks.release();
-    }
   }
 
   /** The answers of the next step, each with a block for its next token. */

@@ -43,6 +43,17 @@ final class SequenceBlocks {
     count += blocks.length;
   }
 
+  /**
+   * Puts blocks in the place of others, which are released.
+   *
+   * @param index of the first
+   * @param blocks with a reference each, which is taken over
+   */
+  void replace(int index, int[] blocks) {
+    pool.release(Arrays.copyOfRange(here, index, index + blocks.length));
+    System.arraycopy(blocks, 0, here, index, blocks.length);
+  }
+
   /** Blocks of the sequence, wherever they are. */
   int size() {
     return count + out.size();

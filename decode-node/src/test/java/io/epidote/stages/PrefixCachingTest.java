@@ -18,8 +18,12 @@ import org.junit.jupiter.params.provider.ValueSource;
 @Timeout(300)
 final class PrefixCachingTest {
   private static StageTiming prefill(Answer answer) {
+    return timing(answer, Stage.STAGE_PREFILL);
+  }
+
+  private static StageTiming timing(Answer answer, Stage stage) {
     return answer.timings().stream()
-        .filter(timing -> timing.getStage() == Stage.STAGE_PREFILL)
+        .filter(timing -> timing.getStage() == stage)
         .findFirst()
         .orElseThrow();
   }
@@ -59,6 +63,71 @@ final class PrefixCachingTest {
       assertThat(cached(cluster, request)).isEqualTo(64);
       assertThat(cached(cluster, request.withOtherPictures())).isEqualTo(64);
       cluster.assertEmpty();
+    }
+  }
+
+  /** Asks, checks the answer, and tells how many KV blocks were pulled for it. */
+  private static int pulled(Cluster cluster, ToyRequest request) {
+    Answer answer = Cluster.await(cluster.driver.start(request));
+    assertThat(answer.tokens()).as("answer to %s", request).isEqualTo(request.expected(Set.of()));
+    StageTiming timing = timing(answer, Stage.STAGE_DECODE);
+    int blocks = (int) (timing.getBytesMoved() / ToyDecoder.SHAPE.kvBlockBytes());
+    assertThat(blocks * 16 + timing.getCachedUnits())
+        .isBetween(request.promptTokens(), request.promptTokens() + 15);
+    return blocks;
+  }
+
+  @Test
+  void decodePullsOnlyWhatItLacks() {
+    try (Cluster cluster = new Cluster("E-P-D", Set.of(), TestNode.Options.defaults())) {
+      ToyRequest request = new ToyRequest(1, 60, List.of(2, 1), 20);
+      assertThat(pulled(cluster, request)).isEqualTo(5);
+      // The last block is not full.
+      assertThat(pulled(cluster, request)).isEqualTo(1);
+      assertThat(pulled(cluster, request.withOtherPictures())).isEqualTo(5);
+      assertThat(pulled(cluster, request.withOtherPictures())).isEqualTo(1);
+      // What a longer prompt adds.
+      assertThat(pulled(cluster, new ToyRequest(2, 50, List.of(), 20))).isEqualTo(4);
+      assertThat(pulled(cluster, new ToyRequest(2, 100, List.of(), 20))).isEqualTo(4);
+      cluster.assertEmpty();
+      assertThat(cluster.decode.status().getKvBlocksCached()).isPositive();
+    }
+  }
+
+  @Test
+  void tenantsDoNotFindEachOthersPrompts() {
+    try (Cluster cluster = new Cluster("E-P-D", Set.of(), TestNode.Options.defaults())) {
+      ToyRequest request = new ToyRequest(1, 70, List.of(), 20);
+      for (ToyRequest tenant :
+          List.of(request, request.withSalt("one"), request.withSalt("another"))) {
+        Answer first = Cluster.await(cluster.driver.start(tenant));
+        assertThat(prefill(first).getCachedUnits()).isZero();
+        assertThat(timing(first, Stage.STAGE_DECODE).getCachedUnits()).isZero();
+        Answer second = Cluster.await(cluster.driver.start(tenant));
+        assertThat(prefill(second).getCachedUnits()).isEqualTo(64);
+        assertThat(timing(second, Stage.STAGE_DECODE).getCachedUnits()).isEqualTo(64);
+        assertThat(second.tokens()).isEqualTo(request.expected(Set.of()));
+      }
+      cluster.assertEmpty();
+    }
+  }
+
+  /** Prefill may have what decode has lost, and the other way round. */
+  @Test
+  void aDecodeNodeThatLostABlockPullsItAgain() {
+    try (TestNode e = new TestNode("E", Set.of(), TestNode.Options.defaults());
+        TestNode p = new TestNode("P", Set.of(), TestNode.Options.defaults());
+        TestNode small = new TestNode("D", Set.of(), TestNode.Options.defaults().withKvBlocks(16));
+        RouterDriver driver = new RouterDriver(e, p, small)) {
+      ToyRequest request = new ToyRequest(1, 120, List.of(), 4);
+      ToyRequest other = new ToyRequest(2, 200, List.of(), 40);
+      for (ToyRequest asked : List.of(request, other, request, other, request)) {
+        Answer answer = Cluster.await(driver.start(asked));
+        assertThat(answer.tokens()).isEqualTo(asked.expected(Set.of()));
+      }
+      for (TestNode node : List.of(e, p, small)) {
+        node.assertEmpty();
+      }
     }
   }
 

@@ -21,9 +21,12 @@ import io.epidote.proto.v1.StageTiming;
 import io.grpc.Context;
 import io.grpc.stub.StreamObserver;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.BiConsumer;
+import java.util.function.Consumer;
 import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 
@@ -40,12 +43,18 @@ final class RouterDriver implements AutoCloseable {
     TOKEN
   }
 
+  /** How announcements of tiles get to prefill; a test may hold back, shuffle and repeat them. */
+  interface Delivery {
+    void deliver(MediaReady ready, Consumer<MediaReady> prefill);
+  }
+
   record Answer(List<Integer> tokens, FinishReason reason, List<StageTiming> timings) {}
 
   private final ChannelPool channels = new ChannelPool();
   private final String encode;
   private final String prefill;
   private final String decode;
+  private volatile boolean overlap = true;
 
   RouterDriver(TestNode encode, TestNode prefill, TestNode decode) {
     this.encode = encode.runtime.address();
@@ -66,9 +75,26 @@ final class RouterDriver implements AutoCloseable {
    * @param swapKv may change what decode is told about the KV blocks
    */
   Run start(ToyRequest request, BiConsumer<Moment, Run> hook, UnaryOperator<KvReady> swapKv) {
-    Run run = new Run(request, hook, swapKv);
+    return start(request, hook, swapKv, (ready, prefill) -> prefill.accept(ready));
+  }
+
+  Run start(ToyRequest request, BiConsumer<Moment, Run> hook, Delivery delivery) {
+    return start(request, hook, UnaryOperator.identity(), delivery);
+  }
+
+  private Run start(
+      ToyRequest request,
+      BiConsumer<Moment, Run> hook,
+      UnaryOperator<KvReady> swapKv,
+      Delivery delivery) {
+    Run run = new Run(request, hook, swapKv, delivery);
     run.start();
     return run;
+  }
+
+  /** From now on, stages work strictly one after the other. */
+  void forbidOverlap() {
+    overlap = false;
   }
 
   @Override
@@ -86,7 +112,11 @@ final class RouterDriver implements AutoCloseable {
     private final List<StageTiming> timings = new ArrayList<>();
     private final List<CompletableFuture<Void>> streams = new ArrayList<>();
     private @Nullable Throwable firstError;
+    private final Delivery delivery;
+    private final Set<Integer> delivered = new HashSet<>();
+    private boolean encoded;
     private boolean kvForgotten;
+    private int covered;
     private FinishReason reason = FinishReason.FINISH_REASON_UNSPECIFIED;
 
     // Set by open, before any stream can answer.
@@ -96,7 +126,12 @@ final class RouterDriver implements AutoCloseable {
     @SuppressWarnings("NullAway.Init")
     private StreamObserver<DecodeRequest> toDecode;
 
-    private Run(ToyRequest request, BiConsumer<Moment, Run> hook, UnaryOperator<KvReady> swapKv) {
+    private Run(
+        ToyRequest request,
+        BiConsumer<Moment, Run> hook,
+        UnaryOperator<KvReady> swapKv,
+        Delivery delivery) {
+      this.delivery = delivery;
       this.request = request;
       this.hook = hook;
       this.swapKv = swapKv;
@@ -140,7 +175,11 @@ final class RouterDriver implements AutoCloseable {
       toPrefill =
           PrefillServiceGrpc.newStub(channels.channel(prefill, ChannelKind.CONTROL))
               .prefill(new Stream<>(this::prefilled));
-      toPrefill.onNext(PrefillRequest.newBuilder().setStart(request.prefillStart()).build());
+      toPrefill.onNext(
+          PrefillRequest.newBuilder()
+              .setStart(
+                  request.prefillStart().toBuilder().setMediaFirst(!overlap).setKvLast(!overlap))
+              .build());
       if (request.pictures().isEmpty()) {
         toPrefill.onCompleted();
       } else {
@@ -157,18 +196,32 @@ final class RouterDriver implements AutoCloseable {
     private void encoded(EncodeResponse response) {
       if (response.hasReady()) {
         TileReady ready = response.getReady();
-        toPrefill.onNext(
-            PrefillRequest.newBuilder()
-                .setMedia(
-                    MediaReady.newBuilder()
-                        .setSpan(request.span(ready.getItem(), ready.getTile()))
-                        .setHandle(ready.getHandle()))
-                .build());
+        delivery.deliver(
+            MediaReady.newBuilder()
+                .setSpan(request.span(ready.getItem(), ready.getTile()))
+                .setHandle(ready.getHandle())
+                .build(),
+            this::toPrefill);
         hook.accept(Moment.TILE, this);
       } else {
         timings.add(response.getDone().getTiming());
-        toPrefill.onCompleted();
+        encoded = true;
+        completePrefill();
         hook.accept(Moment.ENCODED, this);
+      }
+    }
+
+    private synchronized void toPrefill(MediaReady ready) {
+      if (!context.isCancelled() && delivered.size() < request.tiles()) {
+        toPrefill.onNext(PrefillRequest.newBuilder().setMedia(ready).build());
+        delivered.add(ready.getSpan());
+        completePrefill();
+      }
+    }
+
+    private void completePrefill() {
+      if (encoded && delivered.size() == request.tiles()) {
+        toPrefill.onCompleted();
       }
     }
 
@@ -190,10 +243,13 @@ final class RouterDriver implements AutoCloseable {
         }
         case KV -> {
           hook.accept(Moment.KV_READY, this);
+          covered += response.getKv().getTokens();
           if (!kvForgotten) {
             toDecode.onNext(
                 DecodeRequest.newBuilder().setKv(swapKv.apply(response.getKv())).build());
-            toDecode.onCompleted();
+            if (covered == request.promptTokens()) {
+              toDecode.onCompleted();
+            }
           }
         }
         case DONE -> timings.add(response.getDone().getTiming());
@@ -219,10 +275,10 @@ final class RouterDriver implements AutoCloseable {
     }
 
     private final class Stream<T> implements StreamObserver<T> {
-      private final java.util.function.Consumer<T> onMessage;
+      private final Consumer<T> onMessage;
       private final CompletableFuture<Void> end = new CompletableFuture<>();
 
-      Stream(java.util.function.Consumer<T> onMessage) {
+      Stream(Consumer<T> onMessage) {
         this.onMessage = onMessage;
         streams.add(end);
       }

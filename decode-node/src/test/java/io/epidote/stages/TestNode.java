@@ -8,6 +8,8 @@ import io.epidote.decode.DecodeConfig;
 import io.epidote.decode.DecodeStage;
 import io.epidote.encode.EncodeStage;
 import io.epidote.engine.memory.BlockPool;
+import io.epidote.engine.memory.MediaCache;
+import io.epidote.engine.memory.MediaKeys;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.node.NodeConfig;
 import io.epidote.node.NodeRuntime;
@@ -21,6 +23,7 @@ import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 
@@ -39,40 +42,56 @@ final class TestNode implements AutoCloseable {
   /** Small, so that prompts are cut. */
   private static final int TOKEN_BUDGET = 48;
 
+  private static final int CHUNK_TOKENS = 32;
+
+  /** A block each, so that most prompts are run and announced in several parts. */
+  private static final int LEAST_TOKENS = 16;
+
+  private static final int PART_TOKENS = 16;
+
   /** What a test may want different. */
   record Options(
       NodeConfig.Limits limits,
       int kvBlocks,
       int swapBlocks,
       boolean cachePrefixes,
+      boolean cacheTiles,
       int mediaBlocks,
       int maxBatch) {
     static Options defaults() {
-      return new Options(LIMITS, 256, 256, true, 64, 64);
+      return new Options(LIMITS, 256, 256, true, true, 64, 64);
     }
 
     Options withKvBlocks(int blocks) {
-      return new Options(limits, blocks, swapBlocks, cachePrefixes, mediaBlocks, maxBatch);
+      return new Options(
+          limits, blocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch);
     }
 
     Options withSwapBlocks(int blocks) {
-      return new Options(limits, kvBlocks, blocks, cachePrefixes, mediaBlocks, maxBatch);
+      return new Options(
+          limits, kvBlocks, blocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch);
     }
 
     Options withoutPrefixes() {
-      return new Options(limits, kvBlocks, swapBlocks, false, mediaBlocks, maxBatch);
+      return new Options(limits, kvBlocks, swapBlocks, false, cacheTiles, mediaBlocks, maxBatch);
+    }
+
+    Options withoutTileCache() {
+      return new Options(limits, kvBlocks, swapBlocks, cachePrefixes, false, mediaBlocks, maxBatch);
     }
 
     Options withMediaBlocks(int blocks) {
-      return new Options(limits, kvBlocks, swapBlocks, cachePrefixes, blocks, maxBatch);
+      return new Options(limits, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, blocks, maxBatch);
     }
 
     Options withMaxBatch(int sequences) {
-      return new Options(limits, kvBlocks, swapBlocks, cachePrefixes, mediaBlocks, sequences);
+      return new Options(
+          limits, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, sequences);
     }
 
     Options withLimits(NodeConfig.Limits changed) {
-      return new Options(changed, kvBlocks, swapBlocks, cachePrefixes, mediaBlocks, maxBatch);
+      return new Options(
+          changed, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch);
     }
   }
 
@@ -121,15 +140,26 @@ final class TestNode implements AutoCloseable {
               sampler,
               kv,
               new BlockQueue(pool("media-in", encoder.tileBytes(), options.mediaBlocks())),
-              new PrefillConfig(eosIds, TOKEN_BUDGET, 64, decodes, "toy")));
+              new PrefillConfig(
+                  eosIds,
+                  TOKEN_BUDGET,
+                  CHUNK_TOKENS,
+                  64,
+                  LEAST_TOKENS,
+                  PART_TOKENS,
+                  decodes,
+                  "toy")));
     }
     if (stages.contains("E")) {
+      BlockPool media = pool("media", encoder.tileBytes(), options.mediaBlocks());
       made.add(
           new EncodeStage(
               runtime.context(),
               encoder,
               encoder,
-              new BlockQueue(pool("media", encoder.tileBytes(), options.mediaBlocks()))));
+              new BlockQueue(media),
+              options.cacheTiles() ? Optional.of(new MediaCache(media)) : Optional.empty(),
+              new MediaKeys("toy")));
     }
     runtime.start(made, List.of(decoder, encoder, sampler));
   }

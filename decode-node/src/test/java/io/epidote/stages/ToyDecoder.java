@@ -6,7 +6,6 @@ import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.Logits;
 import io.epidote.engine.model.ModelMemory;
-import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.SequenceChunk;
 import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
@@ -114,8 +113,8 @@ final class ToyDecoder implements Decoder {
   }
 
   @Override
-  public Precision precision() {
-    return Precision.FP32;
+  public String precision() {
+    return "toy";
   }
 
   @Override

@@ -3,7 +3,6 @@ package io.epidote.stages;
 import io.epidote.encode.TileSource;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.model.ModelMemory;
-import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.VisionEncoder;
 import io.epidote.proto.stage.v1.MediaItem;
 import java.nio.ByteBuffer;
@@ -70,8 +69,8 @@ final class ToyEncoder implements VisionEncoder, TileSource {
   }
 
   @Override
-  public Precision precision() {
-    return Precision.FP32;
+  public String precision() {
+    return "toy";
   }
 
   @Override

@@ -2,6 +2,7 @@ package io.epidote.stages;
 
 import com.google.protobuf.ByteString;
 import io.epidote.engine.memory.BlockPool;
+import io.epidote.engine.memory.KeyChain;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.Logits;
 import io.epidote.engine.model.SequenceChunk;
@@ -25,9 +26,23 @@ import java.util.Set;
  * @param pictures tiles of each
  */
 record ToyRequest(
-    long seed, int textTokens, List<Integer> pictures, int maxTokens, long pictureSeed) {
+    long seed,
+    int textTokens,
+    List<Integer> pictures,
+    int maxTokens,
+    long pictureSeed,
+    String salt) {
   ToyRequest(long seed, int textTokens, List<Integer> pictures, int maxTokens) {
     this(seed, textTokens, pictures, maxTokens, seed);
+  }
+
+  ToyRequest(long seed, int textTokens, List<Integer> pictures, int maxTokens, long pictureSeed) {
+    this(seed, textTokens, pictures, maxTokens, pictureSeed, "");
+  }
+
+  /** The same of another tenant. */
+  ToyRequest withSalt(String other) {
+    return new ToyRequest(seed, textTokens, pictures, maxTokens, pictureSeed, other);
   }
 
   /** The same tokens with other pictures in their places. */
@@ -74,10 +89,15 @@ record ToyRequest(
           MediaItem.newBuilder()
               .setIndex(picture)
               .setTiles(pictures.get(picture))
+              .setSha256(sha256(file(picture)))
               .setData(ByteString.copyFrom(file(picture)))
               .build());
     }
     return items;
+  }
+
+  static ByteString sha256(byte[] file) {
+    return ByteString.copyFrom(KeyChain.digest(ByteBuffer.wrap(file)));
   }
 
   int span(int picture, int tile) {
@@ -91,7 +111,10 @@ record ToyRequest(
 
   PrefillStart prefillStart() {
     PrefillStart.Builder start =
-        PrefillStart.newBuilder().setRequestId(id()).setSampling(sampling());
+        PrefillStart.newBuilder()
+            .setRequestId(id())
+            .setSampling(sampling())
+            .setCacheSalt(ByteString.copyFromUtf8(salt));
     for (int token : promptIds()) {
       start.addTokenIds(token);
     }

@@ -184,6 +184,12 @@ final class WireTest {
         .build();
   }
 
+  private static DecodeRequest withKeys(DecodeRequest kv, int bytes) {
+    return kv.toBuilder()
+        .setKv(kv.getKv().toBuilder().setBlockKeys(ByteString.copyFrom(new byte[bytes])))
+        .build();
+  }
+
   private static DecodeRequest firstToken(int id) {
     return DecodeRequest.newBuilder()
         .setFirstToken(FirstToken.newBuilder().setToken(SampledToken.newBuilder().setTokenId(id)))
@@ -204,6 +210,9 @@ final class WireTest {
                   decodeError(node, decodeStart(40), kv(0, 41, 3)),
                   decodeError(node, decodeStart(40), kv(0, 40, 2)),
                   decodeError(node, decodeStart(40), kv(0, 10, 1), kv(10, 30, 2)),
+                  // Two full blocks, but three keys; a key and a half.
+                  decodeError(node, decodeStart(40), withKeys(kv(0, 40, 3), 96)),
+                  decodeError(node, decodeStart(40), withKeys(kv(0, 40, 3), 48)),
                   decodeError(node, decodeStart(40), firstToken(97)),
                   decodeError(node, decodeStart(40), firstToken(5), firstToken(5))))
           .hasOnlyElementsOfType(EpidoteException.InvalidRequest.class);
@@ -233,7 +242,11 @@ final class WireTest {
     for (int i = 0; i < file.length; i++) {
       bytes[i] = (byte) file[i];
     }
-    return MediaItem.newBuilder().setTiles(tiles).setData(ByteString.copyFrom(bytes)).build();
+    return MediaItem.newBuilder()
+        .setTiles(tiles)
+        .setSha256(ToyRequest.sha256(bytes))
+        .setData(ByteString.copyFrom(bytes))
+        .build();
   }
 
   @Test
@@ -244,6 +257,9 @@ final class WireTest {
                   encodeError(node),
                   encodeError(node, item(0, 1, 1)),
                   encodeError(node, item(1)),
+                  encodeError(node, item(2, 2, 1).toBuilder().clearSha256().build()),
+                  encodeError(node, item(2, 2, 1).toBuilder().addWanted(2).build()),
+                  encodeError(node, item(2, 2, 1).toBuilder().addWanted(1).addWanted(0).build()),
                   // One picture is fine, the other is none.
                   encodeError(node, item(1, 1, 1), item(1, -1, 1))))
           .hasOnlyElementsOfType(EpidoteException.InvalidRequest.class);

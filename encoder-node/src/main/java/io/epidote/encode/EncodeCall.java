@@ -2,6 +2,8 @@ package io.epidote.encode;
 
 import static java.util.Objects.requireNonNull;
 
+import io.epidote.engine.memory.BlockKey;
+import io.epidote.engine.memory.MediaKeys;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.grpc.ReplyStream;
 import io.epidote.node.wire.StageAccount;
@@ -12,38 +14,67 @@ import io.epidote.proto.stage.v1.MediaItem;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /** One encode request: its phase and what it holds. Belongs to the engine thread. */
 final class EncodeCall {
-  final EncodeRequest request;
+  /**
+   * A tile that the request wants.
+   *
+   * @param itemPlace of its item in the request
+   * @param itemIndex of its item in the whole request that the router serves
+   * @param tile place among the item's tiles
+   */
+  record Tile(int itemPlace, int itemIndex, int tile, BlockKey key, long tag) {}
+
   final StageAccount account;
-  final int tiles;
+  final List<Tile> tiles;
   final long bytes;
+
+  /** With the files; dropped when they were handed on. */
+  List<MediaItem> items;
 
   /** Tiles whose tokens were announced; their blocks belong to their leases. */
   final BitSet announced = new BitSet();
 
   final List<Handle> handles = new ArrayList<>();
   int openLeases;
+
+  /** By place among {@link #tiles}, with a reference each; empty until they are reserved. */
   int[] blocks = {};
+
+  /** What makes the tokens of each tile; null for those that were there. */
+  @Nullable TileWork[] works = {};
+
   BlockQueue.@Nullable Ticket ticket;
   private @Nullable ReplyStream<EncodeResponse> reply;
   private EncodePhase phase = EncodePhase.RESERVING;
 
-  /** Read by the threads that decode images, to skip work that nobody waits for. */
-  private volatile boolean ended;
-
-  EncodeCall(EncodeRequest request, StageAccount account) {
-    this.request = request;
+  EncodeCall(EncodeRequest request, MediaKeys keys, StageAccount account) {
     this.account = account;
-    int count = 0;
+    List<Tile> wanted = new ArrayList<>();
     long size = 0;
-    for (MediaItem item : request.getItemsList()) {
-      count = Math.addExact(count, item.getTiles());
+    this.items = request.getItemsList();
+    for (int i = 0; i < items.size(); i++) {
+      int itemPlace = i;
+      MediaItem item = items.get(i);
+      byte[] digest = item.getSha256().toByteArray();
+      IntStream places =
+          item.getWantedCount() == 0
+              ? IntStream.range(0, item.getTiles())
+              : item.getWantedList().stream().mapToInt(Integer::intValue);
+      places.forEach(tile ->
+          wanted.add(
+              new Tile(
+                  itemPlace,
+                  item.getIndex(),
+                  tile,
+                  keys.key(digest, tile),
+                  MediaKeys.tag(digest, tile))));
       size += item.getData().size();
     }
-    this.tiles = count;
+    this.tiles = List.copyOf(wanted);
     this.bytes = size;
   }
 
@@ -60,7 +91,7 @@ final class EncodeCall {
   }
 
   boolean isOver() {
-    return ended;
+    return phase == EncodePhase.ENDED;
   }
 
   void become(EncodePhase next) {
@@ -69,15 +100,9 @@ final class EncodeCall {
           "an encode request cannot go from %s to %s".formatted(phase, next));
     }
     phase = next;
-    ended = next == EncodePhase.ENDED;
   }
 
-  /** The place of an item's first tile among the request's tiles. */
-  int firstTile(int itemPlace) {
-    int first = 0;
-    for (int i = 0; i < itemPlace; i++) {
-      first += request.getItems(i).getTiles();
-    }
-    return first;
+  boolean allAnnounced() {
+    return announced.cardinality() == tiles.size();
   }
 }

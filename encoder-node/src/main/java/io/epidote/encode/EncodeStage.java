@@ -3,58 +3,63 @@ package io.epidote.encode;
 import static java.util.Objects.requireNonNull;
 
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.engine.memory.MediaCache;
+import io.epidote.engine.memory.MediaKeys;
 import io.epidote.engine.model.VisionEncoder;
 import io.epidote.node.NodeConfig.Limits;
 import io.epidote.node.NodeContext;
 import io.epidote.node.Stage;
 import io.epidote.node.StageLoad;
 import io.epidote.node.engine.BlockQueue;
-import io.epidote.node.grpc.GrpcErrors;
-import io.epidote.node.grpc.ReplyStream;
 import io.epidote.node.lease.LeaseEnd;
-import io.epidote.node.wire.StageAccount;
-import io.epidote.proto.stage.v1.EncodeRequest;
 import io.epidote.proto.stage.v1.EncodeResponse;
-import io.epidote.proto.stage.v1.EncodeServiceGrpc;
 import io.epidote.proto.stage.v1.Handle;
+import io.epidote.proto.stage.v1.MediaCacheContent;
 import io.epidote.proto.stage.v1.MediaItem;
 import io.epidote.proto.stage.v1.StageDone;
 import io.epidote.proto.stage.v1.TileReady;
+import io.epidote.proto.v1.EncodeLoad;
+import io.epidote.proto.v1.NodeStatus;
 import io.epidote.proto.v1.StageTiming;
 import io.grpc.BindableService;
-import io.grpc.stub.ServerCallStreamObserver;
-import io.grpc.stub.StreamObserver;
 import java.nio.FloatBuffer;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
+import java.util.stream.LongStream;
 
 /**
  * Encodes tiles of several requests together and leases their media tokens out.
  *
- * <p>A request takes the blocks for all its tiles before its first image is decoded. So half
- * encoded requests cannot wait for each other's blocks, and the pixels in memory are bounded by the
- * pool, too.
+ * <p>A request takes the blocks for all its tiles before its first image is decoded, those that are
+ * cached or being made for another request among them. So half encoded requests cannot wait for
+ * each other's blocks. A tile that several requests want at a time is encoded once, and for as long
+ * as any of them is there.
  */
 public final class EncodeStage implements Stage {
   /** Image files that may wait for their turn. */
   private static final long MAX_WAITING_BYTES = 256L << 20;
 
-  private record TileJob(EncodeCall call, int itemPlace, int tile, FloatBuffer pixels) {
-    int place() {
-      return call.firstTile(itemPlace) + tile;
-    }
-  }
+  /** Tiles of the cache that a load report names. */
+  private static final int MAX_TAGS = 8192;
 
   private final NodeContext node;
   private final VisionEncoder encoder;
   private final BlockQueue media;
-  private final ImageDecoding images;
+  private final TileSource source;
+  private final TileBlocks blocks;
+  private final Pictures pictures;
+  private final EncodeCosts costs;
+  private final EncodeIntake intake;
   private final Set<EncodeCall> calls = new LinkedHashSet<>();
-  private final ArrayDeque<TileJob> ready = new ArrayDeque<>();
+  private final ArrayDeque<TileWork> ready = new ArrayDeque<>();
   private long waitingBytes;
+  private long evictionsCounted;
 
   /**
    * @param encoder used by the engine thread alone; closed by the node
@@ -62,12 +67,24 @@ public final class EncodeStage implements Stage {
    * @param media where media tokens go: blocks of {@link VisionEncoder#tileBytes()}. Not the pool
    *     that a prefill stage pulls into: two nodes that encode for each other could wait in a
    *     circle
+   * @param cache of that pool; empty: every tile of every request is encoded
+   * @param keys of what this encoder makes
    */
-  public EncodeStage(NodeContext node, VisionEncoder encoder, TileSource source, BlockQueue media) {
+  public EncodeStage(
+      NodeContext node,
+      VisionEncoder encoder,
+      TileSource source,
+      BlockQueue media,
+      Optional<MediaCache> cache,
+      MediaKeys keys) {
     this.node = requireNonNull(node, "node is null");
     this.encoder = requireNonNull(encoder, "encoder is null");
     this.media = requireNonNull(media, "media is null");
-    this.images = new ImageDecoding(requireNonNull(source, "source is null"));
+    this.source = requireNonNull(source, "source is null");
+    this.blocks = new TileBlocks(media, cache);
+    this.pictures = new Pictures(source, node.loop(), new Decoded());
+    this.costs = new EncodeCosts(encoder.maxBatch());
+    this.intake = new EncodeIntake(node, this, requireNonNull(keys, "keys is null"));
     if (media.pool().blockBytes() != encoder.tileBytes()) {
       throw new IllegalArgumentException(
           "media blocks have %d bytes, but a tile's media tokens have %d"
@@ -80,89 +97,41 @@ public final class EncodeStage implements Stage {
     return io.epidote.proto.v1.Stage.STAGE_ENCODE;
   }
 
+  /** Of the weights that this stage computes with. */
+  String precision() {
+    return encoder.precision();
+  }
+
   @Override
   public List<BindableService> services() {
-    return List.of(new Service());
+    return List.of(intake);
   }
 
-  private final class Service extends EncodeServiceGrpc.EncodeServiceImplBase {
-    @Override
-    public void encode(EncodeRequest request, StreamObserver<EncodeResponse> observer) {
-      EncodeCall call;
-      try {
-        check(request);
-        call =
-            new EncodeCall(request, new StageAccount(kind(), node.nodeId(), encoder.precision()));
-      } catch (EpidoteException e) {
-        observer.onError(GrpcErrors.toStatus(e));
-        return;
-      } catch (ArithmeticException e) {
-        observer.onError(GrpcErrors.toStatus(tooManyTiles("more than " + Integer.MAX_VALUE)));
-        return;
-      }
-      call.open(
-          new ReplyStream<>(
-              (ServerCallStreamObserver<EncodeResponse>) observer,
-              node.loop(),
-              node.limits().replies(),
-              () -> cancelled(call)));
-      if (!node.loop().offer(() -> admit(call))) {
-        observer.onError(GrpcErrors.toStatus(full()));
-      }
+  /** Refuses a request whose tiles do not even fit an empty pool. */
+  void checkFits(long tiles) {
+    if (tiles > media.pool().total()) {
+      throw new EpidoteException.TooLarge(
+          "The request's media are %d tiles, but this node holds %d; send fewer or smaller images, or give the node more media blocks."
+              .formatted(tiles, media.pool().total()));
     }
   }
 
-  private static void check(EncodeRequest request) {
-    if (request.getItemsCount() == 0) {
-      throw new EpidoteException.InvalidRequest(
-          "The encode request has no media items; expected at least one.");
-    }
-    for (MediaItem item : request.getItemsList()) {
-      if (item.getTiles() <= 0 || item.getData().isEmpty()) {
-        throw new EpidoteException.InvalidRequest(
-            "Media item %d has %d tiles and %d bytes; expected at least one of each."
-                .formatted(item.getIndex(), item.getTiles(), item.getData().size()));
-      }
-      checkFrames(item);
-    }
-  }
-
-  private static void checkFrames(MediaItem item) {
-    long bytes = 0;
-    for (int frame : item.getFrameBytesList()) {
-      if (frame <= 0) {
-        throw new EpidoteException.InvalidRequest(
-            "Media item %d has a frame of %d bytes; expected at least one."
-                .formatted(item.getIndex(), frame));
-      }
-      bytes += frame;
-    }
-    if (item.getFrameBytesCount() > 0 && bytes != item.getData().size()) {
-      throw new EpidoteException.InvalidRequest(
-          "Media item %d has frames of %d bytes together, but %d bytes of data."
-              .formatted(item.getIndex(), bytes, item.getData().size()));
-    }
-  }
-
-  private void admit(EncodeCall call) {
+  void admit(EncodeCall call) {
     if (calls.size() >= node.limits().requests() || waitingBytes + call.bytes > MAX_WAITING_BYTES) {
       call.reply().fail(full());
       return;
     }
-    if (!media.canEverFit(call.tiles)) {
-      call.reply().fail(tooManyTiles(String.valueOf(call.tiles)));
-      return;
-    }
     calls.add(call);
     waitingBytes += call.bytes;
-    call.ticket = media.enter(call.tiles);
+    blocks.enter(call);
     call.account.startWaiting();
   }
 
   @Override
   public boolean runStep() {
     boolean reserved = reserve();
-    List<TileJob> batch = schedule();
+    pictures.advance(ready.size(), encoder.maxBatch());
+    List<TileWork> batch = schedule();
     if (batch.isEmpty()) {
       return reserved;
     }
@@ -173,71 +142,108 @@ public final class EncodeStage implements Stage {
     return true;
   }
 
-  /** Gives blocks to the requests at the head of the line, and starts to decode their images. */
+  /** Gives blocks to the requests at the head of the line, and lets their images be decoded. */
   private boolean reserve() {
     boolean any = false;
     for (EncodeCall call : List.copyOf(calls)) {
       if (call.phase() != EncodePhase.RESERVING) {
         continue;
       }
-      var blocks = requireNonNull(call.ticket).take();
-      if (blocks.isPresent()) {
-        call.blocks = blocks.get();
+      Optional<List<TileWork>> works = blocks.take(call);
+      if (works.isPresent()) {
         call.account.stopWaiting();
         call.become(EncodePhase.ENCODING);
-        decodeImages(call);
+        begin(call, works.get());
         any = true;
       } else if (call.account.waitingNanos() > node.limits().maxWait().toNanos()) {
         fail(call, waitedTooLong());
       }
     }
+    countEvictions();
     return any;
   }
 
-  private void decodeImages(EncodeCall call) {
-    for (int place = 0; place < call.request.getItemsCount(); place++) {
-      int itemPlace = place;
-      images.decode(
-          call.request.getItems(place),
-          call::isOver,
-          decoded -> node.loop().execute(() -> imageDecoded(call, itemPlace, decoded)),
-          error -> node.loop().execute(() -> fail(call, error)));
+  private void begin(EncodeCall call, List<TileWork> works) {
+    int hits = call.tiles.size() - works.size();
+    call.account.cached(hits);
+    node.meters().tiles(hits, works.size());
+    Map<Integer, List<TileWork>> byItem = new LinkedHashMap<>();
+    works.forEach(
+        work -> byItem.computeIfAbsent(work.tile.itemPlace(), _ -> new ArrayList<>()).add(work));
+    byItem.forEach(
+        (place, wanted) -> pictures.add(new Pictures.Picture(call.items.get(place), wanted)));
+    // From here on a file is in memory for as long as it waits to be decoded.
+    call.items = List.of();
+    for (int place = 0; place < call.works.length; place++) {
+      if (call.works[place] == null) {
+        announce(call, place);
+      }
     }
   }
 
-  private void imageDecoded(EncodeCall call, int itemPlace, ImageDecoding.Decoded decoded) {
-    if (call.isOver()) {
-      return;
+  private void countEvictions() {
+    blocks
+        .cache()
+        .ifPresent(cache -> {
+          node.meters().tilesEvicted(cache.evictions() - evictionsCounted);
+          evictionsCounted = cache.evictions();
+        });
+  }
+
+  private final class Decoded implements Pictures.Outcome {
+    @Override
+    public void decoded(Pictures.Picture picture, List<FloatBuffer> tiles, long nanos) {
+      MediaItem item = picture.item();
+      if (tiles.size() != item.getTiles()) {
+        failed(
+            picture,
+            new EpidoteException.InvalidRequest(
+                "Media item %d has %d tiles here, but the request says %d: the router and this node must serve the same checkpoint."
+                    .formatted(item.getIndex(), tiles.size(), item.getTiles())));
+        return;
+      }
+      costs.picture(nanos);
+      List<FloatBuffer> unused = new ArrayList<>(tiles);
+      for (TileWork work : picture.works()) {
+        if (work.isWanted()) {
+          FloatBuffer pixels = tiles.get(work.tile.tile());
+          unused.removeIf(other -> other == pixels);
+          work.pixels = pixels;
+          work.pictureMs = nanos / 1e6 / picture.works().size();
+          ready.add(work);
+        }
+      }
+      unused.forEach(source::recycle);
+      waiting(picture.works()).forEach(call -> call.account.computed(nanos, 0));
     }
-    call.account.computed(decoded.nanos(), 0);
-    MediaItem item = call.request.getItems(itemPlace);
-    int tiles = decoded.tiles().size();
-    if (tiles != item.getTiles()) {
-      fail(
-          call,
-          new EpidoteException.InvalidRequest(
-              "Media item %d has %d tiles here, but the request says %d: the router and this node must serve the same checkpoint."
-                  .formatted(item.getIndex(), tiles, item.getTiles())));
-      return;
-    }
-    for (int tile = 0; tile < tiles; tile++) {
-      ready.add(new TileJob(call, itemPlace, tile, decoded.tiles().get(tile)));
+
+    @Override
+    public void failed(Pictures.Picture picture, EpidoteException error) {
+      waiting(picture.works()).forEach(call -> fail(call, error));
     }
   }
 
-  private List<TileJob> schedule() {
-    List<TileJob> batch = new ArrayList<>();
-    while (batch.size() < encoder.maxBatch() && !ready.isEmpty()) {
+  /** The requests that wait for some of these tiles. */
+  private static Set<EncodeCall> waiting(List<TileWork> works) {
+    Set<EncodeCall> waiting = new LinkedHashSet<>();
+    works.forEach(work -> work.waiters.forEach(waiter -> waiting.add(waiter.call())));
+    return waiting;
+  }
+
+  private List<TileWork> schedule() {
+    List<TileWork> batch = new ArrayList<>();
+    int size = costs.batch(ready.size());
+    while (batch.size() < size && !ready.isEmpty()) {
       batch.add(ready.remove());
     }
     return batch;
   }
 
-  private boolean run(List<TileJob> batch) {
+  private boolean run(List<TileWork> batch) {
     try {
       encoder.encode(
-          batch.stream().map(TileJob::pixels).toList(),
-          batch.stream().map(job -> media.pool().block(job.call().blocks[job.place()])).toList());
+          batch.stream().map(work -> requireNonNull(work.pixels)).toList(),
+          batch.stream().map(work -> media.pool().block(work.block)).toList());
       return true;
     } catch (RuntimeException | Error e) {
       EpidoteException told =
@@ -245,42 +251,55 @@ public final class EncodeStage implements Stage {
               ? known
               : new EpidoteException.Internal(
                   "The vision encoder failed on this request's tiles.", e);
-      batch.stream().map(TileJob::call).distinct().forEach(call -> fail(call, told));
+      waiting(batch).forEach(call -> fail(call, told));
       if (e instanceof Error error) {
         throw error;
       }
       return false;
+    } finally {
+      batch.forEach(this::recycle);
     }
   }
 
-  private void postprocess(List<TileJob> batch, long nanos) {
+  private void recycle(TileWork work) {
+    if (work.pixels != null) {
+      source.recycle(work.pixels);
+      work.pixels = null;
+    }
+  }
+
+  private void postprocess(List<TileWork> batch, long nanos) {
     node.meters().step(kind(), nanos, batch.size());
-    for (EncodeCall call : new LinkedHashSet<>(batch.stream().map(TileJob::call).toList())) {
-      call.account.computed(nanos, (int) batch.stream().filter(job -> job.call() == call).count());
+    costs.batch(batch.size(), nanos);
+    for (EncodeCall call : waiting(batch)) {
+      long made = batch.stream().filter(work -> work.waiters.getFirst().call() == call).count();
+      call.account.computed(nanos, (int) made);
     }
-    for (TileJob job : batch) {
-      announce(job);
+    for (TileWork work : batch) {
+      blocks.encoded(work, nanos / 1e6 / batch.size() + work.pictureMs);
+      List.copyOf(work.waiters).forEach(waiter -> announce(waiter.call(), waiter.place()));
     }
   }
 
-  private void announce(TileJob job) {
-    EncodeCall call = job.call();
-    int block = call.blocks[job.place()];
+  /** The tile's tokens are in its block, of which the request's reference goes to a lease. */
+  private void announce(EncodeCall call, int place) {
+    int block = call.blocks[place];
     Handle handle =
         node.leases().grant(media.pool(), new int[] {block}, end -> tileFreed(call, block, end));
-    call.announced.set(job.place());
+    call.announced.set(place);
     call.handles.add(handle);
     call.openLeases++;
+    EncodeCall.Tile tile = call.tiles.get(place);
     call.reply()
         .send(
             EncodeResponse.newBuilder()
                 .setReady(
                     TileReady.newBuilder()
-                        .setItem(call.request.getItems(job.itemPlace()).getIndex())
-                        .setTile(job.tile())
+                        .setItem(tile.itemIndex())
+                        .setTile(tile.tile())
                         .setHandle(handle))
                 .build());
-    if (call.announced.cardinality() == call.tiles) {
+    if (call.allAnnounced()) {
       StageTiming timing = call.account.timing();
       node.meters().requestDone(timing);
       call.reply()
@@ -310,7 +329,7 @@ public final class EncodeStage implements Stage {
     }
   }
 
-  private void cancelled(EncodeCall call) {
+  void cancelled(EncodeCall call) {
     if (calls.contains(call)) {
       node.meters().requestLost(kind(), "cancelled");
       end(call);
@@ -325,19 +344,33 @@ public final class EncodeStage implements Stage {
     }
   }
 
-  /** Frees all that the request holds. Blocks under a lease follow when no pull has them pinned. */
+  /**
+   * Frees all that the request holds. Blocks under a lease follow when no pull has them pinned;
+   * tiles that others wait for are encoded all the same.
+   */
   private void end(EncodeCall call) {
     call.become(EncodePhase.ENDED);
     calls.remove(call);
     waitingBytes -= call.bytes;
     requireNonNull(call.ticket).leave();
-    ready.removeIf(job -> job.call() == call);
     for (int place = 0; place < call.blocks.length; place++) {
       if (!call.announced.get(place)) {
+        leave(call, requireNonNull(call.works[place]));
         media.pool().release(call.blocks[place]);
       }
     }
+    pictures.drop();
     call.handles.forEach(node.leases()::revoke);
+  }
+
+  private void leave(EncodeCall call, TileWork work) {
+    work.leave(call);
+    if (!work.isWanted()) {
+      blocks.forget(work);
+      if (ready.remove(work)) {
+        recycle(work);
+      }
+    }
   }
 
   @Override
@@ -358,7 +391,34 @@ public final class EncodeStage implements Stage {
             "vision", encoder.weightBytes(), encoder.precision(), encoder::memory));
   }
 
-  private static EpidoteException full() {
+  @Override
+  public void describe(NodeStatus.Builder status) {
+    status.setEncode(
+        EncodeLoad.newBuilder()
+            .setTileMs(costs.tileMs())
+            .setPictureMs(costs.pictureMs())
+            .setBatch(costs.target())
+            .setWaitingTiles(
+                calls.stream()
+                    .mapToInt(call -> call.tiles.size() - call.announced.cardinality())
+                    .sum())
+            .setCacheHits(blocks.hits())
+            .setCacheMisses(blocks.misses())
+            .setCacheEvictions(blocks.cache().map(MediaCache::evictions).orElse(0L)));
+  }
+
+  @Override
+  public Optional<MediaCacheContent> mediaCache() {
+    return blocks
+        .cache()
+        .map(cache ->
+            MediaCacheContent.newBuilder()
+                .setVersion(cache.version())
+                .addAllTiles(LongStream.of(cache.tags(MAX_TAGS)).boxed().toList())
+                .build());
+  }
+
+  static EpidoteException full() {
     return new EpidoteException.Exhausted(
         "The encode stage has as many requests as it can hold; try again in a second.");
   }
@@ -367,11 +427,5 @@ public final class EncodeStage implements Stage {
     return new EpidoteException.Exhausted(
         "No room for media tokens within %s; try again later or add encode nodes."
             .formatted(Limits.words(node.limits().maxWait())));
-  }
-
-  private EpidoteException tooManyTiles(String tiles) {
-    return new EpidoteException.TooLarge(
-        "The request's media are %s tiles, but this node holds %d; send fewer or smaller images, or give the node more media blocks."
-            .formatted(tiles, media.pool().total()));
   }
 }

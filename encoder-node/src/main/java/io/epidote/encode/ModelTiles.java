@@ -7,6 +7,7 @@ import io.epidote.engine.checkpoint.ModelConfig;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.engine.image.ImageLimits;
 import io.epidote.engine.image.ImageProcessor;
+import io.epidote.engine.image.TileBuffers;
 import io.epidote.engine.image.VideoFile;
 import io.epidote.engine.image.VideoProcessor;
 import io.epidote.proto.stage.v1.MediaItem;
@@ -24,6 +25,7 @@ public final class ModelTiles implements TileSource {
 
   private final ImageProcessor images;
   private final Optional<VideoProcessor> videos;
+  private final TileBuffers buffers = new TileBuffers();
 
   private ModelTiles(ImageProcessor images, Optional<VideoProcessor> videos) {
     this.images = requireNonNull(images, "images is null");
@@ -43,13 +45,18 @@ public final class ModelTiles implements TileSource {
   @Override
   public List<FloatBuffer> tiles(MediaItem item) {
     if (item.getFrameBytesCount() == 0) {
-      return images.tiles(item.getData().asReadOnlyByteBuffer());
+      return images.tiles(item.getData().asReadOnlyByteBuffer(), buffers);
     }
     VideoProcessor processor =
         videos.orElseThrow(() ->
             new InvalidRequest(
                 "Media item %d is a video, but the model takes none.".formatted(item.getIndex())));
-    return processor.tiles(new VideoFile(files(item), ANY_RATE));
+    return processor.tiles(new VideoFile(files(item), ANY_RATE), buffers);
+  }
+
+  @Override
+  public void recycle(FloatBuffer pixels) {
+    buffers.give(pixels);
   }
 
   private static List<ByteBuffer> files(MediaItem item) {

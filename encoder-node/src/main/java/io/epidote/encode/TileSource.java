@@ -13,4 +13,7 @@ public interface TileSource {
    * @throws io.epidote.engine.error.EpidoteException when it is nothing that can be served
    */
   List<FloatBuffer> tiles(MediaItem item);
+
+  /** Takes pixels back that nobody reads any more, for another tile's. */
+  default void recycle(FloatBuffer pixels) {}
 }

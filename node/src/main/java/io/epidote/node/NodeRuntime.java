@@ -12,6 +12,7 @@ import io.epidote.node.registry.RegistrationClient;
 import io.epidote.node.transfer.TransferClient;
 import io.epidote.node.transfer.TransferServer;
 import io.epidote.proto.stage.v1.NodeHello;
+import io.epidote.proto.stage.v1.NodeLoad;
 import io.epidote.proto.v1.MemoryUse;
 import io.epidote.proto.v1.NodeStatus;
 import io.grpc.BindableService;
@@ -34,6 +35,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
+import java.util.function.Function;
 import java.util.function.ToDoubleFunction;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -150,7 +152,7 @@ public final class NodeRuntime implements AutoCloseable {
             .build();
     for (String router : config.routers()) {
       RegistrationClient registration =
-          new RegistrationClient(router, channels, timer, hello, this::status);
+          new RegistrationClient(router, channels, timer, hello, this::load);
       registrations.add(registration);
       registration.start();
     }
@@ -176,11 +178,20 @@ public final class NodeRuntime implements AutoCloseable {
 
   /** The node's load, taken on the engine thread after what was handed over before. */
   public CompletableFuture<NodeStatus> status() {
-    CompletableFuture<NodeStatus> future = new CompletableFuture<>();
+    return onEngine(reporter -> reporter.take(memory));
+  }
+
+  /** The same as a router is told it. */
+  private CompletableFuture<NodeLoad> load() {
+    return onEngine(reporter -> reporter.load(memory));
+  }
+
+  private <T> CompletableFuture<T> onEngine(Function<StatusReport, T> asked) {
+    CompletableFuture<T> future = new CompletableFuture<>();
     StatusReport reporter = requireNonNull(report, "the node was not started");
     loop.execute(() -> {
       try {
-        future.complete(reporter.take(memory));
+        future.complete(asked.apply(reporter));
       } catch (RuntimeException e) {
         future.completeExceptionally(e);
       }
@@ -225,6 +236,10 @@ public final class NodeRuntime implements AutoCloseable {
     gauge("epidote.swap.blocks.total", NodeStatus::getSwapBlocksTotal);
     gauge("epidote.media.blocks.used", NodeStatus::getMediaBlocksUsed);
     gauge("epidote.media.blocks.total", NodeStatus::getMediaBlocksTotal);
+    gauge("epidote.media.blocks.cached", NodeStatus::getMediaBlocksCached);
+    gauge(
+        "epidote.media.cache.bytes",
+        status -> (double) status.getMediaBlocksCached() * status.getMediaBlockBytes());
     gauge("epidote.handles", NodeStatus::getHandles);
     gauge("epidote.requests.running", NodeStatus::getRunning);
     gauge("epidote.requests.queued", NodeStatus::getQueued);

@@ -1,8 +1,11 @@
 package io.epidote.node;
 
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.proto.stage.v1.MediaCacheContent;
+import io.epidote.proto.v1.NodeStatus;
 import io.grpc.BindableService;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * One stage of a node: its gRPC services, and the steps by which it works. Everything but {@link
@@ -22,6 +25,14 @@ public interface Stage {
   boolean runStep();
 
   StageLoad load();
+
+  /** Adds to the node's status what only this kind of stage has to say. */
+  default void describe(NodeStatus.Builder status) {}
+
+  /** What the stage's media-token cache holds; empty when it has none. */
+  default Optional<MediaCacheContent> mediaCache() {
+    return Optional.empty();
+  }
 
   /** Ends every request with this error and frees what it holds, once its pulls have ended. */
   void abortAll(EpidoteException reason);

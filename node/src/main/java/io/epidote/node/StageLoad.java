@@ -2,7 +2,6 @@ package io.epidote.node;
 
 import io.epidote.engine.memory.BlockPool;
 import io.epidote.engine.model.ModelMemory;
-import io.epidote.engine.model.Precision;
 import io.epidote.node.kv.KvMemory;
 import java.util.List;
 import java.util.function.Supplier;
@@ -26,10 +25,10 @@ public record StageLoad(
     Weights weights) {
   /**
    * @param name vision or decoder
+   * @param precision of the weights, or {@code emulated}
    * @param memory what of it is in memory; on the engine thread
    */
-  public record Weights(
-      String name, long bytes, Precision precision, Supplier<ModelMemory> memory) {}
+  public record Weights(String name, long bytes, String precision, Supplier<ModelMemory> memory) {}
 
   /** Whether no request holds anything. */
   boolean isIdle() {

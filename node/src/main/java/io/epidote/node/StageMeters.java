@@ -67,6 +67,24 @@ public final class StageMeters {
         .increment(blocks);
   }
 
+  /** Tiles of a request were looked up in the media-token cache. */
+  public void tiles(int hits, int misses) {
+    count(
+        "epidote.media.cache.hits",
+        "Tiles that were cached or being made for another request",
+        hits);
+    count("epidote.media.cache.misses", "Tiles that had to be encoded", misses);
+  }
+
+  /** Tiles were dropped from the media-token cache to make room. */
+  public void tilesEvicted(long tiles) {
+    count("epidote.media.cache.evictions", "Tiles that made room for others", tiles);
+  }
+
+  private void count(String name, String description, double amount) {
+    Counter.builder(name).description(description).register(registry).increment(amount);
+  }
+
   /** A prompt's beginning was looked up. */
   public void prefix(int cachedTokens, int promptTokens) {
     Counter.builder("epidote.prefix.cache.hits")

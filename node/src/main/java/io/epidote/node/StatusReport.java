@@ -6,6 +6,7 @@ import io.epidote.engine.model.ModelMemory;
 import io.epidote.node.kv.KvMemory;
 import io.epidote.node.lease.LeaseTable;
 import io.epidote.node.memory.MemoryAccount;
+import io.epidote.proto.stage.v1.NodeLoad;
 import io.epidote.proto.v1.MemoryUse;
 import io.epidote.proto.v1.NodeStatus;
 import io.epidote.proto.v1.WeightGroup;
@@ -54,10 +55,11 @@ final class StatusReport {
           WeightGroup.newBuilder()
               .setName(group.name())
               .setBytes(group.bytes())
-              .setPrecision(group.precision().word()));
+              .setPrecision(group.precision()));
     }
     Set<KvMemory> kv = distinct(StageLoad::kv);
     Set<BlockPool> media = distinct(StageLoad::mediaPools);
+    stages.forEach(stage -> stage.describe(status));
     return status
         .setRunning(running)
         .setQueued(queued)
@@ -74,9 +76,17 @@ final class StatusReport {
         .setSwapBlocksUsed(kv.stream().mapToInt(each -> each.swap().used()).sum())
         .setSwapBlocksTotal(kv.stream().mapToInt(each -> each.swap().total()).sum())
         .setMediaBlocksUsed(media.stream().mapToInt(BlockPool::used).sum())
+        .setMediaBlocksCached(media.stream().mapToInt(BlockPool::cached).sum())
         .setMediaBlocksTotal(media.stream().mapToInt(BlockPool::total).sum())
         .setMediaBlockBytes(media.stream().mapToInt(BlockPool::blockBytes).max().orElse(0))
         .build();
+  }
+
+  /** The same as a router is told it. */
+  NodeLoad load(List<MemoryUse> memory) {
+    NodeLoad.Builder load = NodeLoad.newBuilder().setStatus(take(memory));
+    stages.forEach(stage -> stage.mediaCache().ifPresent(load::setMediaCache));
+    return load.build();
   }
 
   /** What the node's stages have of memory. */

@@ -13,6 +13,9 @@ sealed interface MediaInput {
   /** Another node holds them under a lease that is being renewed. */
   record Remote(Handle handle) implements MediaInput {}
 
+  /** A pull is writing them into a block of this stage's pool. */
+  record Arriving(BlockPool pool, int block) implements MediaInput {}
+
   /** In a block that is here, with a reference of its own. */
   sealed interface Present extends MediaInput {
     /** {@code [tokens, hidden]}, from position 0. */
@@ -46,4 +49,7 @@ sealed interface MediaInput {
       pool.release(block);
     }
   }
+
+  /** Computed, and not needed any more. */
+  record Used() implements MediaInput {}
 }

@@ -1,7 +1,5 @@
 package io.epidote.prefill;
 
-import static java.util.Objects.requireNonNull;
-
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.memory.BlockKey;
 import io.epidote.engine.memory.KeyChain;
@@ -9,11 +7,11 @@ import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SamplingOptions;
+import io.epidote.node.StageInputs;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.grpc.ReplyStream;
+import io.epidote.node.kv.EarlyHolders;
 import io.epidote.node.kv.KvBudget;
-import io.epidote.node.transfer.LeaseKeeper;
-import io.epidote.node.transfer.PullGroup;
 import io.epidote.node.wire.SamplingMessages;
 import io.epidote.node.wire.StageAccount;
 import io.epidote.proto.stage.v1.Handle;
@@ -35,25 +33,57 @@ final class PrefillCall {
   final List<MediaSpan> spans;
   final SamplingOptions options;
   final MediaInput[] media;
+
+  /** What was announced for each span. */
+  final @Nullable Handle[] handles;
+
+  /** Whether the prompt is not to be begun before its last tile is here. */
+  final boolean mediaFirst;
+
+  /** Whether KV blocks are announced when the prompt is done, and not before. */
+  final boolean kvLast;
+
+  final StageInputs.Inbox inbox;
+  final KeyChain keyChain;
   private final int hiddenSize;
 
   BlockQueue.@Nullable Ticket ticket;
-  @Nullable LeaseKeeper keeper;
-  @Nullable PullGroup pulls;
-  @Nullable Handle kvHandle;
 
   /** The answer's part of this node's pool, when it may be decoded here. */
   KvBudget.@Nullable Claim claim;
 
-  /** Of the prompt's full blocks, when there is a prefix cache. */
-  List<BlockKey> keys = List.of();
+  /** While it holds KV blocks without having all of its input. */
+  EarlyHolders.@Nullable Place early;
 
+  /** Of full blocks from the first on, as far as known, when there is a prefix cache. */
+  final List<BlockKey> keys = new ArrayList<>();
+
+  /** Of spans from the first on, in order, whose media tokens are or were here. */
+  final List<KeyChain.MediaTokens> mediaKeys = new ArrayList<>();
+
+  /** The prompt's blocks, with a reference each, until it is done. */
   int[] blocks = {};
 
   /** Tokens whose keys and values are in the blocks. */
   int done;
 
+  /** Tokens whose blocks were announced. */
+  int offered;
+
+  /** On the prompt's blocks. */
+  final List<Handle> leases = new ArrayList<>();
+
+  int openLeases;
+
+  /** When something last went on for it. */
+  long newsAt = System.nanoTime();
+
   private PrefillPhase phase = PrefillPhase.AWAITING_MEDIA;
+
+  /** Ends a request. */
+  interface Failed {
+    void accept(PrefillCall call, EpidoteException error);
+  }
 
   /**
    * @throws EpidoteException.InvalidRequest when the prompt, its spans or its sampling parameters
@@ -63,7 +93,10 @@ final class PrefillCall {
       PrefillStart start,
       DecoderShape shape,
       ReplyStream<PrefillResponse> reply,
-      StageAccount account) {
+      StageAccount account,
+      KeyChain keyChain,
+      StageInputs inputs,
+      Failed failed) {
     this.reply = reply;
     this.account = account;
     this.hiddenSize = shape.hiddenSize();
@@ -72,6 +105,11 @@ final class PrefillCall {
     this.options = SamplingMessages.options(start.getSampling(), tokens.length, shape);
     this.media = new MediaInput[spans.size()];
     Arrays.fill(media, new MediaInput.Awaited());
+    this.handles = new Handle[spans.size()];
+    this.mediaFirst = start.getMediaFirst();
+    this.kvLast = start.getKvLast();
+    this.keyChain = keyChain;
+    this.inbox = inputs.open(account, error -> failed.accept(this, error));
     for (int token : tokens) {
       if (token < 0 || token >= shape.vocabulary()) {
         throw new EpidoteException.InvalidRequest(
@@ -108,6 +146,10 @@ final class PrefillCall {
     return (long) spans.get(span).getTokens() * hiddenSize * Float.BYTES;
   }
 
+  private int spanEnd(int span) {
+    return spans.get(span).getPosition() + spans.get(span).getTokens();
+  }
+
   /** Spans whose media tokens are still at another node. */
   List<Integer> remoteSpans() {
     List<Integer> remote = new ArrayList<>();
@@ -123,12 +165,75 @@ final class PrefillCall {
     return Arrays.stream(media).noneMatch(MediaInput.Awaited.class::isInstance);
   }
 
+  /** The first span whose media tokens were not here yet, or the number of spans. */
+  int firstMissing() {
+    int span = 0;
+    while (span < media.length
+        && (media[span] instanceof MediaInput.Present || media[span] instanceof MediaInput.Used)) {
+      span++;
+    }
+    return span;
+  }
+
+  boolean allMediaHere() {
+    return firstMissing() == media.length;
+  }
+
+  /** Tokens from the first on for which nothing is missing. */
+  int known() {
+    int missing = firstMissing();
+    return missing == media.length ? tokens.length : spans.get(missing).getPosition();
+  }
+
+  /**
+   * How many tokens to run next, 0 when it is better to wait for a tile. All but the last chunk end
+   * with a block.
+   *
+   * @param most in a step
+   * @param least that are worth a step while a tile is missing
+   * @param last in the prompt's last step, as near as whole blocks allow
+   */
+  int nextChunk(int most, int least, int last) {
+    int known = known();
+    int end = Math.min(known, done + most);
+    if (end < tokens.length) {
+      end = wholeBlocks(end);
+    } else if (wholeBlocks(end - last) > done) {
+      end = wholeBlocks(end - last);
+    }
+    int count = Math.max(0, end - done);
+    return known < tokens.length && count < least ? 0 : count;
+  }
+
+  private static int wholeBlocks(int tokens) {
+    return tokens - tokens % DecoderShape.BLOCK_TOKENS;
+  }
+
+  /** Drops media tokens whose keys and values are in the blocks. */
+  void releaseUsedMedia() {
+    for (int span = 0; span < media.length && spanEnd(span) <= done; span++) {
+      if (media[span] instanceof MediaInput.Present present) {
+        present.release();
+        media[span] = new MediaInput.Used();
+      }
+    }
+  }
+
   /** Drops the references to media tokens that are here. */
   void releaseMedia() {
     for (int span = 0; span < media.length; span++) {
       if (media[span] instanceof MediaInput.Present present) {
         present.release();
-        media[span] = new MediaInput.Awaited();
+        media[span] = new MediaInput.Used();
+      }
+    }
+  }
+
+  /** Frees blocks that pulls wrote into; none writes any more. */
+  void releaseArriving() {
+    for (MediaInput input : media) {
+      if (input instanceof MediaInput.Arriving arriving) {
+        arriving.pool().release(arriving.block());
       }
     }
   }
@@ -139,7 +244,7 @@ final class PrefillCall {
     List<SequenceChunk.MediaRows> rows = new ArrayList<>();
     for (int span = 0; span < media.length; span++) {
       int first = Math.max(done, spans.get(span).getPosition());
-      int last = Math.min(end, spans.get(span).getPosition() + spans.get(span).getTokens());
+      int last = Math.min(end, spanEnd(span));
       if (first < last && media[span] instanceof MediaInput.Present present) {
         int rowBytes = hiddenSize * Float.BYTES;
         ByteBuffer bytes =
@@ -168,23 +273,32 @@ final class PrefillCall {
     return DecoderShape.blocksFor(tokens.length);
   }
 
-  /** What stands in place of the prompt's media tokens; all of it must be here. */
-  List<KeyChain.MediaTokens> mediaKeys() {
-    List<KeyChain.MediaTokens> keys = new ArrayList<>();
-    for (int span = 0; span < media.length; span++) {
+  /** Adds the keys of media tokens that are here now; all before them are or were. */
+  void addMediaKeys() {
+    int missing = firstMissing();
+    for (int span = mediaKeys.size(); span < missing; span++) {
       MediaInput.Present present = (MediaInput.Present) media[span];
-      keys.add(
+      mediaKeys.add(
           new KeyChain.MediaTokens(
               spans.get(span).getPosition(),
               spans.get(span).getTokens(),
               KeyChain.digest(present.rows().slice(0, (int) spanBytes(span)))));
     }
-    return keys;
   }
 
-  /** The keys of blocks that may be found: the last token's logits must be computed. */
+  /** The keys of the blocks that come next and may be found: the last token must be computed. */
   List<BlockKey> reusableKeys() {
-    return keys.subList(0, Math.min(keys.size(), (tokens.length - 1) / DecoderShape.BLOCK_TOKENS));
+    int from = done / DecoderShape.BLOCK_TOKENS;
+    int to = Math.min(keys.size(), (tokens.length - 1) / DecoderShape.BLOCK_TOKENS);
+    return keys.subList(Math.min(from, to), to);
+  }
+
+  /** All of its input is here, or it is over. */
+  void leaveEarly() {
+    if (early != null) {
+      early.leave();
+      early = null;
+    }
   }
 
   void leaveBudget() {
@@ -196,13 +310,7 @@ final class PrefillCall {
   void leaveLine() {
     if (ticket != null) {
       ticket.leave();
-    }
-  }
-
-  void stopKeeping() {
-    if (keeper != null) {
-      requireNonNull(keeper).close();
-      keeper = null;
+      ticket = null;
     }
   }
 }

@@ -7,10 +7,10 @@ import io.epidote.engine.memory.BlockPool;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.node.NodeConfig.Limits;
 import io.epidote.node.NodeContext;
+import io.epidote.node.StageInputs;
 import io.epidote.node.StageStream;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.grpc.ReplyStream;
-import io.epidote.node.transfer.PullEnd;
 import io.epidote.node.transfer.PullGroup;
 import io.epidote.node.wire.StageAccount;
 import io.epidote.proto.stage.v1.Handle;
@@ -22,24 +22,28 @@ import io.epidote.proto.stage.v1.PrefillServiceGrpc;
 import io.grpc.stub.StreamObserver;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
  * How prompts come in: the gRPC service, and the way of a request until its media tokens are here.
  *
- * <p>Blocks for media tokens are taken when all spans are announced, not before: a request that
- * holds them never waits for an encode node, which may be waiting for room itself.
+ * <p>Whoever holds blocks for media tokens never waits for an encode node, which may be waiting for
+ * room itself. A prompt without KV blocks takes them for all its tiles when all are announced. One
+ * that has KV blocks takes them one by one in the order of the prompt, so that each can be computed
+ * and freed as soon as it is here.
  */
 final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
-  private static final MediaReceived RECEIVED = MediaReceived.getDefaultInstance();
+  private static final PrefillResponse RECEIVED =
+      PrefillResponse.newBuilder().setMediaReceived(MediaReceived.getDefaultInstance()).build();
 
   private final NodeContext node;
   private final PrefillStage stage;
   private final DecoderShape shape;
   private final BlockQueue media;
   private final Set<PrefillCall> calls;
-  private int ending;
+  private final StageInputs inputs;
 
   PrefillIntake(
       NodeContext node,
@@ -52,6 +56,7 @@ final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
     this.shape = shape;
     this.media = requireNonNull(media, "media is null");
     this.calls = calls;
+    this.inputs = new StageInputs(node);
   }
 
   BlockPool pool() {
@@ -60,7 +65,7 @@ final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
 
   /** Requests that are over, but whose pulls still write into their blocks. */
   int ending() {
-    return ending;
+    return inputs.ending();
   }
 
   @Override
@@ -89,11 +94,21 @@ final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
     @Override
     public PrefillCall begin(PrefillRequest start, ReplyStream<PrefillResponse> reply) {
       StageAccount account = new StageAccount(stage.kind(), node.nodeId(), stage.precision());
-      PrefillCall call = new PrefillCall(start.getStart(), shape, reply, account);
+      PrefillCall call =
+          new PrefillCall(
+              start.getStart(),
+              shape,
+              reply,
+              account,
+              stage.keyChain(start.getStart()),
+              inputs,
+              stage::fail);
       stage.checkFits(call);
       checkSpansFit(call);
       calls.add(call);
+      stage.moreKnown(call);
       if (call.spans.isEmpty()) {
+        call.account.inputAnnounced();
         stage.inputComplete(call);
       }
       return call;
@@ -118,7 +133,7 @@ final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
 
     @Override
     public @Nullable String missing(PrefillCall call) {
-      return call.phase() == PrefillPhase.AWAITING_MEDIA ? "every media span was announced" : null;
+      return call.allMediaAnnounced() ? null : "every media span was announced";
     }
 
     @Override
@@ -153,12 +168,9 @@ final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
 
   private void announced(PrefillCall call, MediaReady ready) {
     int span = ready.getSpan();
-    if (span < 0
-        || span >= call.media.length
-        || !(call.media[span] instanceof MediaInput.Awaited)
-        || call.phase() != PrefillPhase.AWAITING_MEDIA) {
+    if (span < 0 || span >= call.media.length) {
       throw new EpidoteException.InvalidRequest(
-          "Media span %d was announced, but only %d spans are expected, each once."
+          "Media span %d was announced, but the prompt has %d."
               .formatted(Integer.toUnsignedLong(span), call.media.length));
     }
     Handle handle = ready.getHandle();
@@ -168,124 +180,139 @@ final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
               .formatted(
                   span, handle.getBytes(), call.spans.get(span).getTokens(), call.spanBytes(span)));
     }
-    call.media[span] = node.leases().isLocal(handle) ? share(handle) : remote(call, handle);
-    if (call.allMediaAnnounced()) {
-      int remote = call.remoteSpans().size();
-      if (remote == 0) {
-        received(call);
-      } else {
-        call.become(PrefillPhase.RESERVING_MEDIA);
-        call.ticket = media.enter(remote);
-        call.account.startWaiting();
+    Handle first = call.handles[span];
+    if (first != null) {
+      if (!first.equals(handle)) {
+        call.inbox.drop(handle);
       }
+      return;
+    }
+    call.handles[span] = handle;
+    call.newsAt = System.nanoTime();
+    boolean here = call.inbox.isHere(handle);
+    if (here) {
+      call.media[span] = new MediaInput.Shared(call.inbox.share(handle, "media tokens"));
+    } else {
+      call.inbox.keep(handle);
+      call.media[span] = new MediaInput.Remote(handle);
+    }
+    if (call.allMediaAnnounced()) {
+      call.account.inputAnnounced();
+    }
+    if (here) {
+      arrived(call);
     }
   }
 
-  private MediaInput share(Handle handle) {
-    return node.leases()
-        .tryShare(handle)
-        .<MediaInput>map(MediaInput.Shared::new)
-        .orElseThrow(() ->
-            new EpidoteException.Unavailable(
-                "The media tokens behind handle %d are gone from this node; encode the image again."
-                    .formatted(handle.getId())));
-  }
-
-  /** The lease must outlive the wait for the other spans and for room. */
-  private MediaInput remote(PrefillCall call, Handle handle) {
-    if (call.keeper == null) {
-      call.keeper =
-          node.transfers()
-              .keep(why ->
-                  node.loop()
-                      .execute(() -> stage.fail(call, new EpidoteException.Unavailable(why))));
+  /** Media tokens are here, or several tiles' of them. */
+  private void arrived(PrefillCall call) {
+    call.newsAt = System.nanoTime();
+    stage.moreKnown(call);
+    if (call.allMediaHere()) {
+      call.reply.send(RECEIVED);
+      stage.inputComplete(call);
     }
-    call.keeper.add(handle);
-    return new MediaInput.Remote(handle);
   }
 
   /** Gives media blocks to the requests at the head of the line, and starts their pulls. */
   boolean reserve() {
     boolean any = false;
     for (PrefillCall call : List.copyOf(calls)) {
-      if (call.phase() != PrefillPhase.RESERVING_MEDIA) {
-        continue;
-      }
-      var blocks = requireNonNull(call.ticket).take();
-      if (blocks.isPresent()) {
-        call.account.stopWaiting();
-        call.become(PrefillPhase.PULLING);
-        pull(call, blocks.get());
-        any = true;
-      } else if (call.account.waitingNanos() > node.limits().maxWait().toNanos()) {
-        stage.fail(call, waitedTooLong("media tokens"));
-      }
+      any |=
+          switch (call.phase()) {
+            case AWAITING_MEDIA -> begin(call);
+            case RESERVING_MEDIA -> pullAll(call);
+            case STREAMING -> pullNext(call);
+            default -> false;
+          };
     }
     return any;
   }
 
-  private void pull(PrefillCall call, int[] blocks) {
-    List<Integer> spans = call.remoteSpans();
+  /** Chooses the way of a prompt; as long as tiles are missing, that may be done later. */
+  private boolean begin(PrefillCall call) {
+    int missing = call.firstMissing();
+    boolean useful = call.media[missing] instanceof MediaInput.Remote || stage.hasWork(call);
+    if (!call.mediaFirst && useful && stage.beginEarly(call)) {
+      return true;
+    }
+    if (!call.allMediaAnnounced()) {
+      return false;
+    }
+    call.become(PrefillPhase.RESERVING_MEDIA);
+    call.ticket = media.enter(call.remoteSpans().size());
+    call.account.startWaiting();
+    return true;
+  }
+
+  private boolean pullAll(PrefillCall call) {
+    Optional<int[]> blocks = requireNonNull(call.ticket).take();
+    if (blocks.isEmpty()) {
+      if (call.account.waitingNanos() > node.limits().maxWait().toNanos()) {
+        stage.fail(call, waitedTooLong("media tokens"));
+      }
+      return false;
+    }
+    call.ticket = null;
+    call.account.stopWaiting();
+    call.become(PrefillPhase.PULLING);
+    pull(call, call.remoteSpans(), blocks.get());
+    return true;
+  }
+
+  private boolean pullNext(PrefillCall call) {
+    boolean any = false;
+    for (int span = call.firstMissing(); span < call.media.length; span++) {
+      if (call.media[span] instanceof MediaInput.Awaited) {
+        break;
+      }
+      if (!(call.media[span] instanceof MediaInput.Remote)) {
+        continue;
+      }
+      if (call.ticket == null) {
+        call.ticket = media.enter(1);
+      }
+      Optional<int[]> block = call.ticket.take();
+      if (block.isEmpty()) {
+        break;
+      }
+      call.ticket = null;
+      pull(call, List.of(span), block.get());
+      any = true;
+    }
+    if (!any
+        && !stage.hasWork(call)
+        && System.nanoTime() - call.newsAt > node.limits().maxWait().toNanos()) {
+      stage.fail(
+          call,
+          new EpidoteException.Unavailable(
+              "No media tokens came for %s; send the request again."
+                  .formatted(Limits.words(node.limits().maxWait()))));
+    }
+    return any;
+  }
+
+  private void pull(PrefillCall call, List<Integer> spans, int[] blocks) {
     List<PullGroup.Piece> pieces = new ArrayList<>();
-    for (int i = 0; i < spans.size(); i++) {
+    for (int i = 0; i < blocks.length; i++) {
       int span = spans.get(i);
       Handle handle = ((MediaInput.Remote) call.media[span]).handle();
       pieces.add(
           new PullGroup.Piece(
               handle, List.of(media.pool().block(blocks[i]).slice(0, (int) handle.getBytes()))));
+      call.media[span] = new MediaInput.Arriving(media.pool(), blocks[i]);
     }
-    // The pulls renew their leases themselves.
-    call.stopKeeping();
-    call.pulls =
-        PullGroup.start(
-            node.transfers(), node.loop(), pieces, end -> pulled(call, spans, blocks, end));
-  }
-
-  private void pulled(PrefillCall call, List<Integer> spans, int[] blocks, PullEnd end) {
-    call.pulls = null;
-    if (!calls.contains(call)) {
-      ending--;
-      media.pool().release(blocks);
-      return;
-    }
-    switch (end) {
-      case PullEnd.Pulled pulled -> {
-        call.account.moved(pulled.nanos(), pulled.bytes());
-        for (int i = 0; i < blocks.length; i++) {
-          call.media[spans.get(i)] = new MediaInput.Pulled(media.pool(), blocks[i]);
-        }
-        received(call);
-      }
-      case PullEnd.Failed failed -> {
-        media.pool().release(blocks);
-        stage.fail(call, failed.error());
-      }
-      case PullEnd.Cancelled cancelled ->
-          throw new IllegalStateException("a pull was cancelled although its request goes on");
-    }
-  }
-
-  private void received(PrefillCall call) {
-    call.reply.send(PrefillResponse.newBuilder().setMediaReceived(RECEIVED).build());
-    stage.inputComplete(call);
-  }
-
-  /** The request is over: stops its pulls and renewals, and gives back handles nobody pulls. */
-  void ended(PrefillCall call) {
-    call.stopKeeping();
-    if (call.pulls != null) {
-      ending++;
-      call.pulls.cancel();
-      return;
-    }
-    for (int span : call.remoteSpans()) {
-      node.transfers().release(((MediaInput.Remote) call.media[span]).handle());
-    }
+    call.inbox.pull(
+        pieces,
+        () -> {
+          for (int i = 0; i < blocks.length; i++) {
+            call.media[spans.get(i)] = new MediaInput.Pulled(media.pool(), blocks[i]);
+          }
+          arrived(call);
+        });
   }
 
   EpidoteException waitedTooLong(String what) {
-    return new EpidoteException.Exhausted(
-        "No room for the request's %s within %s; try again later or add prefill nodes."
-            .formatted(what, Limits.words(node.limits().maxWait())));
+    return inputs.waitedTooLong(what);
   }
 }

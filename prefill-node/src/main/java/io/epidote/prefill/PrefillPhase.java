@@ -1,18 +1,21 @@
 package io.epidote.prefill;
 
 /**
- * Where a prefill request is. KV blocks are taken last, when nothing else is waited for: whoever
- * holds KV blocks can always go on.
+ * Where a prefill request is. There are two ways to {@link #RUNNING}. The short one takes KV blocks
+ * at once and lets tiles come one after the other ({@link #STREAMING}). Where that could end in
+ * requests that wait for each other, the long one takes them last, when nothing else is waited for.
  */
 enum PrefillPhase {
-  /** Not every media span has been announced. */
+  /** Not every media span has been announced; holds nothing. */
   AWAITING_MEDIA,
-  /** Waits in line for blocks to pull media tokens into. */
+  /** Waits in line for blocks to pull all media tokens into. */
   RESERVING_MEDIA,
   /** Media tokens are on their way. */
   PULLING,
-  /** Waits in line for KV blocks. */
+  /** Has all media tokens and waits in line for KV blocks. */
   RESERVING_KV,
+  /** Has KV blocks; is run as far as its media tokens are here. */
+  STREAMING,
   /** Its prompt is being run. */
   RUNNING,
   /** The prompt is done; waits for the release of the KV blocks. */
@@ -23,11 +26,11 @@ enum PrefillPhase {
   boolean mayBecome(PrefillPhase next) {
     return switch (next) {
       case AWAITING_MEDIA -> false;
-      case RESERVING_MEDIA -> this == AWAITING_MEDIA;
+      case RESERVING_MEDIA, STREAMING -> this == AWAITING_MEDIA;
       case PULLING -> this == RESERVING_MEDIA;
       // Straight from AWAITING_MEDIA when all media tokens are of this process, or there are none.
       case RESERVING_KV -> this == AWAITING_MEDIA || this == PULLING;
-      case RUNNING -> this == RESERVING_KV;
+      case RUNNING -> this == RESERVING_KV || this == STREAMING;
       case LEASED -> this == RUNNING;
       case ENDED -> this != ENDED;
     };

@@ -7,7 +7,6 @@ import io.epidote.engine.memory.KeyChain;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.Logits;
-import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SampledToken;
@@ -20,33 +19,35 @@ import io.epidote.node.kv.KvMemory;
 import io.epidote.node.lease.LeaseEnd;
 import io.epidote.node.wire.SamplingMessages;
 import io.epidote.proto.stage.v1.FirstToken;
-import io.epidote.proto.stage.v1.Handle;
-import io.epidote.proto.stage.v1.KvReady;
 import io.epidote.proto.stage.v1.PrefillResponse;
+import io.epidote.proto.stage.v1.PrefillStart;
 import io.epidote.proto.stage.v1.StageDone;
 import io.epidote.proto.v1.FinishReason;
 import io.epidote.proto.v1.StageTiming;
 import io.grpc.BindableService;
 import java.util.ArrayList;
-import java.util.Arrays;
+import java.util.HexFormat;
 import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Optional;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Runs prompts, several in a step, samples their first tokens and leases their KV blocks out. How a
- * prompt gets its input is in {@link PrefillIntake}; this class takes over when its media tokens
- * are here.
+ * prompt gets its input is in {@link PrefillIntake}, its KV blocks in {@link KvRoom}, and how they
+ * are announced in {@link KvOffer}.
  */
 public final class PrefillStage implements Stage {
+  /** A prompt of more parts than this is worth another step. */
+  private static final int LONG_PARTS = 4;
+
   private final NodeContext node;
   private final Decoder decoder;
   private final BatchSampler sampler;
   private final KvMemory kv;
-  private final KeyChain keyChain;
   private final PrefillConfig config;
+  private final KvRoom room;
+  private final KvOffer offer;
   private final PrefillIntake intake;
   private final Set<PrefillCall> calls = new LinkedHashSet<>();
 
@@ -71,7 +72,8 @@ public final class PrefillStage implements Stage {
     this.sampler = requireNonNull(sampler, "sampler is null");
     this.kv = requireNonNull(kv, "kv is null");
     this.config = requireNonNull(config, "config is null");
-    this.keyChain = new KeyChain(DecoderShape.BLOCK_TOKENS, "", config.weights(), "");
+    this.room = new KvRoom(kv, node.meters(), config, decoder.shape().contextTokens());
+    this.offer = new KvOffer(node.leases(), kv.pool(), config.partTokens(), this::leaseOver);
     this.intake = new PrefillIntake(node, this, decoder.shape(), media, calls);
     if (kv.pool().blockBytes() != decoder.shape().kvBlockBytes()) {
       throw new IllegalArgumentException(
@@ -86,7 +88,7 @@ public final class PrefillStage implements Stage {
   }
 
   /** Of the weights that this stage computes with. */
-  Precision precision() {
+  String precision() {
     return decoder.precision();
   }
 
@@ -95,34 +97,67 @@ public final class PrefillStage implements Stage {
     return List.of(intake);
   }
 
-  /** KV blocks that a request needs: of its prompt, and of its answer when that is decoded here. */
-  private int kvBlocks(PrefillCall call) {
-    return config.decodesHere()
-        ? SamplingMessages.sequenceBlocks(call.tokens.length, call.options)
-        : call.promptBlocks();
+  /** For the keys of a prompt's blocks. */
+  KeyChain keyChain(PrefillStart start) {
+    return room.keyChain(HexFormat.of().formatHex(start.getCacheSalt().toByteArray()));
   }
 
   /** Refuses a prompt that does not even fit an empty pool. */
   void checkFits(PrefillCall call) {
-    if (!kv.line().canEverFit(kvBlocks(call))) {
-      throw new EpidoteException.TooLarge(
-          "A prompt of %d tokens with up to %d more needs %d KV blocks here, but this node has %d; shorten the prompt, lower max_tokens, or give the node more KV blocks."
-              .formatted(
-                  call.tokens.length, call.options.maxTokens(), kvBlocks(call), kv.pool().total()));
+    room.checkFits(call);
+  }
+
+  /** Media tokens came, or none were needed up to the first tile. */
+  void moreKnown(PrefillCall call) {
+    int before = call.done;
+    room.moreKnown(call);
+    if (call.done > before) {
+      call.releaseUsedMedia();
+      offer.found(call);
     }
   }
 
-  /** All media tokens are here: get in line for KV blocks. */
+  /** Whether a step would be worth while with what is here of a prompt. */
+  boolean hasWork(PrefillCall call) {
+    return nextChunk(call) > 0;
+  }
+
+  /**
+   * Tokens of a prompt to run next. What the last step computes is moved when the first token is
+   * there already, so of a long prompt it gets little.
+   */
+  private int nextChunk(PrefillCall call) {
+    if (call.kvLast) {
+      return call.nextChunk(config.tokenBudget(), config.leastTokens(), call.tokens.length);
+    }
+    int most = Math.min(config.tokenBudget(), config.chunkTokens());
+    boolean isLong = call.tokens.length > LONG_PARTS * config.partTokens();
+    int last = isLong ? config.partTokens() / 2 : call.tokens.length;
+    return call.nextChunk(most, config.leastTokens(), last);
+  }
+
+  /** Runs what is here of a prompt while its tiles are still being encoded, if that can be done. */
+  boolean beginEarly(PrefillCall call) {
+    if (!room.tryTakeEarly(call)) {
+      return false;
+    }
+    call.newsAt = System.nanoTime();
+    call.become(PrefillPhase.STREAMING);
+    offer.found(call);
+    return true;
+  }
+
+  /** All media tokens are here. */
   void inputComplete(PrefillCall call) {
-    call.become(PrefillPhase.RESERVING_KV);
-    if (kv.prefixes().isPresent()) {
-      call.keys = keyChain.keys(call.tokens, call.mediaKeys());
+    call.leaveEarly();
+    if (call.phase() == PrefillPhase.STREAMING) {
+      call.account.startWaiting();
+      call.become(PrefillPhase.RUNNING);
+    } else {
+      call.become(PrefillPhase.RESERVING_KV);
+      room.enterLine(call);
+      call.account.startWaiting();
     }
-    if (config.decodesHere()) {
-      call.claim = kv.budget().claim(call.tokens.length, call.options);
-    }
-    call.ticket = kv.line().enter(call.promptBlocks());
-    call.account.startWaiting();
   }
 
   @Override
@@ -146,12 +181,10 @@ public final class PrefillStage implements Stage {
       if (call.phase() != PrefillPhase.RESERVING_KV) {
         continue;
       }
-      var blocks = requireNonNull(call.ticket).take(() -> take(call));
-      if (blocks.isPresent()) {
-        call.blocks = blocks.get();
-        call.account.cached(call.done);
-        kv.prefixes().ifPresent(cache -> node.meters().prefix(call.done, call.tokens.length));
+      if (room.tryTake(call)) {
         call.become(PrefillPhase.RUNNING);
+        call.releaseUsedMedia();
+        offer.found(call);
         any = true;
       } else if (call.account.waitingNanos() > node.limits().maxWait().toNanos()) {
         fail(call, intake.waitedTooLong("KV blocks"));
@@ -160,35 +193,22 @@ public final class PrefillStage implements Stage {
     return any;
   }
 
-  /** The prompt's blocks: those of its beginning that are cached, and new ones. */
-  private Optional<int[]> take(PrefillCall call) {
-    int[] found =
-        kv.prefixes().map(cache -> cache.retain(call.reusableKeys())).orElseGet(() -> new int[0]);
-    int missing = call.promptBlocks() - found.length;
-    if (missing > kv.pool().available() || (call.claim != null && !call.claim.tryEnter())) {
-      kv.pool().release(found);
-      return Optional.empty();
-    }
-    int[] blocks = Arrays.copyOf(found, call.promptBlocks());
-    int[] taken = kv.pool().tryAllocate(missing).orElseThrow();
-    System.arraycopy(taken, 0, blocks, found.length, missing);
-    call.done = found.length * DecoderShape.BLOCK_TOKENS;
-    return Optional.of(blocks);
-  }
-
   /**
-   * Prompts in the order in which they came, as many as fit the budget. Where a long prompt is cut
-   * depends on the prompt and what of it was cached, never on what shares its step, and so does the
-   * rounding of its numbers.
+   * Prompts in the order in which they came, as many as fit the budget; those that wait for their
+   * tiles are passed over. Where a prompt is cut depends on what of it is here, never on what
+   * shares its step. At fp32 and int8 its numbers do not depend on the cuts at all.
    */
   private List<Work> schedule() {
     List<Work> batch = new ArrayList<>();
     int budget = config.tokenBudget();
     for (PrefillCall call : calls) {
-      if (call.phase() != PrefillPhase.RUNNING) {
+      if (call.phase() != PrefillPhase.RUNNING && call.phase() != PrefillPhase.STREAMING) {
         continue;
       }
-      int count = Math.min(config.tokenBudget(), call.tokens.length - call.done);
+      int count = nextChunk(call);
+      if (count == 0) {
+        continue;
+      }
       if (count > budget || batch.size() == config.maxSequences()) {
         break;
       }
@@ -230,17 +250,20 @@ public final class PrefillStage implements Stage {
       int count = work.chunk().tokenIds().length;
       tokens += count;
       call.done += count;
+      call.newsAt = System.nanoTime();
       call.account.computed(nanos, count);
+      call.releaseUsedMedia();
       if (work.chunk().wantLogits()) {
         promptDone(call, sampled.get(row++));
+      } else {
+        offer.progress(call);
       }
     }
     node.meters().step(kind(), nanos, tokens);
   }
 
   private void promptDone(PrefillCall call, SampledToken token) {
-    call.releaseMedia();
-    kv.prefixes().ifPresent(cache -> cache.add(call.keys, call.blocks));
+    room.cache(call);
     FinishReason finish =
         SamplingMessages.finish(token.tokenId(), 1, call.options, config.eosIds());
     call.reply.send(
@@ -250,59 +273,44 @@ public final class PrefillStage implements Stage {
                     .setToken(SamplingMessages.token(token))
                     .setFinishReason(finish))
             .build());
-    boolean goesOn = finish == FinishReason.FINISH_REASON_UNSPECIFIED;
-    if (goesOn) {
-      announce(call);
+    if (finish == FinishReason.FINISH_REASON_UNSPECIFIED) {
+      offer.rest(call);
     }
+    // What is leased has references of its own from here on.
+    room.release(call);
+    call.become(PrefillPhase.LEASED);
     StageTiming timing = call.account.timing();
     node.meters().requestDone(timing);
     call.reply.send(
         PrefillResponse.newBuilder().setDone(StageDone.newBuilder().setTiming(timing)).build());
-    if (!goesOn) {
+    completeWhenReleased(call);
+  }
+
+  private void completeWhenReleased(PrefillCall call) {
+    if (call.phase() == PrefillPhase.LEASED && call.openLeases == 0) {
       end(call);
       call.reply.complete();
     }
-  }
-
-  private void announce(PrefillCall call) {
-    int[] held = call.blocks;
-    Handle handle =
-        node.leases()
-            .grant(
-                kv.pool(),
-                held,
-                end -> {
-                  kv.pool().release(held);
-                  call.leaveBudget();
-                  leaseOver(call, end);
-                });
-    // From here on the lease owns the blocks.
-    call.blocks = new int[0];
-    call.kvHandle = handle;
-    call.become(PrefillPhase.LEASED);
-    call.reply.send(
-        PrefillResponse.newBuilder()
-            .setKv(
-                KvReady.newBuilder()
-                    .setFirstToken(0)
-                    .setTokens(call.tokens.length)
-                    .setHandle(handle))
-            .build());
   }
 
   private void leaseOver(PrefillCall call, LeaseEnd end) {
     if (!calls.contains(call)) {
-      return;
-    }
-    if (end == LeaseEnd.RELEASED) {
-      end(call);
-      call.reply.complete();
+      leaveBudget(call);
+    } else if (end == LeaseEnd.RELEASED) {
+      completeWhenReleased(call);
     } else {
       fail(
           call,
           new EpidoteException.Unavailable(
               "The KV blocks of the prompt were not pulled within %s; run the prompt again."
                   .formatted(Limits.words(node.limits().lease()))));
+    }
+  }
+
+  /** What a lease still holds counts until it is freed. */
+  private static void leaveBudget(PrefillCall call) {
+    if (call.openLeases == 0) {
+      call.leaveBudget();
     }
   }
 
@@ -326,16 +334,12 @@ public final class PrefillStage implements Stage {
     call.become(PrefillPhase.ENDED);
     calls.remove(call);
     call.leaveLine();
-    intake.ended(call);
+    call.leaveEarly();
+    call.inbox.close(call::releaseArriving);
     call.releaseMedia();
-    kv.pool().release(call.blocks);
-    call.blocks = new int[0];
-    if (call.kvHandle == null) {
-      call.leaveBudget();
-    } else {
-      // What the lease still holds counts until it is freed.
-      node.leases().revoke(call.kvHandle);
-    }
+    room.release(call);
+    offer.revoke(call);
+    leaveBudget(call);
   }
 
   @Override
@@ -349,7 +353,10 @@ public final class PrefillStage implements Stage {
         (int)
             calls.stream()
                 .filter(call ->
-                    call.phase() == PrefillPhase.RUNNING || call.phase() == PrefillPhase.LEASED)
+                    switch (call.phase()) {
+                      case STREAMING, RUNNING, LEASED -> true;
+                      default -> false;
+                    })
                 .count();
     return new StageLoad(
         running,

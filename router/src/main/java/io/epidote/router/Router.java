@@ -56,6 +56,7 @@ public final class Router implements AutoCloseable {
             new Admission(limits.maxInFlight(), limits.maxQueued()),
             limits.maxMediaItems(),
             limits.requestTimeout(),
+            config.overlap(),
             meters,
             threads);
     registry =

@@ -14,6 +14,8 @@ import java.time.Duration;
  * @param httpPort 0 for any
  * @param grpcPort 0 for any
  * @param version of Epidote; nodes of another one are refused
+ * @param overlap whether a stage begins with what there is while the one before is still at work.
+ *     Off is for measurement: strictly one stage after the other
  */
 public record RouterConfig(
     Path model,
@@ -22,6 +24,7 @@ public record RouterConfig(
     int httpPort,
     int grpcPort,
     String version,
+    boolean overlap,
     Limits limits) {
   public RouterConfig {
     requireNonNull(model, "model is null");
@@ -33,7 +36,12 @@ public record RouterConfig(
 
   public RouterConfig(
       Path model, Path cache, String host, int httpPort, int grpcPort, String version) {
-    this(model, cache, host, httpPort, grpcPort, version, Limits.DEFAULT);
+    this(model, cache, host, httpPort, grpcPort, version, true, Limits.DEFAULT);
+  }
+
+  /** The same router that lets stages overlap or not. */
+  public RouterConfig withOverlap(boolean overlaps) {
+    return new RouterConfig(model, cache, host, httpPort, grpcPort, version, overlaps, limits);
   }
 
   /**

@@ -149,6 +149,108 @@ class RequestPathTest {
   }
 
   @Test
+  void decodeIsToldOfKvBlocksWhilePrefillGoesOn() {
+    cluster.prefill.announcesEarly = true;
+    cluster.prefill.script.put(Step.FIRST_TOKEN, new Stall());
+    Client client = call(generate(2).build());
+    await()
+        .untilAsserted(
+            () -> assertThat(cluster.decode.heard).containsExactly("decode start", "decode kv"));
+    client.cancel();
+    await().untilAsserted(() -> assertThat(cluster.decode.cancelled).hasValue(1));
+
+    cluster.prefill.script.clear();
+    cluster.decode.heard.clear();
+    assertThat(text(run(generate(2)))).isEqualTo("hello world");
+    assertThat(cluster.decode.heard)
+        .containsExactly("decode start", "decode kv", "decode kv", "decode first token");
+    assertThat(cluster.prefill.prefills)
+        .allSatisfy(start -> {
+          assertThat(start.getMediaFirst()).isFalse();
+          assertThat(start.getKvLast()).isFalse();
+        });
+  }
+
+  @Test
+  void anAnswerThatEndsWithItsFirstTokenCancelsWhatDecodeHasBegun() {
+    cluster.prefill.announcesEarly = true;
+    cluster.prefill.endsWithFirstToken = true;
+    List<GenerateResponse> responses = run(generate(2));
+    assertThat(text(responses)).isEqualTo("h");
+    assertThat(finished(responses).getReason()).isEqualTo(FinishReason.FINISH_REASON_LENGTH);
+    await()
+        .untilAsserted(
+            () -> assertThat(cluster.decode.cancelled).hasValue(cluster.decode.opened.get()));
+    assertThat(cluster.decode.heard).doesNotContain("decode first token");
+  }
+
+  private static GenerateRequest.Builder ask(String text) {
+    GenerateRequest.Builder request = generate();
+    request.getChatBuilder().getMessagesBuilder(0).getContentBuilder(0).setText(text);
+    return request;
+  }
+
+  @Test
+  void aPromptGoesWhereItsBeginningHasBeen() throws Exception {
+    try (ScriptedNode p2 =
+            ScriptedNode.start("p2", Stage.STAGE_PREFILL).join(cluster.router.grpcPort());
+        ScriptedNode d2 =
+            ScriptedNode.start("d2", Stage.STAGE_DECODE).join(cluster.router.grpcPort())) {
+      run(ask("first of all, and ever again"));
+      run(ask("second to none, whatever it is"));
+      // Equals took turns.
+      assertThat(cluster.prefill.prefills.size() + p2.prefills.size()).isEqualTo(2);
+      assertThat(cluster.prefill.prefills).hasSize(1);
+      assertThat(cluster.decode.decodes).hasSize(1);
+      ScriptedNode firstPrefill = firstAsked(cluster.prefill, p2);
+      for (int i = 0; i < 3; i++) {
+        cluster.prefill.prefills.clear();
+        p2.prefills.clear();
+        run(ask("first of all, and ever again: " + i));
+        assertThat(firstPrefill.prefills).hasSize(1);
+      }
+      // Of other tenants' prompts nothing is known: equals take turns again.
+      cluster.prefill.prefills.clear();
+      p2.prefills.clear();
+      for (int i = 0; i < 4; i++) {
+        run(ask("first of all, and ever again: " + i).setCacheSalt("tenant " + i));
+      }
+      assertThat(cluster.prefill.prefills).hasSize(2);
+      assertThat(p2.prefills).hasSize(2);
+      assertThat(cluster.prefill.prefills.getFirst().getCacheSalt().size()).isEqualTo(32);
+      assertThat(cluster.prefill.prefills.getFirst().getCacheSalt())
+          .isNotEqualTo(p2.prefills.getFirst().getCacheSalt());
+    }
+  }
+
+  private static ScriptedNode firstAsked(ScriptedNode one, ScriptedNode other) {
+    return one.prefills.getFirst().getTokenIdsList().contains((int) 'f') ? one : other;
+  }
+
+  @Test
+  void aLongSaltIsRefused() {
+    assertRefused(generate().setCacheSalt("x".repeat(257)), "cache_salt", "257", "at most 256");
+  }
+
+  @Test
+  void stagesOfOneNodeDoNotOverlap() throws Exception {
+    cluster.nodes().forEach(ScriptedNode::leave);
+    await().until(() -> !cluster.router.ready());
+    try (ScriptedNode all =
+        ScriptedNode.start("all", Stage.STAGE_ENCODE, Stage.STAGE_PREFILL, Stage.STAGE_DECODE)
+            .join(cluster.router.grpcPort())) {
+      await().until(() -> cluster.router.ready());
+      run(generate(2));
+      assertThat(all.prefills)
+          .singleElement()
+          .satisfies(start -> {
+            assertThat(start.getMediaFirst()).isTrue();
+            assertThat(start.getKvLast()).isTrue();
+          });
+    }
+  }
+
+  @Test
   void defaultsAreFilledInForTheStages() {
     run(generate());
     SamplingParams prefill = cluster.prefill.prefills.getFirst().getSampling();

@@ -55,6 +55,8 @@ import org.jspecify.annotations.Nullable;
  * request with a fixed text. At each step it can be told to stall, to fail, or to die.
  */
 final class ScriptedNode implements AutoCloseable {
+  static final int KV_BLOCKS = 100;
+
   /** Points of the protocol, each named after what comes next. */
   enum Step {
     TILE,
@@ -90,6 +92,9 @@ final class ScriptedNode implements AutoCloseable {
   volatile boolean answersReports = true;
   volatile boolean endsWithFirstToken;
   volatile boolean ignoresMaxTokens;
+
+  /** Whether KV blocks of one token are announced before the first token is sampled. */
+  volatile boolean announcesEarly;
 
   private final Server server;
   private final String address;
@@ -133,6 +138,7 @@ final class ScriptedNode implements AutoCloseable {
         .setNodeId(id)
         .setAddress(address())
         .addAllStages(stages)
+        .setKvBlocksTotal(KV_BLOCKS)
         .setQueued(queued);
   }
 
@@ -172,11 +178,12 @@ final class ScriptedNode implements AutoCloseable {
   }
 
   void report(NodeStatus status, long nonce) {
+    report(NodeLoad.newBuilder().setStatus(status).setNonce(nonce));
+  }
+
+  void report(NodeLoad.Builder load) {
     if (registration != null) {
-      registration.onNext(
-          RegisterRequest.newBuilder()
-              .setLoad(NodeLoad.newBuilder().setStatus(status).setNonce(nonce))
-              .build());
+      registration.onNext(RegisterRequest.newBuilder().setLoad(load).build());
     }
   }
 
@@ -199,6 +206,7 @@ final class ScriptedNode implements AutoCloseable {
     answer = "hello world";
     endsWithFirstToken = false;
     ignoresMaxTokens = false;
+    announcesEarly = false;
   }
 
   int stillOpen() {
@@ -306,7 +314,8 @@ final class ScriptedNode implements AutoCloseable {
       heard.add("encode");
       int units = 0;
       for (MediaItem item : request.getItemsList()) {
-        for (int tile = 0; tile < item.getTiles(); tile++, units++) {
+        for (int tile : item.getWantedList()) {
+          units++;
           if (!at(Step.TILE, call)) {
             return;
           }
@@ -358,6 +367,10 @@ final class ScriptedNode implements AutoCloseable {
                     .setMediaReceived(MediaReceived.getDefaultInstance())
                     .build());
           }
+          int early = announcesEarly ? 1 : 0;
+          if (early > 0) {
+            kv(0, early);
+          }
           if (!at(Step.FIRST_TOKEN, call)) {
             return;
           }
@@ -371,19 +384,24 @@ final class ScriptedNode implements AutoCloseable {
             if (!at(Step.KV, call)) {
               return;
             }
-            call.send(
-                PrefillResponse.newBuilder()
-                    .setKv(
-                        KvReady.newBuilder()
-                            .setTokens(start.getTokenIdsCount())
-                            .setHandle(handle()))
-                    .build());
+            kv(early, start.getTokenIdsCount() - early);
           }
           call.send(
               PrefillResponse.newBuilder()
                   .setDone(
                       StageDone.newBuilder()
                           .setTiming(timing(Stage.STAGE_PREFILL, start.getTokenIdsCount())))
+                  .build());
+        }
+
+        private void kv(int first, int tokens) {
+          call.send(
+              PrefillResponse.newBuilder()
+                  .setKv(
+                      KvReady.newBuilder()
+                          .setFirstToken(first)
+                          .setTokens(tokens)
+                          .setHandle(handle()))
                   .build());
         }
 

@@ -49,7 +49,8 @@ final class TestCluster implements AutoCloseable {
 
   static Router router(RouterConfig.Limits limits) {
     return Router.start(
-        new RouterConfig(Path.of("unused"), Path.of("unused"), "127.0.0.1", 0, 0, "test", limits),
+        new RouterConfig(
+            Path.of("unused"), Path.of("unused"), "127.0.0.1", 0, 0, "test", true, limits),
         new TestModel());
   }
 

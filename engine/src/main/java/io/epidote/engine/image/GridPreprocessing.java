@@ -91,19 +91,19 @@ record GridPreprocessing(
   }
 
   @Override
-  public List<FloatBuffer> tiles(BufferedImage picture) {
+  public List<FloatBuffer> tiles(BufferedImage picture, TileBuffers buffers) {
     Size resized = resized(picture.getWidth(), picture.getHeight());
     BufferedImage grid = pixels.resize(pixels.resize(picture, resized), tiled(resized));
     TilePlan plan = plan(picture.getWidth(), picture.getHeight());
     List<FloatBuffer> tiles = new ArrayList<>(plan.tiles());
     for (int row = 0; row < plan.rows(); row++) {
       for (int column = 0; column < plan.columns(); column++) {
-        tiles.add(pixels.normalize(grid, column * tileSize, row * tileSize, tileSize));
+        tiles.add(pixels.normalize(grid, column * tileSize, row * tileSize, tileSize, buffers));
       }
     }
     if (plan.isGrid()) {
       BufferedImage overview = pixels.resize(grid, new Size(tileSize, tileSize));
-      tiles.add(pixels.normalize(overview, 0, 0, tileSize));
+      tiles.add(pixels.normalize(overview, 0, 0, tileSize, buffers));
     }
     return tiles;
   }

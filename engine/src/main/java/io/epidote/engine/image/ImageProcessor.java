@@ -86,8 +86,16 @@ public final class ImageProcessor {
    * @throws TooLarge when the file or the picture is over a limit
    */
   public List<FloatBuffer> tiles(ByteBuffer file) {
+    return tiles(file, new TileBuffers());
+  }
+
+  /**
+   * As {@link #tiles(ByteBuffer)}, in buffers that were used before; the caller gives the tiles
+   * back when it has read them.
+   */
+  public List<FloatBuffer> tiles(ByteBuffer file, TileBuffers buffers) {
     return preprocessing.tiles(
-        RgbConverter.convert(reader.decode(file), preprocessing.pixels().transparency()));
+        RgbConverter.convert(reader.decode(file), preprocessing.pixels().transparency()), buffers);
   }
 
   /** As {@link #tiles(ByteBuffer)}. */

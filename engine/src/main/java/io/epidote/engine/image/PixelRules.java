@@ -4,8 +4,6 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.twelvemonkeys.image.ResampleOp;
 import io.epidote.engine.checkpoint.ConfigFile;
 import java.awt.image.BufferedImage;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.util.List;
 
@@ -84,12 +82,9 @@ record PixelRules(int filter, float[] scale, float[] offset, Transparency transp
    *
    * @return a direct buffer {@code [3, edge, edge]} from position 0, native order
    */
-  FloatBuffer normalize(BufferedImage image, int left, int top, int edge) {
+  FloatBuffer normalize(BufferedImage image, int left, int top, int edge, TileBuffers buffers) {
     int plane = edge * edge;
-    FloatBuffer tile =
-        ByteBuffer.allocateDirect(3 * plane * Float.BYTES)
-            .order(ByteOrder.nativeOrder())
-            .asFloatBuffer();
+    FloatBuffer tile = buffers.take(3 * plane);
     int[] row = new int[edge];
     for (int y = 0; y < edge; y++) {
       image.getRGB(left, top + y, edge, 1, row, 0, edge);

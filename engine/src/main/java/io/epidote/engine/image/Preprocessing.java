@@ -28,7 +28,7 @@ sealed interface Preprocessing permits GridPreprocessing, CropPreprocessing {
   TilePlan plan(int width, int height);
 
   /** The tiles of an RGB picture by its plan, the overview last; direct buffers, the caller's. */
-  List<FloatBuffer> tiles(BufferedImage picture);
+  List<FloatBuffer> tiles(BufferedImage picture, TileBuffers buffers);
 
   /**
    * Reads the file.

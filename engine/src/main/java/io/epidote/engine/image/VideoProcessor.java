@@ -76,11 +76,11 @@ public final class VideoProcessor {
    * Decodes the frames of the plan.
    *
    * @return for each a direct buffer {@code [3, tileSize, tileSize]} from position 0, native order,
-   *     normalised; the caller's
+   *     normalised; the caller's, who gives it back to {@code buffers} when it has read it
    * @throws InvalidRequest when a file is no picture, truncated or damaged
    * @throws TooLarge when a file or a picture is over a limit
    */
-  public List<FloatBuffer> tiles(VideoFile video) {
+  public List<FloatBuffer> tiles(VideoFile video, TileBuffers buffers) {
     List<FloatBuffer> tiles = new ArrayList<>();
     VideoPlan plan = plan(video);
     if (isAnimation(video)) {
@@ -88,7 +88,7 @@ public final class VideoProcessor {
           reader,
           video.files().getFirst(),
           plan.frames(),
-          picture -> tiles.addAll(preprocessing.tiles(convert(picture))));
+          picture -> tiles.addAll(preprocessing.tiles(convert(picture), buffers)));
       return tiles;
     }
     for (int frame : plan.frames()) {
@@ -96,7 +96,8 @@ public final class VideoProcessor {
           inFrame(
               frame,
               video,
-              () -> preprocessing.tiles(convert(reader.decode(video.files().get(frame))))));
+              () ->
+                  preprocessing.tiles(convert(reader.decode(video.files().get(frame))), buffers)));
     }
     return tiles;
   }

@@ -2,14 +2,21 @@ package io.epidote.engine.memory;
 
 import java.nio.ByteBuffer;
 
-/** What a KV block holds, as a SHA-256 over everything that its bytes depend on. */
+/** What a block holds, as a SHA-256 over everything that its bytes depend on. */
 public record BlockKey(long a, long b, long c, long d) {
+  /** Bytes of a key. */
+  public static final int BYTES = 4 * Long.BYTES;
+
   static BlockKey of(byte[] digest) {
-    ByteBuffer bytes = ByteBuffer.wrap(digest);
+    return read(ByteBuffer.wrap(digest));
+  }
+
+  /** Reads what {@link #writeTo} wrote. */
+  public static BlockKey read(ByteBuffer bytes) {
     return new BlockKey(bytes.getLong(), bytes.getLong(), bytes.getLong(), bytes.getLong());
   }
 
-  void writeTo(ByteBuffer bytes) {
+  public void writeTo(ByteBuffer bytes) {
     bytes.putLong(a).putLong(b).putLong(c).putLong(d);
   }
 }

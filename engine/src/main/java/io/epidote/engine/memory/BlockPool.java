@@ -9,12 +9,15 @@ import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.function.IntConsumer;
+import java.util.function.IntToDoubleFunction;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Blocks of one size, with a reference count each. A block is <em>used</em> while somebody holds a
  * reference, <em>free</em> afterwards, or <em>cached</em> when it was marked by {@link #keep}: its
- * bytes stay until the block is needed, the one that was let go of longest ago first.
+ * bytes stay until the block is needed, the one that was let go of longest ago first, unless a
+ * cache knows better.
  *
  * <p>A block's bytes are divided over planes: a KV pool has a plane per layer, in which attention
  * finds a layer's blocks by address. Neither a plane nor the pool has a bound but the machine's
@@ -48,6 +51,9 @@ public final class BlockPool {
   private final int[] newer;
   private int cached;
   private IntConsumer onEvict = id -> {};
+
+  /** What of a cached block is lost with it; without it, all are worth the same. */
+  private @Nullable IntToDoubleFunction worth;
 
   /**
    * A pool whose blocks are contiguous.
@@ -95,6 +101,14 @@ public final class BlockPool {
   /** Who is told of a cached block whose bytes are about to be lost. */
   void onEvict(IntConsumer listener) {
     this.onEvict = requireNonNull(listener, "listener is null");
+  }
+
+  /**
+   * Lets the cached block of least worth go first; among equals, the one that was let go of longest
+   * ago. Each eviction looks at every cached block.
+   */
+  void evictBy(IntToDoubleFunction worthOfBlock) {
+    this.worth = requireNonNull(worthOfBlock, "worthOfBlock is null");
   }
 
   public String name() {
@@ -157,11 +171,26 @@ public final class BlockPool {
   }
 
   private int evict() {
-    int id = newer[total()];
+    int id = leastWorth();
     unlink(id);
     kept[id] = false;
     onEvict.accept(id);
     return id;
+  }
+
+  private int leastWorth() {
+    int least = newer[total()];
+    if (worth != null) {
+      double leastWorth = worth.applyAsDouble(least);
+      for (int id = newer[least]; id != total(); id = newer[id]) {
+        double other = worth.applyAsDouble(id);
+        if (other < leastWorth) {
+          least = id;
+          leastWorth = other;
+        }
+      }
+    }
+    return least;
   }
 
   private void unlink(int id) {

@@ -52,9 +52,24 @@ public final class KeyChain {
    */
   public List<BlockKey> keys(int[] tokens, List<MediaTokens> media) {
     List<BlockKey> keys = new ArrayList<>(tokens.length / blockTokens);
-    BlockKey parent = root;
+    extend(keys, tokens, tokens.length, media);
+    return keys;
+  }
+
+  /**
+   * Goes on with a chain as more of the prompt gets known.
+   *
+   * @param keys of the first blocks; those of the blocks that follow are added
+   * @param tokens the prompt
+   * @param known up to where {@code media} is complete
+   * @param media in order of position, without overlap
+   */
+  public void extend(List<BlockKey> keys, int[] tokens, int known, List<MediaTokens> media) {
+    BlockKey parent = keys.isEmpty() ? root : keys.getLast();
     int nextMedia = 0;
-    for (int start = 0; start + blockTokens <= tokens.length; start += blockTokens) {
+    for (int start = keys.size() * blockTokens;
+        start + blockTokens <= known;
+        start += blockTokens) {
       int end = start + blockTokens;
       ByteBuffer head = ByteBuffer.allocate(4 * Long.BYTES + blockTokens * Integer.BYTES);
       parent.writeTo(head);
@@ -71,7 +86,6 @@ public final class KeyChain {
       parent = BlockKey.of(sha256.digest());
       keys.add(parent);
     }
-    return keys;
   }
 
   private static int end(MediaTokens media) {
@@ -93,7 +107,7 @@ public final class KeyChain {
     return digest.digest();
   }
 
-  private static MessageDigest sha256() {
+  static MessageDigest sha256() {
     try {
       return MessageDigest.getInstance("SHA-256");
     } catch (NoSuchAlgorithmException e) {

@@ -23,8 +23,8 @@ public interface Decoder extends AutoCloseable {
   /** Bytes of the weights that this stage has loaded. */
   long weightBytes();
 
-  /** Of these weights. */
-  Precision precision();
+  /** {@link Precision#word} of these weights, or what else computes: {@code emulated}. */
+  String precision();
 
   /** What this model takes of its process's memory; cheap, but a call into ONNX Runtime. */
   ModelMemory memory();

@@ -46,8 +46,8 @@ final class OnnxDecoder implements Decoder {
   }
 
   @Override
-  public Precision precision() {
-    return precision;
+  public String precision() {
+    return precision.word();
   }
 
   @Override

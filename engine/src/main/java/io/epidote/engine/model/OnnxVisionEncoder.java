@@ -88,8 +88,8 @@ final class OnnxVisionEncoder implements VisionEncoder {
   }
 
   @Override
-  public Precision precision() {
-    return precision;
+  public String precision() {
+    return precision.word();
   }
 
   @Override

@@ -32,8 +32,8 @@ public interface VisionEncoder extends AutoCloseable {
   /** Bytes of the weights that this stage has loaded. */
   long weightBytes();
 
-  /** Of these weights. */
-  Precision precision();
+  /** As {@link Decoder#precision}. */
+  String precision();
 
   /** As {@link Decoder#memory}. */
   ModelMemory memory();

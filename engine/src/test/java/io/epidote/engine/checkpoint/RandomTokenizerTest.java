@@ -2,9 +2,12 @@ package io.epidote.engine.checkpoint;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.epidote.engine.image.ImageLimits;
+import io.epidote.engine.image.ImageProcessor;
 import io.epidote.engine.text.ChatTemplate;
 import io.epidote.engine.text.ChatTurn;
 import io.epidote.engine.text.Part;
+import io.epidote.engine.text.PromptBuilder;
 import io.epidote.engine.text.Tokenizer;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -31,9 +34,21 @@ class RandomTokenizerTest {
   }
 
   @Test
-  void pictureModelsGetNone(@TempDir Path folder) throws Exception {
+  void pictureModelsGetMarkersAndPreprocessing(@TempDir Path folder) throws Exception {
     Files.writeString(folder.resolve("config.json"), ModelShape.SMOLVLM_256M.config());
     RandomTokenizer.writeIfMissing(folder);
-    assertThat(folder.resolve("tokenizer.json")).doesNotExist();
+    ModelConfig config = ConfigReader.read(folder);
+    ImageProcessor images = ImageProcessor.open(folder, config, ImageLimits.defaults());
+    assertThat(images.plan(512, 512).tiles()).isEqualTo(1);
+    assertThat(images.plan(2048, 2048).tiles()).isEqualTo(17);
+    try (Tokenizer tokenizer = Tokenizer.open(folder)) {
+      PromptBuilder prompts = PromptBuilder.open(folder, config, tokenizer);
+      assertThat(
+              prompts
+                  .build(
+                      "<image><image> w12", List.of(images.plan(512, 512), images.plan(2048, 2048)))
+                  .mediaTokens())
+          .isEqualTo(18 * 64);
+    }
   }
 }

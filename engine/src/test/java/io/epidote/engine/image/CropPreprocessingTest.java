@@ -60,7 +60,7 @@ class CropPreprocessingTest {
     graphics.setColor(Color.RED);
     graphics.fillRect(332, 0, 1, 1);
     graphics.dispose();
-    FloatBuffer tile = clip.tiles(image).getFirst();
+    FloatBuffer tile = clip.tiles(image, new TileBuffers()).getFirst();
     assertThat(tile.remaining()).isEqualTo(3 * 336 * 336);
     for (int channel = 0; channel < 3; channel++) {
       double mean = List.of(0.48145466, 0.4578275, 0.40821073).get(channel);
@@ -83,7 +83,7 @@ class CropPreprocessingTest {
       BufferedImage image = new BufferedImage(width, height, BufferedImage.TYPE_INT_RGB);
       int edge = preprocessing.tileSize();
       assertThat(preprocessing.plan(width, height).tiles()).isEqualTo(1);
-      assertThat(preprocessing.tiles(image))
+      assertThat(preprocessing.tiles(image, new TileBuffers()))
           .singleElement()
           .satisfies(tile -> assertThat(tile.remaining()).isEqualTo(3 * edge * edge));
     }
@@ -96,7 +96,7 @@ class CropPreprocessingTest {
     graphics.setColor(Color.WHITE);
     graphics.fillRect(0, 0, 384, 384);
     graphics.dispose();
-    FloatBuffer tile = read(LLAVA_INTERLEAVE).tiles(image).getFirst();
+    FloatBuffer tile = read(LLAVA_INTERLEAVE).tiles(image, new TileBuffers()).getFirst();
     assertThat(tile.get(100 * 384 + 100)).isEqualTo(1f, within(1e-2f));
     assertThat(tile.get(100 * 384 + 180)).isEqualTo(1f, within(1e-2f));
     assertThat(tile.get(100 * 384 + 204)).isEqualTo(-1f, within(1e-2f));

@@ -67,7 +67,7 @@ class VideoProcessorTest {
     VideoFile video = new VideoFile(List.of(png(Color.RED), png(Color.GREEN), png(Color.BLUE)), 2);
     assertThat(processor.plan(video))
         .isEqualTo(new VideoPlan(List.of(0, 1, 2), List.of(0.0, 0.5, 1.0), 1.5));
-    assertColors(processor.tiles(video), Color.RED, Color.GREEN, Color.BLUE);
+    assertColors(processor.tiles(video, new TileBuffers()), Color.RED, Color.GREEN, Color.BLUE);
   }
 
   @Test
@@ -80,7 +80,7 @@ class VideoProcessorTest {
     assertThat(plan.seconds()).containsExactly(0.0, 3.0, 6.0, 9.0);
     assertThat(plan.duration()).isEqualTo(10);
     assertColors(
-        processor.tiles(video),
+        processor.tiles(video, new TileBuffers()),
         new Color(0, 0, 0),
         new Color(60, 0, 0),
         new Color(120, 0, 0),
@@ -99,7 +99,7 @@ class VideoProcessorTest {
     VideoFile video = new VideoFile(List.of(ByteBuffer.wrap(gif)), 1);
     assertThat(processor.plan(video))
         .isEqualTo(new VideoPlan(List.of(0, 1, 2, 3), List.of(0.0, 1.0, 2.5, 4.0), 4.1));
-    List<FloatBuffer> tiles = processor.tiles(video);
+    List<FloatBuffer> tiles = processor.tiles(video, new TileBuffers());
     assertColor(tiles.get(0), 20, Color.RED);
     assertColor(tiles.get(1), 10, Color.GREEN);
     assertColor(tiles.get(1), 20, Color.RED);
@@ -115,7 +115,7 @@ class VideoProcessorTest {
     ByteBuffer good = png(Color.RED);
     ByteBuffer cut = png(Color.RED).slice(0, 60);
     VideoFile video = new VideoFile(List.of(good, cut), 1);
-    assertThatThrownBy(() -> processor.tiles(video))
+    assertThatThrownBy(() -> processor.tiles(video, new TileBuffers()))
         .isInstanceOf(InvalidRequest.class)
         .hasMessageStartingWith("frame 2 of 2: ");
     ByteBuffer container =
@@ -132,7 +132,8 @@ class VideoProcessorTest {
     for (int length = 1; length < gif.length; length++) {
       VideoFile video = new VideoFile(List.of(ByteBuffer.wrap(Arrays.copyOf(gif, length))), 1);
       try {
-        assertThat(processor.tiles(video)).hasSize(processor.plan(video).tiles());
+        assertThat(processor.tiles(video, new TileBuffers()))
+            .hasSize(processor.plan(video).tiles());
       } catch (InvalidRequest e) {
         assertThat(e.getMessage()).isNotBlank();
       }

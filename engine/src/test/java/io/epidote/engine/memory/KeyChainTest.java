@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.epidote.engine.memory.KeyChain.MediaTokens;
 import java.nio.ByteBuffer;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Stream;
@@ -43,6 +44,23 @@ class KeyChainTest {
     longer[tokens.length] = next;
     List<BlockKey> a = keys(tokens);
     assertThat(keys(longer).subList(0, a.size())).isEqualTo(a);
+  }
+
+  @Property
+  void aChainThatGrowsTileByTileIsTheWholeChain(
+      @ForAll @Size(min = 30, max = 40) int[] tokens,
+      @ForAll @IntRange(max = 12) int first,
+      @ForAll @IntRange(min = 13, max = 25) int second) {
+    MediaTokens cat = new MediaTokens(first, 1, CAT);
+    MediaTokens dog = new MediaTokens(second, 4, DOG);
+    KeyChain chain = new KeyChain(BLOCK, "", "w", "");
+    List<BlockKey> grown = new ArrayList<>();
+    chain.extend(grown, tokens, first, List.of());
+    assertThat(grown).hasSize(first / BLOCK);
+    chain.extend(grown, tokens, second, List.of(cat));
+    chain.extend(grown, tokens, second, List.of(cat));
+    chain.extend(grown, tokens, tokens.length, List.of(cat, dog));
+    assertThat(grown).isEqualTo(chain.keys(tokens, List.of(cat, dog)));
   }
 
   /** Media tokens are the same placeholder id whatever they show. */

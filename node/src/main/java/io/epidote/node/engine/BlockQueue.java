@@ -27,6 +27,11 @@ public final class BlockQueue {
     return pool;
   }
 
+  /** Whether nobody waits. */
+  public boolean isEmpty() {
+    return line.isEmpty();
+  }
+
   /** Whether this many blocks can be had at all. */
   public boolean canEverFit(int blocks) {
     return blocks <= pool.total();

@@ -14,6 +14,7 @@ public final class KvMemory {
   private final BlockQueue line;
   private final SwapSpace swap;
   private final KvBudget budget;
+  private final EarlyHolders early;
   private final Optional<PrefixCache> prefixes;
 
   /**
@@ -27,6 +28,7 @@ public final class KvMemory {
     this.line = new BlockQueue(pool);
     this.swap = new SwapSpace(pool, swapBlocks);
     this.budget = new KvBudget(pool.total(), swapBlocks, new AnswerLengths());
+    this.early = new EarlyHolders(line);
     this.prefixes = cachePrefixes ? Optional.of(new PrefixCache(pool)) : Optional.empty();
   }
 
@@ -44,6 +46,11 @@ public final class KvMemory {
 
   public KvBudget budget() {
     return budget;
+  }
+
+  /** Sequences that take blocks before all of their input is there. */
+  public EarlyHolders early() {
+    return early;
   }
 
   /** Empty when prompts' beginnings are not kept. */

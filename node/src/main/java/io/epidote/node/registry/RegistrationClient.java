@@ -10,7 +10,6 @@ import io.epidote.proto.stage.v1.NodeLoad;
 import io.epidote.proto.stage.v1.RegisterRequest;
 import io.epidote.proto.stage.v1.RegisterResponse;
 import io.epidote.proto.stage.v1.RegistryServiceGrpc;
-import io.epidote.proto.v1.NodeStatus;
 import io.grpc.ManagedChannel;
 import io.grpc.stub.ClientCallStreamObserver;
 import io.grpc.stub.ClientResponseObserver;
@@ -40,7 +39,7 @@ public final class RegistrationClient implements AutoCloseable {
   private final ChannelPool channels;
   private final ScheduledExecutorService timer;
   private final NodeHello hello;
-  private final Supplier<CompletableFuture<NodeStatus>> status;
+  private final Supplier<CompletableFuture<NodeLoad>> load;
   private @Nullable Stream stream;
   private Duration backoff = FIRST_BACKOFF;
   private boolean refusedBefore;
@@ -51,19 +50,19 @@ public final class RegistrationClient implements AutoCloseable {
    * @param router {@code host:port} of its gRPC server
    * @param timer one thread
    * @param hello without a status, which is asked for at each connection
-   * @param status the node's present load, taken on the engine thread
+   * @param load the node's present one, taken on the engine thread
    */
   public RegistrationClient(
       String router,
       ChannelPool channels,
       ScheduledExecutorService timer,
       NodeHello hello,
-      Supplier<CompletableFuture<NodeStatus>> status) {
+      Supplier<CompletableFuture<NodeLoad>> load) {
     this.router = requireNonNull(router, "router is null");
     this.channels = requireNonNull(channels, "channels is null");
     this.timer = requireNonNull(timer, "timer is null");
     this.hello = requireNonNull(hello, "hello is null");
-    this.status = requireNonNull(status, "status is null");
+    this.load = requireNonNull(load, "load is null");
   }
 
   public void start() {
@@ -90,8 +89,7 @@ public final class RegistrationClient implements AutoCloseable {
     if (closed) {
       return;
     }
-    status
-        .get()
+    load.get()
         .whenCompleteAsync(
             (present, error) -> {
               if (error == null && !closed) {
@@ -102,7 +100,7 @@ public final class RegistrationClient implements AutoCloseable {
                 RegistryServiceGrpc.newStub(channel).register(stream);
                 stream.send(
                     RegisterRequest.newBuilder()
-                        .setHello(hello.toBuilder().setStatus(present))
+                        .setHello(hello.toBuilder().setStatus(present.getStatus()))
                         .build());
               }
             },
@@ -132,6 +130,9 @@ public final class RegistrationClient implements AutoCloseable {
     private @Nullable ClientCallStreamObserver<RegisterRequest> requests;
     private @Nullable Future<?> reports;
     private boolean over;
+
+    /** Of the cache's content that the router has. */
+    private long toldVersion = -1;
 
     @Override
     public void beforeStart(ClientCallStreamObserver<RegisterRequest> requestStream) {
@@ -183,27 +184,33 @@ public final class RegistrationClient implements AutoCloseable {
     }
 
     private void report(long nonce) {
-      status
-          .get()
-          .thenAcceptAsync(
-              present ->
-                  send(
-                      RegisterRequest.newBuilder()
-                          .setLoad(NodeLoad.newBuilder().setStatus(present).setNonce(nonce))
-                          .build()),
-              timer);
+      load.get().thenAcceptAsync(present -> send(present, nonce), timer);
     }
 
-    private void send(RegisterRequest message) {
+    private void send(NodeLoad present, long nonce) {
+      NodeLoad.Builder news = present.toBuilder().setNonce(nonce);
+      long version = present.getMediaCache().getVersion();
+      if (version == toldVersion) {
+        news.clearMediaCache();
+      }
+      if (send(RegisterRequest.newBuilder().setLoad(news).build())) {
+        toldVersion = version;
+      }
+    }
+
+    /** False when it was left out, because there is no stream or nobody reads. */
+    private boolean send(RegisterRequest message) {
       ClientCallStreamObserver<RegisterRequest> call = requests;
       if (over || call == null) {
-        return;
+        return false;
       }
       // A router that does not read gets no pile of stale reports.
       boolean periodic = message.hasLoad() && message.getLoad().getNonce() == 0;
-      if (!periodic || call.isReady()) {
-        call.onNext(message);
+      if (periodic && !call.isReady()) {
+        return false;
       }
+      call.onNext(message);
+      return true;
     }
 
     private void leave() {

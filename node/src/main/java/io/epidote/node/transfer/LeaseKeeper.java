@@ -47,6 +47,11 @@ public final class LeaseKeeper implements AutoCloseable {
     handles.add(handle);
   }
 
+  /** This lease is not waited for any more: nobody is told when it ends. */
+  public void remove(Handle handle) {
+    handles.remove(handle);
+  }
+
   private void renew() {
     try {
       handles.stream()
@@ -77,12 +82,14 @@ public final class LeaseKeeper implements AutoCloseable {
     @Override
     public void onNext(RenewResponse response) {
       failures.set(0);
-      if (response.getLostCount() > 0) {
-        Handle handle = response.getLost(0);
-        lose(
-            "Handle %d of node %s ended while its bytes were waited for; run the stage that made it again."
-                .formatted(handle.getId(), handle.getNodeId()));
-      }
+      // One that was removed in the meantime has been pulled.
+      response.getLostList().stream()
+          .filter(handles::contains)
+          .findFirst()
+          .ifPresent(handle ->
+              lose(
+                  "Handle %d of node %s ended while its bytes were waited for; run the stage that made it again."
+                      .formatted(handle.getId(), handle.getNodeId())));
     }
 
     @Override

@@ -1,6 +1,5 @@
 package io.epidote.node.wire;
 
-import io.epidote.engine.model.Precision;
 import io.epidote.proto.v1.Stage;
 import io.epidote.proto.v1.StageTiming;
 
@@ -14,17 +13,24 @@ public final class StageAccount {
   private long queueNanos;
   private long computeNanos;
   private long transferNanos;
+  private int transfers;
+  private long transferringSince;
   private long bytesMoved;
+  private boolean announced;
+  private long announcedAt;
+  private long overlappedComputeNanos;
+  private long overlappedTransferNanos;
+  private long handoffNanos = -1;
   private int units;
   private int cached;
 
   /**
-   * @param precision of the weights that the stage computes with
+   * @param precision of the weights that the stage computes with, or {@code emulated}
    */
-  public StageAccount(Stage stage, String nodeId, Precision precision) {
+  public StageAccount(Stage stage, String nodeId, String precision) {
     this.stage = stage;
     this.nodeId = nodeId;
-    this.precision = precision.word();
+    this.precision = precision;
   }
 
   /** From now on the request waits for a resource or its turn. */
@@ -48,8 +54,19 @@ public final class StageAccount {
     return waiting ? System.nanoTime() - waitingSince : 0;
   }
 
-  /** A step worked on this request. */
+  /** The last of the stage's input was announced to it; what was done until now overlapped. */
+  public void inputAnnounced() {
+    announced = true;
+    announcedAt = System.nanoTime();
+    overlappedComputeNanos = computeNanos;
+    overlappedTransferNanos = transferNanos + transferring(announcedAt);
+  }
+
+  /** A step worked on this request, until now. */
   public void computed(long nanos, int unitsDone) {
+    if (announced && handoffNanos < 0) {
+      handoffNanos = Math.max(0, System.nanoTime() - nanos - announcedAt);
+    }
     computeNanos += nanos;
     units += unitsDone;
   }
@@ -59,9 +76,22 @@ public final class StageAccount {
     cached += units;
   }
 
-  public void moved(long nanos, long bytes) {
-    transferNanos += nanos;
+  /** A pull of this request began; there may be several at a time. */
+  public void transferStarted() {
+    if (transfers++ == 0) {
+      transferringSince = System.nanoTime();
+    }
+  }
+
+  /** A pull ended that moved this much. */
+  public void transferEnded(long bytes) {
     bytesMoved += bytes;
+    transferNanos += transfers == 1 ? transferring(System.nanoTime()) : 0;
+    transfers--;
+  }
+
+  private long transferring(long now) {
+    return transfers > 0 ? now - transferringSince : 0;
   }
 
   public StageTiming timing() {
@@ -72,6 +102,9 @@ public final class StageAccount {
         .setQueueMs(queueNanos / 1e6)
         .setComputeMs(computeNanos / 1e6)
         .setTransferMs(transferNanos / 1e6)
+        .setOverlappedComputeMs(overlappedComputeNanos / 1e6)
+        .setOverlappedTransferMs(overlappedTransferNanos / 1e6)
+        .setHandoffMs(Math.max(0, handoffNanos) / 1e6)
         .setBytesMoved(bytesMoved)
         .setUnits(units)
         .setCachedUnits(cached)

@@ -5,7 +5,9 @@ import static org.awaitility.Awaitility.await;
 
 import io.epidote.node.grpc.ChannelPool;
 import io.epidote.node.grpc.GrpcTransport;
+import io.epidote.proto.stage.v1.MediaCacheContent;
 import io.epidote.proto.stage.v1.NodeHello;
+import io.epidote.proto.stage.v1.NodeLoad;
 import io.epidote.proto.stage.v1.RegisterRequest;
 import io.epidote.proto.stage.v1.RegisterResponse;
 import io.epidote.proto.stage.v1.RegistryServiceGrpc;
@@ -73,6 +75,14 @@ final class RegistrationClientTest {
       return received.stream().filter(RegisterRequest::hasLoad).count();
     }
 
+    /** Versions of the media cache that it was told. */
+    List<Long> contents() {
+      return received.stream()
+          .filter(request -> request.getLoad().hasMediaCache())
+          .map(request -> request.getLoad().getMediaCache().getVersion())
+          .toList();
+    }
+
     void stop() {
       server.shutdownNow();
     }
@@ -81,6 +91,7 @@ final class RegistrationClientTest {
   private final ChannelPool channels = new ChannelPool();
   private final ScheduledExecutorService timer = Executors.newSingleThreadScheduledExecutor();
   private final AtomicInteger asked = new AtomicInteger();
+  private volatile long version = 1;
 
   @AfterEach
   void close() {
@@ -96,10 +107,27 @@ final class RegistrationClientTest {
         NodeHello.newBuilder().setModel("toy").build(),
         () ->
             CompletableFuture.completedFuture(
-                NodeStatus.newBuilder()
-                    .setNodeId("node")
-                    .setRunning(asked.incrementAndGet())
+                NodeLoad.newBuilder()
+                    .setStatus(
+                        NodeStatus.newBuilder()
+                            .setNodeId("node")
+                            .setRunning(asked.incrementAndGet()))
+                    .setMediaCache(MediaCacheContent.newBuilder().setVersion(version).addTiles(7))
                     .build()));
+  }
+
+  @Test
+  void tellsWhatTheMediaCacheHoldsWhenItHasChanged() {
+    Router router = new Router(0);
+    RegistrationClient client = client(router.server.getPort());
+    client.start();
+    await().until(() -> router.loads() >= 3);
+    assertThat(router.contents()).containsExactly(1L);
+    version = 2;
+    await().until(() -> router.contents().size() > 1);
+    assertThat(router.contents()).containsExactly(1L, 2L);
+    client.close();
+    router.stop();
   }
 
   @Test

@@ -1,6 +1,7 @@
 package io.epidote.router.cluster;
 
 import io.epidote.proto.stage.v1.NodeHello;
+import io.epidote.proto.stage.v1.NodeLoad;
 import io.epidote.proto.v1.NodeStatus;
 import io.epidote.proto.v1.Stage;
 import io.grpc.ManagedChannel;
@@ -19,12 +20,16 @@ public final class Member {
   private final Set<Stage> stages;
   private final ManagedChannel channel;
   private final AtomicIntegerArray inFlight = new AtomicIntegerArray(Stage.values().length);
+  private final PrefixHints prefixes;
+  private final EncodeBacklog encodes = new EncodeBacklog();
   private volatile NodeStatus status;
 
   Member(NodeHello hello, ManagedChannel channel) {
     this.hello = hello;
     this.channel = channel;
     this.status = hello.getStatus();
+    this.prefixes = new PrefixHints(hello.getStatus().getKvBlocksTotal());
+    encodes.report(NodeLoad.newBuilder().setStatus(status).build());
     EnumSet<Stage> set = EnumSet.noneOf(Stage.class);
     set.addAll(hello.getStatus().getStagesList());
     this.stages = Collections.unmodifiableSet(set);
@@ -53,8 +58,14 @@ public final class Member {
     return status;
   }
 
-  void report(NodeStatus latest) {
-    status = latest;
+  void report(NodeLoad load) {
+    status = load.getStatus();
+    encodes.report(load);
+  }
+
+  /** What is known of its encode stage. */
+  EncodeBacklog encodes() {
+    return encodes;
   }
 
   /** What stands before a new request: this router's own calls, and what the node has queued. */
@@ -62,9 +73,21 @@ public final class Member {
     return inFlight.get(stage.getNumber()) + status.getQueued();
   }
 
+  /** What it probably has in its prefix cache. */
+  PrefixHints prefixes() {
+    return prefixes;
+  }
+
   Seat seat(Stage stage) {
+    return seat(stage, () -> {});
+  }
+
+  /**
+   * @param onRelease runs once
+   */
+  Seat seat(Stage stage, Runnable onRelease) {
     inFlight.incrementAndGet(stage.getNumber());
-    return new Seat(this, stage);
+    return new Seat(this, stage, onRelease);
   }
 
   /** Ends the channel once the calls on it have ended; a node that is gone has ended them. */
@@ -76,11 +99,13 @@ public final class Member {
   public static final class Seat {
     private final Member member;
     private final Stage stage;
+    private final Runnable onRelease;
     private final AtomicBoolean released = new AtomicBoolean();
 
-    private Seat(Member member, Stage stage) {
+    private Seat(Member member, Stage stage, Runnable onRelease) {
       this.member = member;
       this.stage = stage;
+      this.onRelease = onRelease;
     }
 
     public Member member() {
@@ -95,6 +120,7 @@ public final class Member {
     public void release() {
       if (released.compareAndSet(false, true)) {
         member.inFlight.decrementAndGet(stage.getNumber());
+        onRelease.run();
       }
     }
 

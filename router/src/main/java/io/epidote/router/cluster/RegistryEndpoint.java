@@ -244,7 +244,7 @@ public final class RegistryEndpoint extends RegistryServiceGrpc.RegistryServiceI
 
     private void report(NodeLoad load) {
       Member reporter = requireHello();
-      reporter.report(load.getStatus());
+      reporter.report(load);
       CompletableFuture<NodeStatus> waiting = asked.remove(load.getNonce());
       if (waiting != null) {
         waiting.complete(load.getStatus());

@@ -176,6 +176,9 @@ final class ChatJson {
           .put("queue_ms", stage.getQueueMs())
           .put("compute_ms", stage.getComputeMs())
           .put("transfer_ms", stage.getTransferMs())
+          .put("overlapped_compute_ms", stage.getOverlappedComputeMs())
+          .put("overlapped_transfer_ms", stage.getOverlappedTransferMs())
+          .put("handoff_ms", stage.getHandoffMs())
           .put("bytes_moved", stage.getBytesMoved())
           .put("units", stage.getUnits());
     }

@@ -9,6 +9,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectReader;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.router.request.CacheSalt;
 import io.epidote.router.request.GenerationRequest;
 import io.epidote.router.request.InvalidField;
 import io.epidote.router.request.MediaInput;
@@ -53,10 +54,11 @@ final class ChatRequestReader {
   /**
    * @param body closed by this method
    * @param id of the request
+   * @param salt whose cached prompts it may find
    * @throws InvalidField naming the field that must change
    * @throws EpidoteException.InvalidRequest when the body is not JSON
    */
-  ChatCall read(InputStream body, String id) {
+  ChatCall read(InputStream body, String id, CacheSalt salt) {
     Fields fields = Fields.of(parse(body), "");
     PromptInput prompt = new PromptInput.Chat(turns(fields));
     Fields streamOptions = fields.object("stream_options");
@@ -86,7 +88,8 @@ final class ChatRequestReader {
             Optional.ofNullable(fields.text("model")).orElse(""),
             prompt,
             sampling,
-            choices == null ? 1 : choices.intValue()),
+            choices == null ? 1 : choices.intValue(),
+            salt),
         fields.flag("stream"),
         streamOptions != null && streamOptions.flag("include_usage"),
         logprobs,

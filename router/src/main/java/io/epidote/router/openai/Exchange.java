@@ -1,5 +1,7 @@
 package io.epidote.router.openai;
 
+import io.epidote.router.request.CacheSalt;
+import io.epidote.router.request.InvalidField;
 import io.epidote.router.request.Outbox;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.ByteBufInputStream;
@@ -31,6 +33,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class Exchange {
   private static final Pattern REQUEST_ID = Pattern.compile("[A-Za-z0-9._:-]{1,128}");
+  private static final String CACHE_SALT = "x-epidote-cache-salt";
   private static final Runnable GONE = () -> {};
 
   private final Channel channel;
@@ -76,6 +79,16 @@ final class Exchange {
   /** The client's {@code x-request-id} when it is valid, else a new one. */
   String requestId() {
     return requestId;
+  }
+
+  /**
+   * Whose cached prompts the client may find.
+   *
+   * @throws InvalidField when the header is too long
+   */
+  CacheSalt cacheSalt() {
+    String salt = head.headers().get(CACHE_SALT);
+    return salt == null ? CacheSalt.NONE : CacheSalt.of(CACHE_SALT, salt);
   }
 
   HttpMethod method() {

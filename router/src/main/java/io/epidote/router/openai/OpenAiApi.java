@@ -116,7 +116,8 @@ public final class OpenAiApi {
   }
 
   private void chat(Exchange exchange) {
-    ChatCall call = reader.read(exchange.takeBody(), flow.freeId(exchange.requestId()));
+    ChatCall call =
+        reader.read(exchange.takeBody(), flow.freeId(exchange.requestId()), exchange.cacheSalt());
     ChatJson json = new ChatJson(call, flow.model(), System.currentTimeMillis() / 1000);
     AnswerListener answer =
         call.stream()

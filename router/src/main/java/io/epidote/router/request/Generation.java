@@ -2,32 +2,27 @@ package io.epidote.router.request;
 
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.proto.stage.v1.DecodeDone;
-import io.epidote.proto.stage.v1.DecodeRequest;
-import io.epidote.proto.stage.v1.DecodeResponse;
-import io.epidote.proto.stage.v1.DecodeServiceGrpc;
 import io.epidote.proto.stage.v1.DecodeStart;
-import io.epidote.proto.stage.v1.EncodeRequest;
-import io.epidote.proto.stage.v1.EncodeResponse;
-import io.epidote.proto.stage.v1.EncodeServiceGrpc;
 import io.epidote.proto.stage.v1.FirstToken;
 import io.epidote.proto.stage.v1.KvReady;
+import io.epidote.proto.stage.v1.MediaItem;
 import io.epidote.proto.stage.v1.MediaReady;
 import io.epidote.proto.stage.v1.PrefillRequest;
 import io.epidote.proto.stage.v1.PrefillResponse;
 import io.epidote.proto.stage.v1.PrefillServiceGrpc;
 import io.epidote.proto.stage.v1.PrefillStart;
 import io.epidote.proto.stage.v1.SampledToken;
-import io.epidote.proto.stage.v1.TileReady;
 import io.epidote.proto.v1.FinishReason;
 import io.epidote.proto.v1.SamplingParams;
+import io.epidote.proto.v1.Stage;
 import io.epidote.proto.v1.StageTiming;
-import io.epidote.router.cluster.Member.Seat;
+import io.epidote.router.cluster.EncodeShard;
 import io.epidote.router.cluster.Placement;
 import io.grpc.SynchronizationContext;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
-import java.util.Map;
+import java.util.function.Function;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -37,7 +32,8 @@ import org.jspecify.annotations.Nullable;
  * <ol>
  *   <li>prefill is opened at once with the prompt, encode with the media;
  *   <li>each tile that encode announces is passed on to prefill, which pulls its tokens;
- *   <li>prefill's first token goes to the client, and with the KV handles to decode;
+ *   <li>the KV handles that prefill announces while it goes on are passed on to decode;
+ *   <li>prefill's first token goes to the client, and when the prompt is covered to decode;
  *   <li>once decode has the KV blocks, prefill is told that nothing follows;
  *   <li>decode's tokens go to the client until it says why it stopped.
  * </ol>
@@ -65,19 +61,16 @@ final class Generation {
   private final int choice;
   private final String stageRequestId;
   private final Placement placement;
+  private final boolean overlap;
   private final SynchronizationContext turn;
   private final Events events;
   private final AnswerText text;
-  private final Map<Long, Integer> spanOfTile;
+  private final MediaEncoding encoding;
+  private final Handoff handoff;
   private final List<StageTiming> timings = new ArrayList<>();
 
-  private @Nullable StageCall<EncodeRequest, EncodeResponse> encode;
   private @Nullable StageCall<PrefillRequest, PrefillResponse> prefill;
-  private @Nullable StageCall<DecodeRequest, DecodeResponse> decode;
   private @Nullable FirstToken firstToken;
-  private boolean firstTokenSent;
-  private boolean kvReceived;
-  private int kvTokens;
   private int tokens;
 
   /** Set when the answer has its last token; what remains is to let the calls end. */
@@ -86,10 +79,16 @@ final class Generation {
   /** Set when nothing more may happen. */
   private boolean over;
 
+  /**
+   * @param encoders divides media over nodes
+   * @param overlap whether a stage may begin while the one before is still at work
+   */
   Generation(
       PreparedRequest prepared,
       int choice,
       Placement placement,
+      Function<List<MediaItem>, List<EncodeShard>> encoders,
+      boolean overlap,
       AnswerText text,
       SynchronizationContext turn,
       Events events) {
@@ -100,17 +99,27 @@ final class Generation {
             ? prepared.request().id()
             : prepared.request().id() + "." + choice;
     this.placement = placement;
+    this.overlap = overlap;
     this.text = text;
     this.turn = turn;
     this.events = events;
-    this.spanOfTile = prepared.spanOfTile();
+    this.encoding = new MediaEncoding(prepared, stageRequestId, encoders, turn, new Encoded());
+    this.handoff =
+        new Handoff(
+            placement.decode(),
+            turn,
+            DecodeStart.newBuilder()
+                .setRequestId(stageRequestId)
+                .setPromptTokens(prepared.promptTokens())
+                .setSampling(sampling())
+                .build(),
+            new Decoding());
   }
 
   void start() {
     openPrefill();
-    Seat encodeSeat = placement.encode();
-    if (encodeSeat != null) {
-      openEncode(encodeSeat);
+    if (!prepared.items().isEmpty()) {
+      encoding.start();
     }
   }
 
@@ -140,65 +149,57 @@ final class Generation {
         PrefillStart.newBuilder()
             .setRequestId(stageRequestId)
             .addAllSpans(prepared.prompt().spans())
-            .setSampling(sampling());
+            .setSampling(sampling())
+            .setCacheSalt(prepared.request().salt().digest())
+            .setMediaFirst(mediaFirst())
+            .setKvLast(kvLast());
     for (int token : prepared.prompt().tokenIds()) {
       start.addTokenIds(token);
     }
     prefill.send(PrefillRequest.newBuilder().setStart(start).build());
   }
 
-  // Encode: announces tiles, each of which prefill waits for.
-
-  private void openEncode(Seat seat) {
-    encode =
-        StageCall.open(
-            EncodeServiceGrpc.getEncodeMethod(),
-            seat,
-            EncodeRequest.newBuilder()
-                .setRequestId(stageRequestId)
-                .addAllItems(prepared.items())
-                .build(),
-            turn,
-            StageCall.events(this::onEncode, this::encodeEnded, this::encodeFailed));
+  /** Stages of one node take turns: one that began early would only hold the other up. */
+  private boolean mediaFirst() {
+    return !overlap || placement.prefill().member().stages().contains(Stage.STAGE_ENCODE);
   }
 
-  private void onEncode(EncodeResponse response) {
-    switch (response.getEventCase()) {
-      case READY -> passOn(response.getReady());
-      case DONE -> timings.add(response.getDone().getTiming());
-      case EVENT_NOT_SET -> {}
-    }
+  private boolean kvLast() {
+    return !overlap || placement.prefill().member() == placement.decode().member();
   }
 
-  private void passOn(TileReady tile) {
-    Integer span = spanOfTile.remove(PreparedRequest.tile(tile.getItem(), tile.getTile()));
-    if (span == null || prefill == null) {
-      defect(
-          "The encode node announced tile %d of media item %d, which nothing waits for."
-              .formatted(tile.getTile(), tile.getItem()));
-      return;
+  /** What encoding tells: tiles, each of which prefill waits for. */
+  private final class Encoded implements MediaEncoding.Events {
+    @Override
+    public void tile(MediaReady tile) {
+      if (prefill != null) {
+        prefill.send(PrefillRequest.newBuilder().setMedia(tile).build());
+      }
     }
-    prefill.send(
-        PrefillRequest.newBuilder()
-            .setMedia(MediaReady.newBuilder().setSpan(span).setHandle(tile.getHandle()))
-            .build());
-  }
 
-  private void encodeEnded() {
-    if (!spanOfTile.isEmpty()) {
-      defect(
-          "The encode node ended its work with %d tiles not announced."
-              .formatted(spanOfTile.size()));
+    @Override
+    public void done(StageTiming timing) {
+      timings.add(timing);
     }
-    settle();
-  }
 
-  private void encodeFailed(EpidoteException error) {
-    // Once prefill has sampled, it has had every tile: encode's end changes nothing.
-    if (firstToken == null) {
-      fail(error);
+    @Override
+    public void ended() {
+      settle();
     }
-    settle();
+
+    @Override
+    public void failed(EpidoteException error) {
+      // Once prefill has sampled, it has had every tile: encode's end changes nothing.
+      if (firstToken == null) {
+        fail(error);
+      }
+      settle();
+    }
+
+    @Override
+    public void defect(String message) {
+      Generation.this.defect(message);
+    }
   }
 
   // Prefill, part two: the first token, and the KV blocks for decode.
@@ -222,26 +223,22 @@ final class Generation {
       cancelCalls("a stop string ended the answer");
     } else if (first.getFinishReason() != FinishReason.FINISH_REASON_UNSPECIFIED) {
       end(first.getFinishReason());
-      cancelDecode("the answer ended with its first token");
+      handoff.cancel("the answer ended with its first token");
       halfClosePrefill();
     } else {
-      openDecode();
-      completeDecodeStart();
+      handoff.firstToken(first);
     }
     settle();
   }
 
   private void onKv(KvReady kv) {
-    if (reason != null) {
-      return;
+    if (reason == null) {
+      handoff.kv(kv);
     }
-    openDecode().send(DecodeRequest.newBuilder().setKv(kv).build());
-    kvTokens += kv.getTokens();
-    completeDecodeStart();
   }
 
   private void prefillEnded() {
-    if (reason == null && (firstToken == null || kvTokens < prepared.promptTokens())) {
+    if (reason == null && (firstToken == null || !handoff.isCovered())) {
       defect(
           "The prefill node ended its work without %s."
               .formatted(firstToken == null ? "a token" : "the KV blocks"));
@@ -251,7 +248,7 @@ final class Generation {
 
   private void prefillFailed(EpidoteException error) {
     // Nothing of prefill's is needed once decode has the KV blocks.
-    if (!kvReceived && reason == null) {
+    if (!handoff.isReceived() && reason == null) {
       fail(error);
     }
     settle();
@@ -263,86 +260,48 @@ final class Generation {
     }
   }
 
-  // Decode: start, the KV handles as they come, then the first token.
+  // Decode, which is told of KV handles as they come.
 
-  private StageCall<DecodeRequest, DecodeResponse> openDecode() {
-    if (decode == null) {
-      decode =
-          StageCall.open(
-              DecodeServiceGrpc.getDecodeMethod(),
-              placement.decode(),
-              turn,
-              StageCall.events(this::onDecode, this::decodeEnded, this::decodeFailed));
-      decode.send(
-          DecodeRequest.newBuilder()
-              .setStart(
-                  DecodeStart.newBuilder()
-                      .setRequestId(stageRequestId)
-                      .setPromptTokens(prepared.promptTokens())
-                      .setSampling(sampling()))
-              .build());
+  private final class Decoding implements Handoff.Events {
+    @Override
+    public void received() {
+      halfClosePrefill();
     }
-    return decode;
-  }
 
-  private void completeDecodeStart() {
-    if (decode != null
-        && firstToken != null
-        && kvTokens >= prepared.promptTokens()
-        && !firstTokenSent) {
-      firstTokenSent = true;
-      decode.send(DecodeRequest.newBuilder().setFirstToken(firstToken).build());
-    }
-  }
-
-  private void onDecode(DecodeResponse response) {
-    switch (response.getEventCase()) {
-      case KV_RECEIVED -> {
-        kvReceived = true;
-        halfClosePrefill();
+    @Override
+    public void tokens(List<SampledToken> sampled) {
+      show(sampled);
+      if (!over && reason != null) {
+        cancelCalls("a stop string ended the answer");
+        settle();
       }
-      case TOKENS -> {
-        show(response.getTokens().getTokensList());
-        if (!over && reason != null) {
-          cancelCalls("a stop string ended the answer");
-          settle();
-        }
+    }
+
+    @Override
+    public void done(DecodeDone done) {
+      timings.add(done.getTiming());
+      switch (done.getFinishReason()) {
+        case FINISH_REASON_STOP, FINISH_REASON_LENGTH -> end(done.getFinishReason());
+        case FINISH_REASON_ABORT, FINISH_REASON_UNSPECIFIED, UNRECOGNIZED ->
+            defect("The decode node ended the answer with %s.".formatted(done.getFinishReason()));
       }
-      case DONE -> onDecodeDone(response.getDone());
-      case EVENT_NOT_SET -> {}
+      settle();
     }
-  }
 
-  private void onDecodeDone(DecodeDone done) {
-    timings.add(done.getTiming());
-    if (decode != null) {
-      decode.halfClose();
+    @Override
+    public void ended() {
+      if (reason == null) {
+        defect("The decode node ended its work without saying why.");
+      }
+      settle();
     }
-    switch (done.getFinishReason()) {
-      case FINISH_REASON_STOP, FINISH_REASON_LENGTH -> end(done.getFinishReason());
-      case FINISH_REASON_ABORT, FINISH_REASON_UNSPECIFIED, UNRECOGNIZED ->
-          defect("The decode node ended the answer with %s.".formatted(done.getFinishReason()));
-    }
-    settle();
-  }
 
-  private void decodeEnded() {
-    if (reason == null) {
-      defect("The decode node ended its work without saying why.");
-    }
-    settle();
-  }
-
-  private void decodeFailed(EpidoteException error) {
-    if (reason == null) {
-      fail(error);
-    }
-    settle();
-  }
-
-  private void cancelDecode(String why) {
-    if (decode != null) {
-      decode.cancel(why);
+    @Override
+    public void failed(EpidoteException error) {
+      if (reason == null) {
+        fail(error);
+      }
+      settle();
     }
   }
 
@@ -440,9 +399,11 @@ final class Generation {
   }
 
   private Stream<StageCall<?, ?>> calls() {
-    return Stream.<@Nullable StageCall<?, ?>>of(encode, prefill, decode)
-        .filter(call -> call != null)
-        .map(call -> (StageCall<?, ?>) call);
+    return Stream.concat(
+        encoding.calls(),
+        Stream.<@Nullable StageCall<?, ?>>of(prefill, handoff.call())
+            .filter(call -> call != null)
+            .map(call -> (StageCall<?, ?>) call));
   }
 
   private SamplingParams sampling() {

@@ -6,6 +6,7 @@ package io.epidote.router.request;
  * @param id names the request in Abort and in logs
  * @param model the served model's name, or empty for the only one
  * @param choices answers to generate, 1 to 8; answer i uses the seed plus i
+ * @param salt whose cached prompts it may find
  */
 public record GenerationRequest(
-    String id, String model, PromptInput prompt, Sampling sampling, int choices) {}
+    String id, String model, PromptInput prompt, Sampling sampling, int choices, CacheSalt salt) {}

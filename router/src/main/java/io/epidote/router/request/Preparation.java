@@ -3,7 +3,12 @@ package io.epidote.router.request;
 import com.google.protobuf.ByteString;
 import com.google.protobuf.UnsafeByteOperations;
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.engine.memory.KeyChain;
+import io.epidote.engine.model.DecoderShape;
 import io.epidote.proto.stage.v1.MediaItem;
+import io.epidote.proto.stage.v1.MediaSpan;
+import io.epidote.router.cluster.PromptPrefix;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
@@ -54,7 +59,21 @@ final class Preparation {
       items.add(item(media.get(i)).setIndex(i).setTiles(plan.tiles()).build());
     }
     ServedModel.Prompt prompt = model.prompt(request.prompt(), plans);
-    return new PreparedRequest(request, prompt, items, maxTokens(request, prompt));
+    return new PreparedRequest(
+        request, prompt, items, prefix(request, prompt, items), maxTokens(request, prompt));
+  }
+
+  private static PromptPrefix prefix(
+      GenerationRequest request, ServedModel.Prompt prompt, List<MediaItem> items) {
+    List<KeyChain.MediaTokens> media = new ArrayList<>();
+    for (MediaSpan span : prompt.spans()) {
+      byte[] item = items.get(span.getItem()).getSha256().toByteArray();
+      byte[] key =
+          ByteBuffer.allocate(item.length + Integer.BYTES).put(item).putInt(span.getTile()).array();
+      media.add(new KeyChain.MediaTokens(span.getPosition(), span.getTokens(), key));
+    }
+    KeyChain chain = new KeyChain(DecoderShape.BLOCK_TOKENS, "", "", request.salt().text());
+    return PromptPrefix.of(chain.keys(prompt.tokenIds(), media));
   }
 
   private static MediaItem.Builder item(MediaInput input) {

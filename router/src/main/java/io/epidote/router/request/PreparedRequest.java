@@ -1,6 +1,7 @@
 package io.epidote.router.request;
 
 import io.epidote.proto.stage.v1.MediaItem;
+import io.epidote.router.cluster.PromptPrefix;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -9,10 +10,15 @@ import java.util.Map;
  * A request whose prompt is made: all that the stages are told.
  *
  * @param items media to encode, in order
+ * @param prefix for choosing nodes that have seen the prompt's beginning
  * @param maxTokens what the caller wants, cut to what the context leaves
  */
 record PreparedRequest(
-    GenerationRequest request, ServedModel.Prompt prompt, List<MediaItem> items, int maxTokens) {
+    GenerationRequest request,
+    ServedModel.Prompt prompt,
+    List<MediaItem> items,
+    PromptPrefix prefix,
+    int maxTokens) {
 
   /** Index of each tile's span, by {@link #tile}. */
   Map<Long, Integer> spanOfTile() {

@@ -27,6 +27,7 @@ public final class RequestFlow implements AutoCloseable {
   /**
    * @param threads for work that blocks: virtual threads
    * @param timeout of a request from its admission to its end
+   * @param overlap whether a stage may begin while the one before is still at work
    */
   public RequestFlow(
       ServedModel model,
@@ -34,6 +35,7 @@ public final class RequestFlow implements AutoCloseable {
       Admission admission,
       int maxMediaItems,
       Duration timeout,
+      boolean overlap,
       MeterRegistry meters,
       Executor threads) {
     this.admission = admission;
@@ -49,6 +51,7 @@ public final class RequestFlow implements AutoCloseable {
             new Preparation(model, maxMediaItems),
             timer,
             new RequestMetrics(meters, model.name(), admission),
+            overlap,
             timeout.toMillis());
   }
 

@@ -123,6 +123,21 @@ final class RequestMetrics {
       record("queue", "Waiting before a stage's first computation", stage, timing.getQueueMs());
       record("compute", "Steps that worked on a request", stage, timing.getComputeMs());
       record("transfer", "Pulling a stage's input", stage, timing.getTransferMs());
+      record(
+          "overlapped_compute",
+          "Steps that worked on a request while the stage before did, too",
+          stage,
+          timing.getOverlappedComputeMs());
+      record(
+          "overlapped_transfer",
+          "Pulling a stage's input while the stage before worked on the request",
+          stage,
+          timing.getOverlappedTransferMs());
+      record(
+          "handoff",
+          "From a stage's last input to its first computation with it",
+          stage,
+          timing.getHandoffMs());
       counter("epidote_stage_transfer_bytes", "Bytes pulled from other nodes", "stage", stage)
           .increment(timing.getBytesMoved());
     }

@@ -36,6 +36,7 @@ public final class RunningRequest {
       Preparation preparation,
       ScheduledExecutorService timer,
       RequestMetrics metrics,
+      boolean overlap,
       long timeoutMs) {}
 
   private final GenerationRequest request;
@@ -100,13 +101,22 @@ public final class RunningRequest {
     for (int choice = 0; choice < request.choices(); choice++) {
       Placement placement;
       try {
-        placement = around.cluster().place(!ready.items().isEmpty());
+        placement = around.cluster().place(!ready.items().isEmpty(), ready.prefix());
       } catch (EpidoteException e) {
         fail(e);
         return;
       }
       AnswerText text = new AnswerText(around.model().newText(), request.sampling().stop());
-      generations.add(new Generation(ready, choice, placement, text, turn, new Answers()));
+      generations.add(
+          new Generation(
+              ready,
+              choice,
+              placement,
+              around.cluster()::shard,
+              around.overlap(),
+              text,
+              turn,
+              new Answers()));
     }
     incomplete = generations.size();
     timeout = later(this::timedOut, around.timeoutMs());

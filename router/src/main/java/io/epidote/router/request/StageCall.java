@@ -17,8 +17,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * A call to one stage of one node. It is used only within its request's turn, to which it also
- * hands over everything that it hears; messages are asked for one by one, so that a call is never
- * further ahead than the request. After {@link #cancel} it says nothing more.
+ * hands over everything that it hears; few messages are asked for ahead, so that a call is never
+ * much further than the request. After {@link #cancel} it says nothing more.
  *
  * @param <Q> what is sent
  * @param <R> what is received
@@ -33,6 +33,9 @@ final class StageCall<Q, R> {
 
     void failed(EpidoteException error);
   }
+
+  /** Enough that a pile of tiles does not come one thread's wake-up at a time. */
+  private static final int AHEAD = 32;
 
   private final Seat seat;
   private final SynchronizationContext turn;
@@ -115,7 +118,7 @@ final class StageCall<Q, R> {
     @Override
     public void beforeStart(ClientCallStreamObserver<Q> stream) {
       flow = stream;
-      stream.disableAutoRequestWithInitial(1);
+      stream.disableAutoRequestWithInitial(AHEAD);
     }
 
     @Override

@@ -6,6 +6,7 @@ import io.epidote.proto.v1.ContentPart;
 import io.epidote.proto.v1.GenerateRequest;
 import io.epidote.proto.v1.Media;
 import io.epidote.proto.v1.SamplingParams;
+import io.epidote.router.request.CacheSalt;
 import io.epidote.router.request.GenerationRequest;
 import io.epidote.router.request.InvalidField;
 import io.epidote.router.request.MediaInput;
@@ -46,7 +47,8 @@ final class GenerateRequestReader {
         request.getModel(),
         prompt,
         sampling(request.getSampling()),
-        1);
+        1,
+        CacheSalt.of("cache_salt", request.getCacheSalt()));
   }
 
   private static PromptInput chat(Chat chat) {

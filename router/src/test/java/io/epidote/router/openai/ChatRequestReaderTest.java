@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.google.protobuf.ByteString;
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.router.request.CacheSalt;
 import io.epidote.router.request.InvalidField;
 import io.epidote.router.request.MediaInput;
 import io.epidote.router.request.PromptInput;
@@ -28,7 +29,7 @@ class ChatRequestReaderTest {
   }
 
   private ChatCall read(byte[] body) {
-    return reader.read(new ByteArrayInputStream(body), "id");
+    return reader.read(new ByteArrayInputStream(body), "id", CacheSalt.NONE);
   }
 
   @Test

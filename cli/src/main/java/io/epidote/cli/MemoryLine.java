@@ -1,0 +1,150 @@
+package io.epidote.cli;
+
+import com.google.protobuf.ByteString;
+import io.epidote.engine.emulated.CostProfile;
+import io.epidote.engine.memory.MediaKeys;
+import io.epidote.node.grpc.ChannelKind;
+import io.epidote.node.grpc.GrpcTransport;
+import io.epidote.proto.stage.v1.EncodeRequest;
+import io.epidote.proto.stage.v1.EncodeResponse;
+import io.epidote.proto.stage.v1.EncodeServiceGrpc;
+import io.epidote.proto.stage.v1.MediaItem;
+import io.epidote.proto.v1.NodeStatus;
+import io.grpc.Context;
+import io.grpc.ManagedChannel;
+import java.awt.image.BufferedImage;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Iterator;
+import java.util.List;
+import javax.imageio.ImageIO;
+
+/**
+ * The peak of an encode process's resident memory after one request with few pictures of 4032×3024
+ * and after one with many: pictures are real, tiles have SmolVLM's size, the encoder is emulated.
+ * Linux only.
+ */
+final class MemoryLine implements DatapathLine {
+  private static final int FEW = 4;
+  private static final int MANY = 40;
+
+  /** Of a picture of that size in SmolVLM's grid: 4 by 3 and an overview. */
+  private static final int TILES = 13;
+
+  private final ProcessCluster cluster;
+  private final NodeStatus node;
+  private final ManagedChannel channel;
+  private final ByteString file;
+  private int sent;
+  private long fewKib;
+  private long manyKib;
+
+  MemoryLine(Progress progress) {
+    ClusterOptions options = new ClusterOptions().onAnyPort();
+    options.model.folder = Home.modelOrShape("smolvlm-256m", progress);
+    options.node.emulate = CostProfile.parse("tile_ms:10");
+    options.node.mediaCache = new Bytes(128 << 20);
+    cluster = ProcessCluster.start(options, NodeSpec.parseList("E"), progress);
+    try (InferenceClient client = new InferenceClient(cluster.grpcAddress())) {
+      node = client.load().getNodes(0);
+    }
+    channel = GrpcTransport.channel(node.getAddress(), ChannelKind.CONTROL).build();
+    file = jpeg(new FreshPictures().picture(4032, 3024));
+  }
+
+  private static ByteString jpeg(BufferedImage picture) {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    try {
+      ImageIO.write(picture, "jpeg", bytes);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+    return ByteString.copyFrom(bytes.toByteArray());
+  }
+
+  @Override
+  public String name() {
+    return "memory";
+  }
+
+  @Override
+  public boolean isMeasuredOnce() {
+    return true;
+  }
+
+  @Override
+  public void round() {
+    encode(FEW);
+    fewKib = peakKib();
+    encode(MANY);
+    manyKib = peakKib();
+  }
+
+  /** Encodes that many pictures, each of which is new to the node. */
+  private void encode(int pictures) {
+    List<MediaItem> items = new ArrayList<>();
+    for (int i = 0; i < pictures; i++) {
+      ByteBuffer digest = ByteBuffer.allocate(MediaKeys.DIGEST_BYTES).putInt(0, sent++);
+      items.add(
+          MediaItem.newBuilder()
+              .setIndex(i)
+              .setTiles(TILES)
+              .setSha256(ByteString.copyFrom(digest))
+              .setData(file)
+              .build());
+    }
+    EncodeRequest request = EncodeRequest.newBuilder().addAllItems(items).build();
+    Context.CancellableContext context = Context.ROOT.withCancellation();
+    context.run(() -> {
+      Iterator<EncodeResponse> answers = EncodeServiceGrpc.newBlockingStub(channel).encode(request);
+      while (!answers.next().hasDone()) {
+        // Each is a tile that is ready.
+      }
+    });
+    // Nobody pulls them: the node may have them back, and keeps them in its cache.
+    context.cancel(null);
+  }
+
+  private long peakKib() {
+    Path status =
+        Path.of("/proc", Long.toString(cluster.children().get(1).process().pid()), "status");
+    try {
+      return Files.readAllLines(status).stream()
+          .filter(line -> line.startsWith("VmHWM:"))
+          .map(line -> line.replaceAll("[^0-9]", ""))
+          .mapToLong(Long::parseLong)
+          .findFirst()
+          .orElseThrow();
+    } catch (IOException e) {
+      throw new UncheckedIOException("The peak of a process's memory cannot be read", e);
+    }
+  }
+
+  @Override
+  public void forget() {
+    // There is one round.
+  }
+
+  @Override
+  public void report(Report report) {
+    report
+        .figure("encode_peak_mib_%d_pictures".formatted(FEW), fewKib >> 10)
+        .figure("encode_peak_mib_%d_pictures".formatted(MANY), manyKib >> 10)
+        .figure(
+            "encode_media_mib_%d_pictures".formatted(MANY),
+            MANY * TILES * node.getMediaBlockBytes() >> 20)
+        .figure(
+            "encode_media_cache_mib", node.getMediaBlocksTotal() * node.getMediaBlockBytes() >> 20);
+  }
+
+  @Override
+  public void close() {
+    channel.shutdownNow();
+    cluster.close();
+  }
+}

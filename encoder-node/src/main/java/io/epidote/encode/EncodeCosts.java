@@ -1,0 +1,83 @@
+package io.epidote.encode;
+
+/**
+ * What encoding takes here, measured on the requests that are served: how long a tile takes in
+ * batches of 1, 2, 4 ... tiles, and how long a file takes to become tiles.
+ *
+ * <p>Batches are as large as pays: the first ones are of every size in turn, and later ones of the
+ * smallest size whose tiles are nearly as cheap as any. A smaller batch has its tokens out earlier
+ * for the stage that waits for them. Belongs to the engine thread.
+ */
+final class EncodeCosts {
+  /** What a larger batch must save of a tile's cost. */
+  private static final double WORTHWHILE = 0.95;
+
+  /** Weight of the latest measurement. */
+  private static final double FORGETTING = 0.25;
+
+  /** The first of each size meets code that is not compiled yet. */
+  private static final int SAMPLES = 2;
+
+  private final double[] tileMs;
+  private final int[] samples;
+  private double pictureMs;
+
+  /**
+   * @param maxBatch tiles that the encoder takes at a time
+   */
+  EncodeCosts(int maxBatch) {
+    int sizes = 1 + (Integer.SIZE - 1 - Integer.numberOfLeadingZeros(maxBatch));
+    this.tileMs = new double[sizes];
+    this.samples = new int[sizes];
+  }
+
+  void batch(int tiles, long nanos) {
+    int size = Integer.SIZE - 1 - Integer.numberOfLeadingZeros(tiles);
+    if (tiles != 1 << size) {
+      return;
+    }
+    double ms = nanos / 1e6 / tiles;
+    boolean first = samples[size]++ < SAMPLES;
+    tileMs[size] = first ? ms : tileMs[size] + FORGETTING * (ms - tileMs[size]);
+  }
+
+  void picture(long nanos) {
+    double ms = nanos / 1e6;
+    pictureMs = pictureMs == 0 ? ms : pictureMs + FORGETTING * (ms - pictureMs);
+  }
+
+  /** Tiles to take at a time when that many wait. */
+  int batch(int waiting) {
+    return Math.min(Integer.highestOneBit(Math.max(1, waiting)), target());
+  }
+
+  /** Tiles to take at a time when there are enough. */
+  int target() {
+    return 1 << targetSize();
+  }
+
+  private int targetSize() {
+    int best = 0;
+    for (int size = 0; size < tileMs.length; size++) {
+      if (samples[size] < SAMPLES) {
+        return size;
+      }
+      best = tileMs[size] < tileMs[best] * WORTHWHILE ? size : best;
+    }
+    return best;
+  }
+
+  /** Milliseconds of a tile in batches of {@link #target}; 0 before the first. */
+  double tileMs() {
+    int size = targetSize();
+    while (size > 0 && samples[size] == 0) {
+      size--;
+    }
+    return tileMs[size];
+  }
+
+  /** Milliseconds from a file to its tiles; 0 before the first. */
+  double pictureMs() {
+    return pictureMs;
+  }
+}

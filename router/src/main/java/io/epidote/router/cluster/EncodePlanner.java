@@ -1,0 +1,208 @@
+package io.epidote.router.cluster;
+
+import static java.util.Objects.requireNonNull;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.function.LongPredicate;
+import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Divides the tiles of a request over encode nodes so that by their measured costs the last one is
+ * ready as early as can be: the least time is searched in which the pictures, given in their order
+ * to whoever would have them first, are done. A picture is divided only where that is what it
+ * takes, because each node that has a part of it must decode it. Tiles whose tokens a node has go
+ * there, unless its queue takes longer than making them again elsewhere.
+ */
+final class EncodePlanner {
+  /** To reach one more node, milliseconds. */
+  private static final double HOP_MS = 0.5;
+
+  private static final int SEARCH_STEPS = 40;
+
+  /** What dividing pictures must save of the time: it is paid with decoding them twice. */
+  private static final double WORTHWHILE = 0.95;
+
+  /**
+   * @param tags of its tiles
+   */
+  record Picture(long[] tags) {}
+
+  /**
+   * An encode node.
+   *
+   * @param queueMs until it has encoded what it was asked for before
+   * @param tileMs of a tile, above 0
+   * @param pictureMs from a file to its tiles
+   * @param batchMs of a step, which cached tiles may have to wait for
+   * @param has whether the tokens of the tile with this tag are there or under way
+   */
+  record Node(double queueMs, double tileMs, double pictureMs, double batchMs, LongPredicate has) {}
+
+  /** Tiles of one picture, in rising order, for one node. */
+  record Share(int node, int picture, int[] tiles) {}
+
+  private final List<Picture> pictures;
+  private final List<Node> nodes;
+
+  /** Of each picture, what no node has. */
+  private final List<int[]> missing = new ArrayList<>();
+
+  private EncodePlanner(List<Picture> pictures, List<Node> nodes) {
+    this.pictures = pictures;
+    this.nodes = nodes;
+  }
+
+  /**
+   * @param nodes at least one; the first of equals is preferred
+   * @return every tile once; at most one share for each pair of node and picture
+   */
+  static List<Share> plan(List<Picture> pictures, List<Node> nodes) {
+    return new EncodePlanner(pictures, nodes).plan();
+  }
+
+  private List<Share> plan() {
+    List<Share> known = takeKnown();
+    double whole = leastMs(true);
+    double divided = leastMs(false);
+    boolean divide = divided < whole * WORTHWHILE;
+    List<Share> made = fill(divide ? divided : whole, !divide);
+    return merged(known, requireNonNull(made));
+  }
+
+  /** In which time everything can be done. */
+  private double leastMs(boolean whole) {
+    double least = 0;
+    double most = 1;
+    while (fill(most, whole) == null) {
+      least = most;
+      most *= 2;
+    }
+    for (int step = 0; step < SEARCH_STEPS; step++) {
+      double middle = (least + most) / 2;
+      if (fill(middle, whole) == null) {
+        least = middle;
+      } else {
+        most = middle;
+      }
+    }
+    return most;
+  }
+
+  private List<Share> takeKnown() {
+    double elsewhere =
+        nodes.stream()
+            .mapToDouble(node -> node.queueMs() + node.pictureMs() + node.tileMs() + HOP_MS)
+            .min()
+            .orElseThrow();
+    List<Share> known = new ArrayList<>();
+    for (int picture = 0; picture < pictures.size(); picture++) {
+      long[] tags = pictures.get(picture).tags();
+      int[] holders = new int[tags.length];
+      for (int tile = 0; tile < tags.length; tile++) {
+        holders[tile] = holder(tags[tile], elsewhere);
+      }
+      for (int node = 0; node < nodes.size(); node++) {
+        int[] held = places(holders, node);
+        if (held.length > 0) {
+          known.add(new Share(node, picture, held));
+        }
+      }
+      missing.add(places(holders, -1));
+    }
+    return known;
+  }
+
+  private static int[] places(int[] holders, int node) {
+    return IntStream.range(0, holders.length).filter(tile -> holders[tile] == node).toArray();
+  }
+
+  /** The node that gives a tile without making it, or -1. */
+  private int holder(long tag, double elsewhereMs) {
+    int best = -1;
+    double bestMs = elsewhereMs;
+    for (int i = 0; i < nodes.size(); i++) {
+      Node node = nodes.get(i);
+      double wait = HOP_MS + Math.min(node.queueMs(), node.batchMs());
+      if (wait < bestMs && node.has().test(tag)) {
+        best = i;
+        bestMs = wait;
+      }
+    }
+    return best;
+  }
+
+  /**
+   * What every node would do to be done by then; null when they cannot.
+   *
+   * @param whole whether no picture is divided
+   */
+  private @Nullable List<Share> fill(double doneMs, boolean whole) {
+    double[] decoded = nodes.stream().mapToDouble(node -> HOP_MS).toArray();
+    double[] encoded = nodes.stream().mapToDouble(Node::queueMs).toArray();
+    List<Share> shares = new ArrayList<>();
+    for (int picture = 0; picture < pictures.size(); picture++) {
+      int[] tiles = missing.get(picture);
+      boolean[] tried = new boolean[nodes.size()];
+      for (int from = 0; from < tiles.length; ) {
+        int node = first(decoded, encoded, tried);
+        if (node < 0) {
+          return null;
+        }
+        tried[node] = true;
+        double tileMs = nodes.get(node).tileMs();
+        double begin = begin(node, decoded, encoded);
+        int count = (int) Math.min(tiles.length - from, Math.floor((doneMs - begin) / tileMs));
+        if (count > 0 && (!whole || count == tiles.length)) {
+          decoded[node] += nodes.get(node).pictureMs();
+          encoded[node] = begin + count * tileMs;
+          shares.add(new Share(node, picture, Arrays.copyOfRange(tiles, from, from + count)));
+          from += count;
+        }
+      }
+    }
+    return shares;
+  }
+
+  /** Files are decoded beside the encoder, which waits for the first tile of each. */
+  private double begin(int node, double[] decoded, double[] encoded) {
+    return Math.max(encoded[node], decoded[node] + nodes.get(node).pictureMs());
+  }
+
+  private int first(double[] decoded, double[] encoded, boolean[] tried) {
+    int best = -1;
+    double bestMs = Double.MAX_VALUE;
+    for (int node = 0; node < tried.length; node++) {
+      double ms = begin(node, decoded, encoded) + nodes.get(node).tileMs();
+      if (!tried[node] && ms < bestMs) {
+        best = node;
+        bestMs = ms;
+      }
+    }
+    return best;
+  }
+
+  private static List<Share> merged(List<Share> known, List<Share> made) {
+    List<Share> shares = new ArrayList<>(known);
+    for (Share share : made) {
+      int same =
+          IntStream.range(0, known.size())
+              .filter(i ->
+                  known.get(i).node() == share.node() && known.get(i).picture() == share.picture())
+              .findFirst()
+              .orElse(-1);
+      if (same < 0) {
+        shares.add(share);
+      } else {
+        int[] tiles =
+            IntStream.concat(Arrays.stream(known.get(same).tiles()), Arrays.stream(share.tiles()))
+                .sorted()
+                .toArray();
+        shares.set(same, new Share(share.node(), share.picture(), tiles));
+      }
+    }
+    return shares;
+  }
+}

@@ -1,0 +1,123 @@
+package io.epidote.router.request;
+
+import io.epidote.engine.error.EpidoteException;
+import io.epidote.proto.stage.v1.EncodeRequest;
+import io.epidote.proto.stage.v1.EncodeResponse;
+import io.epidote.proto.stage.v1.EncodeServiceGrpc;
+import io.epidote.proto.stage.v1.MediaItem;
+import io.epidote.proto.stage.v1.MediaReady;
+import io.epidote.proto.stage.v1.TileReady;
+import io.epidote.proto.v1.StageTiming;
+import io.epidote.router.cluster.EncodeShard;
+import io.grpc.SynchronizationContext;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Function;
+import java.util.stream.Stream;
+
+/**
+ * The encode side of an answer: its media are divided over the encode nodes, each gets a call with
+ * the files that it needs, and the tiles that they announce, in whatever order, are told by their
+ * place in the prompt. Everything happens in the request's turn.
+ */
+final class MediaEncoding {
+  /** What the answer hears. */
+  interface Events {
+    /** A tile's media tokens are ready. */
+    void tile(MediaReady tile);
+
+    /** One node's account of its part. */
+    void done(StageTiming timing);
+
+    /** A call has ended in order. */
+    void ended();
+
+    void failed(EpidoteException error);
+
+    /** A node broke the protocol. */
+    void defect(String message);
+  }
+
+  private final PreparedRequest prepared;
+  private final String stageRequestId;
+  private final Function<List<MediaItem>, List<EncodeShard>> encoders;
+  private final SynchronizationContext turn;
+  private final Events events;
+  private final Map<Long, Integer> spanOfTile;
+  private final List<StageCall<EncodeRequest, EncodeResponse>> calls = new ArrayList<>();
+
+  /**
+   * @param encoders divides media over nodes
+   */
+  MediaEncoding(
+      PreparedRequest prepared,
+      String stageRequestId,
+      Function<List<MediaItem>, List<EncodeShard>> encoders,
+      SynchronizationContext turn,
+      Events events) {
+    this.prepared = prepared;
+    this.stageRequestId = stageRequestId;
+    this.encoders = encoders;
+    this.turn = turn;
+    this.events = events;
+    this.spanOfTile = prepared.spanOfTile();
+  }
+
+  /** Opens a call to every node that has something to do. */
+  void start() {
+    List<EncodeShard> shards;
+    try {
+      shards = encoders.apply(prepared.items());
+    } catch (EpidoteException e) {
+      events.failed(e);
+      return;
+    }
+    shards.forEach(this::open);
+  }
+
+  private void open(EncodeShard shard) {
+    calls.add(
+        StageCall.open(
+            EncodeServiceGrpc.getEncodeMethod(),
+            shard.seat(),
+            EncodeRequest.newBuilder()
+                .setRequestId(stageRequestId)
+                .addAllItems(shard.items())
+                .build(),
+            turn,
+            StageCall.events(
+                response -> heard(shard, response), () -> ended(shard), events::failed)));
+  }
+
+  private void heard(EncodeShard shard, EncodeResponse response) {
+    switch (response.getEventCase()) {
+      case READY -> ready(shard, response.getReady());
+      case DONE -> events.done(response.getDone().getTiming());
+      case EVENT_NOT_SET -> {}
+    }
+  }
+
+  private void ready(EncodeShard shard, TileReady tile) {
+    Integer span = spanOfTile.get(PreparedRequest.tile(tile.getItem(), tile.getTile()));
+    if (span == null || !shard.ready(tile.getItem(), tile.getTile())) {
+      events.defect(
+          "The encode node announced tile %d of media item %d, which nothing waits for."
+              .formatted(tile.getTile(), tile.getItem()));
+      return;
+    }
+    events.tile(MediaReady.newBuilder().setSpan(span).setHandle(tile.getHandle()).build());
+  }
+
+  private void ended(EncodeShard shard) {
+    if (shard.pending() > 0) {
+      events.defect(
+          "The encode node ended its work with %d tiles not announced.".formatted(shard.pending()));
+    }
+    events.ended();
+  }
+
+  Stream<StageCall<EncodeRequest, EncodeResponse>> calls() {
+    return calls.stream();
+  }
+}
