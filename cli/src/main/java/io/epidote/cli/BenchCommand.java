@@ -7,5 +7,10 @@ import picocli.CommandLine.Command;
     description = "Measures parts of the system on this machine.",
     mixinStandardHelpOptions = true,
     synopsisSubcommandLabel = "COMMAND",
-    subcommands = {BenchEngineCommand.class, BenchQualityCommand.class, BenchServeCommand.class})
+    subcommands = {
+      BenchEngineCommand.class,
+      BenchQualityCommand.class,
+      BenchServeCommand.class,
+      BenchTransferCommand.class
+    })
 final class BenchCommand {}

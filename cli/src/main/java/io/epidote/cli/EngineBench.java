@@ -19,9 +19,7 @@ import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.SplittableRandom;
 
 /**
@@ -40,7 +38,7 @@ final class EngineBench {
   private final BlockPool kv;
   private final int[] blocks;
   private final SplittableRandom random = new SplittableRandom(7);
-  private final Map<String, List<Double>> samples = new LinkedHashMap<>();
+  private final Samples samples = new Samples();
 
   /**
    * @param largestBatch of the decode measurements
@@ -71,27 +69,20 @@ final class EngineBench {
   }
 
   void sample(String name, double value) {
-    samples.computeIfAbsent(name, _ -> new ArrayList<>()).add(value);
+    samples.add(name, value);
   }
 
   /** Drops all samples. */
   void forget() {
-    samples.clear();
+    samples.forget();
   }
 
   double median(String name) {
-    double[] values =
-        samples.getOrDefault(name, List.of()).stream()
-            .mapToDouble(Double::doubleValue)
-            .sorted()
-            .toArray();
-    return values.length % 2 == 1
-        ? values[values.length / 2]
-        : (values[values.length / 2 - 1] + values[values.length / 2]) / 2;
+    return samples.median(name);
   }
 
   boolean has(String name) {
-    return samples.containsKey(name);
+    return samples.has(name);
   }
 
   /** Tokens a second of a prompt of that length. */
