@@ -63,7 +63,7 @@ final class BenchTransferCommand implements Callable<Integer> {
       names = "--messages",
       paramLabel = "N",
       description = "Small messages of a measurement. Default: ${DEFAULT-VALUE}.")
-  private int messages = 1000;
+  private int messages = 500;
 
   @Option(
       names = "--warm-up",
@@ -139,13 +139,19 @@ final class BenchTransferCommand implements Callable<Integer> {
   }
 
   private void messages(TransferBench bench) {
-    long[] idle = bench.smallMessages(messages);
-    long[] loaded = bench.smallMessagesUnderBulk(options(true, false), messages);
-    samples.add("small_message_idle_p50_us", at(idle, 0.5));
-    samples.add("small_message_idle_p99_us", at(idle, 0.99));
-    samples.add("small_message_bulk_p50_us", at(loaded, 0.5));
-    samples.add("small_message_bulk_p99_us", at(loaded, 0.99));
-    samples.add("small_message_p99_ratio", at(loaded, 0.99) / at(idle, 0.99));
+    double idle = latency("idle", bench.smallMessages(messages));
+    // As nodes of one machine pull, and as nodes of several do.
+    double bulk = latency("bulk", bench.smallMessagesUnderBulk(options(true, true), messages));
+    double tcp = latency("bulk_tcp", bench.smallMessagesUnderBulk(options(true, false), messages));
+    samples.add("small_message_p99_ratio", bulk / idle);
+    samples.add("small_message_p99_ratio_tcp", tcp / idle);
+  }
+
+  /** Adds the median and returns the 99th percentile. */
+  private double latency(String when, long[] nanos) {
+    samples.add("small_message_%s_p50_us".formatted(when), at(nanos, 0.5));
+    samples.add("small_message_%s_p99_us".formatted(when), at(nanos, 0.99));
+    return at(nanos, 0.99);
   }
 
   private static double at(long[] ascending, double quantile) {
@@ -162,18 +168,17 @@ final class BenchTransferCommand implements Callable<Integer> {
             .figure("goodput_of_raw_tcp_unix_checksum", rounded("unix_checksum_of_raw"))
             .figure("heap_kib_per_mib", rounded("heap_kib_per_mib"))
             .figure("small_message_p99_ratio", rounded("small_message_p99_ratio"))
+            .figure("small_message_p99_ratio_tcp", rounded("small_message_p99_ratio_tcp"))
             .figure("raw_tcp_gb_s", rounded("raw_tcp_gb_s"))
             .figure("tcp_gb_s", rounded("tcp"))
             .figure("tcp_checksum_gb_s", rounded("tcp_checksum"))
             .figure("unix_gb_s", rounded("unix"))
             .figure("unix_checksum_gb_s", rounded("unix_checksum"));
-    for (String name :
-        List.of(
-            "small_message_idle_p50_us",
-            "small_message_idle_p99_us",
-            "small_message_bulk_p50_us",
-            "small_message_bulk_p99_us")) {
-      report.figure(name, rounded(name));
+    for (String when : List.of("idle", "bulk", "bulk_tcp")) {
+      for (String quantile : List.of("p50", "p99")) {
+        String name = "small_message_%s_%s_us".formatted(when, quantile);
+        report.figure(name, rounded(name));
+      }
     }
     for (int bytes : CHUNKS) {
       Map<String, Object> row = new LinkedHashMap<>();

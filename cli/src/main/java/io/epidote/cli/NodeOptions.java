@@ -2,6 +2,7 @@ package io.epidote.cli;
 
 import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.RuntimeOptions;
+import io.epidote.node.transfer.TransferOptions;
 import java.util.ArrayList;
 import java.util.List;
 import picocli.CommandLine.Option;
@@ -56,6 +57,28 @@ final class NodeOptions {
           "Leave weights mapped and shared by all processes instead of copying them into each in the kernels' order: less memory, several times slower.")
   boolean noPrepack;
 
+  @Option(
+      names = "--transfer-chunk",
+      paramLabel = "SIZE",
+      converter = Bytes.Converter.class,
+      description = "What a node pulls at a time, 256KiB to 4MiB. Default: 1MiB.")
+  Bytes transferChunk = new Bytes(TransferOptions.DEFAULT_CHUNK_BYTES);
+
+  @Option(
+      names = "--no-transfer-checksum",
+      description = "Do not check what was pulled; TCP's own checksum is weak.")
+  boolean noTransferChecksum;
+
+  @Option(
+      names = "--no-unix-sockets",
+      description = "Pull over TCP even from nodes of the same machine.")
+  boolean noUnixSockets;
+
+  TransferOptions transfer() {
+    int chunk = (int) Math.min(transferChunk.value(), Integer.MAX_VALUE);
+    return new TransferOptions(chunk, !noTransferChecksum, !noUnixSockets);
+  }
+
   RuntimeOptions runtime(Precision precision) {
     return new RuntimeOptions(threads, precision, Home.cache(), !noPrepack);
   }
@@ -74,12 +97,20 @@ final class NodeOptions {
                 "--threads",
                 Integer.toString(threads),
                 "--precision",
-                precisions.word()));
+                precisions.word(),
+                "--transfer-chunk",
+                transferChunk.value() + "B"));
     if (noPrefixCache) {
       arguments.add("--no-prefix-cache");
     }
     if (noPrepack) {
       arguments.add("--no-prepack");
+    }
+    if (noTransferChecksum) {
+      arguments.add("--no-transfer-checksum");
+    }
+    if (noUnixSockets) {
+      arguments.add("--no-unix-sockets");
     }
     return arguments;
   }

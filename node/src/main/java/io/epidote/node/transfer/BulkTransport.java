@@ -33,7 +33,6 @@ import io.netty.channel.socket.nio.NioSocketChannel;
 import io.netty.handler.codec.ByteToMessageDecoder;
 import io.netty.handler.codec.http2.Http2Settings;
 import io.netty.util.AsciiString;
-import io.netty.util.concurrent.DefaultThreadFactory;
 import java.net.InetSocketAddress;
 import java.net.UnixDomainSocketAddress;
 import java.nio.file.Path;
@@ -61,8 +60,8 @@ public final class BulkTransport implements AutoCloseable {
 
   private static final int FRAME_BYTES = 1 << 20;
 
-  /** Larger reads leave the cache before they are complete; smaller ones cost an object each. */
-  private static final int READ_BYTES = 128 << 10;
+  /** Larger reads leave the cache before they are taken; smaller ones cost objects each. */
+  private static final int READ_BYTES = 256 << 10;
 
   /** A Unix socket's own buffer is too small for a chunk. */
   private static final int UNIX_BUFFER_BYTES = 2 << 20;
@@ -70,6 +69,9 @@ public final class BulkTransport implements AutoCloseable {
   /** A flow controller fills a connection's buffer up to here; a frame cannot be longer. */
   private static final WriteBufferWaterMark BUFFERED =
       new WriteBufferWaterMark(FRAME_BYTES, 2 * FRAME_BYTES);
+
+  /** gRPC sets the option on every socket, and Netty complains about each that has none. */
+  private static final @Nullable Boolean NOT_FOR_UNIX = null;
 
   private static final String UNIX = "unix:";
   private static final String PULL =
@@ -85,7 +87,7 @@ public final class BulkTransport implements AutoCloseable {
   private static EventLoopGroup threads(String name) {
     int count = Math.clamp(Runtime.getRuntime().availableProcessors() / 4, 1, 4);
     return new MultiThreadIoEventLoopGroup(
-        count, new DefaultThreadFactory(name, true), NioIoHandler.newFactory());
+        count, new YieldingThreads(name), NioIoHandler.newFactory());
   }
 
   ChunkSender sender() {
@@ -108,6 +110,7 @@ public final class BulkTransport implements AutoCloseable {
             ? NettyChannelBuilder.forAddress(
                     UnixDomainSocketAddress.of(address.substring(UNIX.length())))
                 .channelType(NioDomainSocketChannel.class, UnixDomainSocketAddress.class)
+                .withOption(ChannelOption.SO_KEEPALIVE, NOT_FOR_UNIX)
             : GrpcTransport.forAddress(address)
                 .channelType(NioSocketChannel.class, InetSocketAddress.class);
     GrpcTransport.configure(builder, ChannelKind.BULK)
@@ -147,6 +150,7 @@ public final class BulkTransport implements AutoCloseable {
             .bossEventLoopGroup(giving)
             .workerEventLoopGroup(giving)
             .directExecutor()
+            .withChildOption(ChannelOption.SO_KEEPALIVE, NOT_FOR_UNIX)
             .withChildOption(ChannelOption.SO_SNDBUF, UNIX_BUFFER_BYTES));
   }
 

@@ -18,6 +18,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
@@ -306,7 +307,7 @@ final class TransferTest {
     assertThat(error(pull(overTcp, changed.build(), room)))
         .isInstanceOf(EpidoteException.Unavailable.class)
         .hasMessageContaining("is not held here");
-    assertThat(bytes(room)).containsOnly(0);
+    assertThat(bytes(room)).isEqualTo(new byte[Math.toIntExact(handle.getBytes())]);
     producer.node.context().leases().release(handle);
     producer.assertEmpty();
   }
@@ -314,11 +315,12 @@ final class TransferTest {
   @Test
   void aHandleOfAnotherLengthThanExpectedIsNotPulled() {
     Handle handle = producer.grant(1);
-    List<ByteBuffer> room = room(handle.getBytes() + 1);
+    int bytes = Math.toIntExact(handle.getBytes()) + 1;
+    List<ByteBuffer> room = room(bytes);
     assertThat(error(pull(overTcp, handle, room)))
         .isInstanceOf(EpidoteException.InvalidRequest.class)
         .hasMessageContaining(Long.toString(handle.getBytes()));
-    assertThat(bytes(room)).containsOnly(0);
+    assertThat(bytes(room)).isEqualTo(new byte[bytes]);
     producer.node.context().leases().release(handle);
     producer.assertEmpty();
   }
@@ -379,5 +381,86 @@ final class TransferTest {
             TransferServiceGrpc.getServiceDescriptor().getMethods().stream()
                 .map(method -> method.getFullMethodName() + method.getSchemaDescriptor())
                 .toList());
+  }
+
+  private enum Lie {
+    NONE("", false),
+    FLIPPED_BIT("the checksum of 4096 bytes is", true),
+    NO_CHECKSUM("without its checksum", false),
+    MORE_THAN_ANNOUNCED("1 to 4096 fit", false),
+    NOTHING("0 bytes came where 1 to 4096 fit", false),
+    LONGER_THAN_THE_MESSAGE("came with 4096 bytes that announces 2048", false),
+    SHORTER_THAN_THE_MESSAGE("came with 4000 bytes that announces 4096", false),
+    ANOTHER_PLACE("offset 4096", false),
+    ANOTHER_MESSAGE("stands before the data", false),
+    TOO_FEW("ended early", true);
+
+    final String told;
+    final boolean writes;
+
+    Lie(String told, boolean writes) {
+      this.told = told;
+      this.writes = writes;
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(Lie.class)
+  void aLyingProducerIsFoundOutBeforeItWritesWhereItMustNot(Lie lie) {
+    byte[] data = new byte[4096];
+    Arrays.fill(data, (byte) 5);
+    byte[] truth = LyingProducer.chunk(0, data).build().toByteArray();
+    // Two bytes of the length stand before the data.
+    int lengthAt = truth.length - data.length - 2;
+    byte[] message =
+        switch (lie) {
+          case NONE, TOO_FEW -> truth;
+          case FLIPPED_BIT -> flip(truth, truth.length - 100);
+          case NO_CHECKSUM -> LyingProducer.chunk(0, data).clearCrc32C().build().toByteArray();
+          case MORE_THAN_ANNOUNCED -> LyingProducer.chunk(0, new byte[4097]).build().toByteArray();
+          case NOTHING -> LyingProducer.chunk(0, new byte[0]).build().toByteArray();
+          case LONGER_THAN_THE_MESSAGE -> {
+            byte[] changed = truth.clone();
+            changed[lengthAt + 1] >>= 1;
+            yield changed;
+          }
+          case SHORTER_THAN_THE_MESSAGE -> Arrays.copyOf(truth, truth.length - 96);
+          case ANOTHER_PLACE -> LyingProducer.chunk(4096, data).build().toByteArray();
+          case ANOTHER_MESSAGE -> Handle.newBuilder().setNodeId("x").build().toByteArray();
+        };
+    try (LyingProducer liar = new LyingProducer(List.of(message))) {
+      Handle handle = liar.handle(lie == Lie.TOO_FEW ? 2 * 4096 : 4096);
+      List<ByteBuffer> room = room(handle.getBytes());
+      CompletableFuture<PullEnd> ended = pull(overTcp, handle, room);
+      if (lie == Lie.NONE) {
+        assertThat(soon(ended)).isInstanceOf(PullEnd.Pulled.class);
+        assertThat(bytes(room)).isEqualTo(data);
+        return;
+      }
+      assertThat(error(ended))
+          .isInstanceOf(EpidoteException.Unavailable.class)
+          .hasMessageContaining("liar")
+          .hasMessageContaining(lie.told);
+      if (!lie.writes) {
+        assertThat(bytes(room)).isEqualTo(new byte[(int) handle.getBytes()]);
+      }
+    }
+  }
+
+  @Test
+  void aPullerThatDoesNotCheckIsSentNoChecksum() {
+    byte[] data = new byte[4096];
+    byte[] message = LyingProducer.chunk(0, data).clearCrc32C().build().toByteArray();
+    try (LyingProducer producerWithout = new LyingProducer(List.of(message));
+        NodeRuntime careless = consumer(new TransferOptions(256 << 10, false, false))) {
+      Handle handle = producerWithout.handle(4096);
+      assertThat(soon(pull(careless, handle, room(4096)))).isInstanceOf(PullEnd.Pulled.class);
+    }
+  }
+
+  private static byte[] flip(byte[] bytes, int at) {
+    byte[] flipped = bytes.clone();
+    flipped[at] ^= 1;
+    return flipped;
   }
 }
