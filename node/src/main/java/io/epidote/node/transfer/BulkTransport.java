@@ -43,8 +43,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * gRPC connections for bulk data: threads of their own, so that no token waits behind a chunk, and
- * the settings that make a chunk cheap. Measured on loopback TCP, as fractions of raw NIO: gRPC's
- * own marshaller and settings 0.3, these 0.85.
+ * the settings that make a chunk cheap.
  *
  * <ul>
  *   <li>Frames of up to a mebibyte instead of 16 KiB, which the puller announces as HTTP/2 has it.
