@@ -11,6 +11,7 @@ import picocli.CommandLine.Command;
       BenchEngineCommand.class,
       BenchDatapathCommand.class,
       BenchQualityCommand.class,
-      BenchServeCommand.class
+      BenchServeCommand.class,
+      BenchTransferCommand.class
     })
 final class BenchCommand {}

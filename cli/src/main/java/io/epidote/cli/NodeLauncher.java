@@ -68,7 +68,8 @@ final class NodeLauncher {
               checkpoint.name(),
               checkpoint.fingerprint(),
               BuildInfo.VERSION,
-              NodeConfig.Limits.defaults());
+              NodeConfig.Limits.defaults(),
+              settings.options().transfer());
       NodeRuntime node = new NodeRuntime(config, meters);
       List<Stage> stages = new ArrayList<>();
       List<AutoCloseable> models = new ArrayList<>();

@@ -3,6 +3,7 @@ package io.epidote.cli;
 import io.epidote.engine.emulated.CostProfile;
 import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.RuntimeOptions;
+import io.epidote.node.transfer.TransferOptions;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -82,6 +83,28 @@ final class NodeOptions {
     }
   }
 
+  @Option(
+      names = "--transfer-chunk",
+      paramLabel = "SIZE",
+      converter = Bytes.Converter.class,
+      description = "What a node pulls at a time, 256KiB to 4MiB. Default: 1MiB.")
+  Bytes transferChunk = new Bytes(TransferOptions.DEFAULT_CHUNK_BYTES);
+
+  @Option(
+      names = "--no-transfer-checksum",
+      description = "Do not check what was pulled; TCP's own checksum is weak.")
+  boolean noTransferChecksum;
+
+  @Option(
+      names = "--no-unix-sockets",
+      description = "Pull over TCP even from nodes of the same machine.")
+  boolean noUnixSockets;
+
+  TransferOptions transfer() {
+    int chunk = (int) Math.min(transferChunk.value(), Integer.MAX_VALUE);
+    return new TransferOptions(chunk, !noTransferChecksum, !noUnixSockets);
+  }
+
   RuntimeOptions runtime(Precision precision) {
     return new RuntimeOptions(threads, precision, Home.cache(), !noPrepack);
   }
@@ -100,7 +123,9 @@ final class NodeOptions {
                 "--threads",
                 Integer.toString(threads),
                 "--precision",
-                precisions.word()));
+                precisions.word(),
+                "--transfer-chunk",
+                transferChunk.value() + "B"));
     if (noPrefixCache) {
       arguments.add("--no-prefix-cache");
     }
@@ -112,6 +137,12 @@ final class NodeOptions {
     }
     if (noPrepack) {
       arguments.add("--no-prepack");
+    }
+    if (noTransferChecksum) {
+      arguments.add("--no-transfer-checksum");
+    }
+    if (noUnixSockets) {
+      arguments.add("--no-unix-sockets");
     }
     return arguments;
   }

@@ -2,6 +2,7 @@ package io.epidote.node;
 
 import static java.util.Objects.requireNonNull;
 
+import io.epidote.node.transfer.TransferOptions;
 import java.time.Duration;
 import java.util.List;
 import java.util.Locale;
@@ -18,6 +19,7 @@ import java.util.Locale;
  * @param fingerprint content hash of the checkpoint
  * @param version Epidote's version
  * @param limits bounds on waits and queues
+ * @param transfer how it pulls
  */
 public record NodeConfig(
     String nodeId,
@@ -28,11 +30,37 @@ public record NodeConfig(
     String model,
     String fingerprint,
     String version,
-    Limits limits) {
+    Limits limits,
+    TransferOptions transfer) {
   public NodeConfig {
     requireNonNull(nodeId, "nodeId is null");
     routers = List.copyOf(routers);
     requireNonNull(limits, "limits is null");
+    requireNonNull(transfer, "transfer is null");
+  }
+
+  /** A node that pulls as nodes do by default. */
+  public NodeConfig(
+      String nodeId,
+      String bindHost,
+      String advertisedHost,
+      int port,
+      List<String> routers,
+      String model,
+      String fingerprint,
+      String version,
+      Limits limits) {
+    this(
+        nodeId,
+        bindHost,
+        advertisedHost,
+        port,
+        routers,
+        model,
+        fingerprint,
+        version,
+        limits,
+        TransferOptions.defaults());
   }
 
   /**

@@ -9,8 +9,10 @@ import io.epidote.node.grpc.GrpcTransport;
 import io.epidote.node.lease.LeaseTable;
 import io.epidote.node.memory.MemoryAccount;
 import io.epidote.node.registry.RegistrationClient;
+import io.epidote.node.transfer.BulkTransport;
 import io.epidote.node.transfer.TransferClient;
 import io.epidote.node.transfer.TransferServer;
+import io.epidote.node.transfer.UnixServer;
 import io.epidote.proto.stage.v1.NodeHello;
 import io.epidote.proto.stage.v1.NodeLoad;
 import io.epidote.proto.v1.MemoryUse;
@@ -27,6 +29,7 @@ import java.net.InetSocketAddress;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
@@ -59,7 +62,9 @@ public final class NodeRuntime implements AutoCloseable {
   private static final Duration MEMORY_TICK = Duration.ofSeconds(2);
 
   private final NodeConfig config;
-  private final ChannelPool channels = new ChannelPool();
+  private final BulkTransport bulk = new BulkTransport();
+  private final ChannelPool channels = new ChannelPool(bulk::channel);
+  private final long epoch = ThreadLocalRandom.current().nextLong();
   private final ScheduledThreadPoolExecutor timer;
   private final EngineLoop loop;
   private final LeaseTable leases;
@@ -68,6 +73,7 @@ public final class NodeRuntime implements AutoCloseable {
   private final List<RegistrationClient> registrations = new ArrayList<>();
   private final MeterRegistry meters;
   private @Nullable Server server;
+  private Optional<UnixServer> unixServer = Optional.empty();
   private @Nullable StatusReport report;
   private List<AutoCloseable> models = List.of();
   private volatile String address = "";
@@ -87,18 +93,14 @@ public final class NodeRuntime implements AutoCloseable {
     this.loop = new EngineLoop("epidote-engine-" + config.nodeId(), limits.admissions());
     this.leases =
         new LeaseTable(
-            config.nodeId(),
-            () -> address,
-            ThreadLocalRandom.current().nextLong(),
-            limits.lease(),
-            System::nanoTime,
-            loop);
+            config.nodeId(), () -> address, epoch, limits.lease(), System::nanoTime, loop);
     this.context =
         new NodeContext(
             config.nodeId(),
             loop,
             leases,
-            new TransferClient(channels, timer, limits.stall(), limits.lease().dividedBy(3)),
+            new TransferClient(
+                channels, timer, limits.stall(), limits.lease().dividedBy(3), config.transfer()),
             new StageMeters(meters),
             limits);
   }
@@ -119,8 +121,9 @@ public final class NodeRuntime implements AutoCloseable {
     this.models = List.copyOf(models);
     try {
       InetSocketAddress bind = new InetSocketAddress(config.bindHost(), config.port());
-      NettyServerBuilder builder = GrpcTransport.server(bind);
-      builder.addService(new TransferServer(leases));
+      NettyServerBuilder builder = bulk.prepare(GrpcTransport.server(bind));
+      TransferServer transfers = new TransferServer(leases, bulk);
+      builder.addService(transfers);
       builder.addService(health.getHealthService());
       builder.addService(ProtoReflectionServiceV1.newInstance());
       stages.stream()
@@ -130,6 +133,9 @@ public final class NodeRuntime implements AutoCloseable {
       Server started = GrpcTransport.start(builder, bind);
       server = started;
       address = config.advertisedHost() + ":" + started.getPort();
+      if (config.transfer().unixSockets()) {
+        unixServer = UnixServer.tryStart(bulk, transfers, address, epoch);
+      }
     } catch (RuntimeException e) {
       close();
       throw e;
@@ -281,11 +287,13 @@ public final class NodeRuntime implements AutoCloseable {
       running.shutdownNow();
       await(running);
     }
+    unixServer.ifPresent(UnixServer::close);
     // Ends the pulls that are under way; what they hold is freed when they have.
     channels.close();
     if (reporter != null) {
       awaitIdle(reporter, Duration.ofSeconds(2));
     }
+    bulk.close();
     boolean ended = loop.close(Duration.ofSeconds(10));
     timer.shutdownNow();
     if (!ended) {

@@ -4,10 +4,12 @@ import static java.util.Objects.requireNonNull;
 
 import io.epidote.engine.error.EpidoteException;
 import io.grpc.ManagedChannel;
+import io.grpc.ManagedChannelBuilder;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
 
 /**
  * One channel for each address and kind, made when first asked for. Thread-safe. The pool owns its
@@ -20,7 +22,20 @@ public final class ChannelPool implements AutoCloseable {
   private record Key(String address, ChannelKind kind) {}
 
   private final Map<Key, ManagedChannel> channels = new HashMap<>();
+  private final Function<String, ManagedChannelBuilder<?>> bulk;
   private boolean closed;
+
+  /** A pool of a process that moves no bulk data. */
+  public ChannelPool() {
+    this(address -> GrpcTransport.channel(address, ChannelKind.BULK));
+  }
+
+  /**
+   * @param bulk makes a channel for bulk data to an address, of whatever form it understands
+   */
+  public ChannelPool(Function<String, ManagedChannelBuilder<?>> bulk) {
+    this.bulk = requireNonNull(bulk, "bulk is null");
+  }
 
   /**
    * The channel to a peer; connects on first use.
@@ -35,7 +50,12 @@ public final class ChannelPool implements AutoCloseable {
       throw new IllegalStateException("the channel pool is closed");
     }
     return channels.computeIfAbsent(
-        new Key(address, kind), key -> GrpcTransport.channel(address, kind).build());
+        new Key(address, kind),
+        key ->
+            switch (kind) {
+              case CONTROL -> GrpcTransport.channel(address, kind).build();
+              case BULK -> bulk.apply(address).build();
+            });
   }
 
   /** Ends every call on every channel, and waits a moment for the connections to close. */

@@ -35,7 +35,12 @@ public final class GrpcTransport {
 
   /** A server that listens at {@code address}; port 0 picks a free one. */
   public static NettyServerBuilder server(InetSocketAddress address) {
-    return NettyServerBuilder.forAddress(address)
+    return configure(NettyServerBuilder.forAddress(address));
+  }
+
+  /** The settings of every server, wherever it listens. */
+  public static NettyServerBuilder configure(NettyServerBuilder builder) {
+    return builder
         .maxInboundMessageSize(MAX_MESSAGE_BYTES)
         // flowControlWindow would switch off the tuning to the measured bandwidth.
         .initialFlowControlWindow(ChannelKind.CONTROL.initialWindow())
@@ -73,8 +78,22 @@ public final class GrpcTransport {
    * @throws EpidoteException.InvalidRequest when the address is not of that form
    */
   public static NettyChannelBuilder channel(String address, ChannelKind kind) {
+    return configure(forAddress(address), kind);
+  }
+
+  /**
+   * A channel without settings.
+   *
+   * @throws EpidoteException.InvalidRequest when the address is not {@code host:port}
+   */
+  public static NettyChannelBuilder forAddress(String address) {
     InetSocketAddress peer = parse(address);
-    return NettyChannelBuilder.forAddress(peer.getHostString(), peer.getPort())
+    return NettyChannelBuilder.forAddress(peer.getHostString(), peer.getPort());
+  }
+
+  /** The settings of every channel, whatever it connects to. */
+  public static NettyChannelBuilder configure(NettyChannelBuilder builder, ChannelKind kind) {
+    return builder
         .usePlaintext()
         // The process decides what to repeat; only it knows whether the first token has left.
         .disableRetry()

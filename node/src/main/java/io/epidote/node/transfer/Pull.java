@@ -2,17 +2,26 @@ package io.epidote.node.transfer;
 
 import static java.util.Objects.requireNonNull;
 
-import com.google.protobuf.ByteString;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.node.grpc.GrpcErrors;
 import io.epidote.proto.stage.v1.Handle;
 import io.epidote.proto.stage.v1.PullRequest;
 import io.epidote.proto.stage.v1.PullResponse;
 import io.epidote.proto.stage.v1.TransferServiceGrpc;
+import io.grpc.CallOptions;
+import io.grpc.Channel;
+import io.grpc.HasByteBuffer;
+import io.grpc.MethodDescriptor;
+import io.grpc.Status;
 import io.grpc.stub.ClientCallStreamObserver;
+import io.grpc.stub.ClientCalls;
 import io.grpc.stub.ClientResponseObserver;
+import java.io.IOException;
+import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.Deque;
 import java.util.List;
 import java.util.concurrent.Future;
 import java.util.concurrent.ScheduledExecutorService;
@@ -36,26 +45,35 @@ public final class Pull {
   private final Consumer<PullEnd> ended;
   private final long startedAt = System.nanoTime();
   private volatile long progressAt = startedAt;
+  private final TransferOptions options;
+  private final Deque<Channel> routes;
   private long received;
   private int filling;
   private @Nullable PullEnd verdict;
   private @Nullable ClientCallStreamObserver<PullRequest> call;
   private @Nullable Future<?> watch;
 
+  /**
+   * @param routes connections to the producer, tried in order until one of them can be used
+   */
   Pull(
       Handle handle,
       List<ByteBuffer> destinations,
+      TransferOptions options,
+      List<Channel> routes,
       Duration stall,
       ScheduledExecutorService timer,
       Consumer<PullEnd> ended) {
     this.handle = requireNonNull(handle, "handle is null");
     this.destinations = destinations.stream().map(ByteBuffer::duplicate).toList();
+    this.options = options;
+    this.routes = new ArrayDeque<>(routes);
     this.stallNanos = stall.toNanos();
     this.timer = timer;
     this.ended = ended;
   }
 
-  void start(TransferServiceGrpc.TransferServiceStub peer) {
+  void start() {
     long room = destinations.stream().mapToLong(ByteBuffer::remaining).sum();
     if (room != handle.getBytes()) {
       ended.accept(
@@ -70,7 +88,24 @@ public final class Pull {
       watch =
           timer.scheduleWithFixedDelay(this::failWhenStalled, check, check, TimeUnit.NANOSECONDS);
     }
-    peer.pull(PullRequest.newBuilder().setHandle(handle).build(), new Receiver());
+    call(routes.remove());
+  }
+
+  private void call(Channel route) {
+    ClientCalls.asyncServerStreamingCall(
+        route.newCall(method(), CallOptions.DEFAULT),
+        PullRequest.newBuilder()
+            .setHandle(handle)
+            .setChunkBytes(options.chunkBytes())
+            .setSkipChecksum(!options.checksum())
+            .build(),
+        new Receiver());
+  }
+
+  /** The contract's method, but its messages are read into this pull's destinations. */
+  private MethodDescriptor<PullRequest, Chunk> method() {
+    MethodDescriptor<PullRequest, PullResponse> contract = TransferServiceGrpc.getPullMethod();
+    return contract.toBuilder(contract.getRequestMarshaller(), new Reader()).build();
   }
 
   /** Gives up. The destinations are free only when the end was reported. */
@@ -127,30 +162,91 @@ public final class Pull {
                     what)));
   }
 
-  /** Checks a chunk and writes it; null when it is good. Nothing is written of a bad one. */
-  private @Nullable PullEnd accept(PullResponse chunk) {
-    ByteString data = chunk.getData();
-    if (chunk.getOffset() != received) {
-      return failed("a chunk came for offset %d".formatted(chunk.getOffset()));
+  /**
+   * A message that was read.
+   *
+   * @param fault what was wrong with it, or null
+   */
+  private record Chunk(@Nullable PullEnd fault) {
+    static final Chunk GOOD = new Chunk(null);
+  }
+
+  /** Takes messages where they arrive, on the connection's thread, in the network's buffers. */
+  private final class Reader implements MethodDescriptor.Marshaller<Chunk> {
+    @Override
+    public InputStream stream(Chunk chunk) {
+      throw new UnsupportedOperationException("only a producer sends chunks");
     }
-    if (data.isEmpty() || data.size() > handle.getBytes() - received) {
+
+    @Override
+    public Chunk parse(InputStream message) {
+      try {
+        PullEnd fault = isOver() ? null : accept(message);
+        return fault == null ? Chunk.GOOD : new Chunk(fault);
+      } catch (IOException e) {
+        return new Chunk(failed("a chunk is not readable: " + e.getMessage()));
+      }
+    }
+  }
+
+  private synchronized boolean isOver() {
+    return verdict != null;
+  }
+
+  /**
+   * Checks a chunk and writes it; null when it is good. Place and length are checked before a byte
+   * is written, the checksum while the bytes are written.
+   */
+  private @Nullable PullEnd accept(InputStream message) throws IOException {
+    ChunkHeader header = ChunkHeader.read(message);
+    if (header.offset() != received) {
+      return failed("a chunk came for offset %d".formatted(header.offset()));
+    }
+    if (header.length() <= 0 || header.length() > handle.getBytes() - received) {
       return failed(
           "a chunk of %d bytes came where 1 to %d fit"
-              .formatted(data.size(), handle.getBytes() - received));
+              .formatted(header.length(), handle.getBytes() - received));
     }
+    if (header.length() != message.available()) {
+      return failed(
+          "a chunk came with %d bytes that announces %d"
+              .formatted(message.available(), header.length()));
+    }
+    if (options.checksum() && header.crc32c().isEmpty()) {
+      return failed("a chunk came without its checksum");
+    }
+    int length = (int) header.length();
     CRC32C crc = new CRC32C();
-    data.asReadOnlyByteBufferList().forEach(crc::update);
-    if ((int) crc.getValue() != chunk.getCrc32C()) {
+    write(message, length, options.checksum() ? crc : null);
+    if (options.checksum() && (int) crc.getValue() != header.crc32c().getAsInt()) {
       return failed(
           "the checksum of %d bytes is %08x where %08x was announced"
-              .formatted(data.size(), (int) crc.getValue(), chunk.getCrc32C()));
+              .formatted(length, (int) crc.getValue(), header.crc32c().getAsInt()));
     }
-    for (ByteBuffer source : data.asReadOnlyByteBufferList()) {
-      write(source);
-    }
-    received += data.size();
+    received += length;
     progressAt = System.nanoTime();
     return null;
+  }
+
+  private void write(InputStream message, int length, @Nullable CRC32C crc) throws IOException {
+    if (!(message instanceof HasByteBuffer network) || !network.byteBufferSupported()) {
+      throw new IOException("it does not come in network buffers; is it compressed?");
+    }
+    int missing = length;
+    while (missing > 0) {
+      ByteBuffer source = network.getByteBuffer();
+      if (source == null || !source.hasRemaining()) {
+        throw new IOException("it ends before its data");
+      }
+      int bytes = Math.min(missing, source.remaining());
+      source.limit(source.position() + bytes);
+      if (crc != null) {
+        crc.update(source.duplicate());
+      }
+      write(source);
+      message.skipNBytes(bytes);
+      missing -= bytes;
+    }
   }
 
   private void write(ByteBuffer source) {
@@ -166,7 +262,7 @@ public final class Pull {
     }
   }
 
-  private final class Receiver implements ClientResponseObserver<PullRequest, PullResponse> {
+  private final class Receiver implements ClientResponseObserver<PullRequest, Chunk> {
     @Override
     public void beforeStart(ClientCallStreamObserver<PullRequest> requests) {
       synchronized (Pull.this) {
@@ -175,20 +271,19 @@ public final class Pull {
     }
 
     @Override
-    public void onNext(PullResponse chunk) {
-      synchronized (Pull.this) {
-        if (verdict != null) {
-          return;
-        }
-      }
-      PullEnd fault = accept(chunk);
-      if (fault != null) {
-        conclude(fault);
+    public void onNext(Chunk chunk) {
+      if (chunk.fault() != null) {
+        conclude(chunk.fault());
       }
     }
 
     @Override
     public void onError(Throwable error) {
+      boolean unreachable = Status.fromThrowable(error).getCode() == Status.Code.UNAVAILABLE;
+      if (unreachable && received == 0 && !isOver() && !routes.isEmpty()) {
+        call(routes.remove());
+        return;
+      }
       close(failed(GrpcErrors.fromStatus(error).getMessage() + ""));
     }
 

@@ -9,13 +9,17 @@ import io.epidote.proto.stage.v1.Handle;
 import io.epidote.proto.stage.v1.ReleaseRequest;
 import io.epidote.proto.stage.v1.ReleaseResponse;
 import io.epidote.proto.stage.v1.TransferServiceGrpc;
+import io.grpc.Channel;
 import io.grpc.stub.StreamObserver;
 import java.nio.ByteBuffer;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -28,17 +32,26 @@ public final class TransferClient {
   private final ScheduledExecutorService timer;
   private final Duration stall;
   private final Duration renewEvery;
+  private final TransferOptions options;
+  private final Optional<UnixSockets> unixSockets;
 
   /**
+   * @param channels with bulk channels of a {@link BulkTransport}
    * @param stall how long a pull may go without a byte before it fails
    * @param renewEvery how often leases are renewed that a request waits for; well below the period
    */
   public TransferClient(
-      ChannelPool channels, ScheduledExecutorService timer, Duration stall, Duration renewEvery) {
+      ChannelPool channels,
+      ScheduledExecutorService timer,
+      Duration stall,
+      Duration renewEvery,
+      TransferOptions options) {
     this.channels = requireNonNull(channels, "channels is null");
     this.timer = requireNonNull(timer, "timer is null");
     this.stall = requireNonNull(stall, "stall is null");
     this.renewEvery = requireNonNull(renewEvery, "renewEvery is null");
+    this.options = requireNonNull(options, "options is null");
+    this.unixSockets = options.unixSockets() ? UnixSockets.open() : Optional.empty();
   }
 
   /**
@@ -50,28 +63,30 @@ public final class TransferClient {
    * @param ended runs exactly once, on a gRPC or timer thread
    */
   public Pull pull(Handle handle, List<ByteBuffer> destinations, Consumer<PullEnd> ended) {
-    Pull pull =
-        new Pull(
-            handle,
-            destinations,
-            stall,
-            timer,
-            end -> {
-              ended.accept(end);
-              release(handle);
-            });
-    TransferServiceGrpc.TransferServiceStub peer;
+    Consumer<PullEnd> releasing =
+        end -> {
+          ended.accept(end);
+          release(handle);
+        };
+    List<Channel> routes = new ArrayList<>();
+    @Nullable EpidoteException unusable = null;
     try {
-      peer = TransferServiceGrpc.newStub(channels.channel(handle.getAddress(), ChannelKind.BULK));
+      unixSockets
+          .flatMap(sockets -> sockets.find(handle))
+          .map(BulkTransport::unixAddress)
+          .ifPresent(address -> routes.add(channels.channel(address, ChannelKind.BULK)));
+      routes.add(channels.channel(handle.getAddress(), ChannelKind.BULK));
     } catch (EpidoteException e) {
-      ended.accept(new PullEnd.Failed(e));
-      return pull;
+      unusable = e;
     } catch (IllegalStateException e) {
-      ended.accept(
-          new PullEnd.Failed(new EpidoteException.Unavailable("This node is closing.", e)));
-      return pull;
+      unusable = new EpidoteException.Unavailable("This node is closing.", e);
     }
-    pull.start(peer);
+    Pull pull = new Pull(handle, destinations, options, routes, stall, timer, releasing);
+    if (unusable == null) {
+      pull.start();
+    } else {
+      ended.accept(new PullEnd.Failed(unusable));
+    }
     return pull;
   }
 
