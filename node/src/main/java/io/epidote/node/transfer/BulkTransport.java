@@ -16,8 +16,6 @@ import io.grpc.netty.InternalProtocolNegotiator;
 import io.grpc.netty.InternalProtocolNegotiators;
 import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.netty.NettyServerBuilder;
-import io.netty.buffer.ByteBufAllocator;
-import io.netty.buffer.PooledByteBufAllocator;
 import io.netty.channel.AdaptiveRecvByteBufAllocator;
 import io.netty.channel.ChannelHandler;
 import io.netty.channel.ChannelHandlerContext;
@@ -80,13 +78,6 @@ public final class BulkTransport implements AutoCloseable {
           TransferServiceGrpc.SERVICE_NAME,
           TransferServiceGrpc.getPullMethod().getBareMethodName());
 
-  /**
-   * An arena of 16 MiB, 2048 pages of 8 KiB. gRPC's own has chunks of 2 MiB, which the buffers of
-   * one message fill, so that memory is mapped and given back with every other message.
-   */
-  private final ByteBufAllocator buffers =
-      new PooledByteBufAllocator(true, 0, 1, 8 << 10, 11, 256, 64, false);
-
   private final ChunkSender sender = new ChunkSender();
   private final EventLoopGroup pulling = threads("epidote-pull");
   private final EventLoopGroup giving = threads("epidote-give");
@@ -126,7 +117,6 @@ public final class BulkTransport implements AutoCloseable {
         .directExecutor()
         // Not tuned to the measured bandwidth: it is the bound on what is on its way.
         .flowControlWindow(CREDIT_BYTES)
-        .withOption(ChannelOption.ALLOCATOR, buffers)
         .withOption(
             ChannelOption.RECVBUF_ALLOCATOR,
             new AdaptiveRecvByteBufAllocator(READ_BYTES / 4, READ_BYTES, READ_BYTES));
@@ -146,7 +136,6 @@ public final class BulkTransport implements AutoCloseable {
   public NettyServerBuilder prepare(NettyServerBuilder builder) {
     return builder
         .withChildOption(ChannelOption.WRITE_BUFFER_WATER_MARK, BUFFERED)
-        .withChildOption(ChannelOption.ALLOCATOR, buffers)
         .callExecutor(new PullsOnTheirConnection())
         .protocolNegotiator(
             new Negotiator(InternalProtocolNegotiators.serverPlaintext(), _ -> sender.splicer()));
