@@ -8,9 +8,11 @@ import io.epidote.node.grpc.GrpcTransport;
 import io.epidote.proto.stage.v1.EncodeRequest;
 import io.epidote.proto.stage.v1.EncodeResponse;
 import io.epidote.proto.stage.v1.EncodeServiceGrpc;
+import io.epidote.proto.stage.v1.Handle;
 import io.epidote.proto.stage.v1.MediaItem;
+import io.epidote.proto.stage.v1.ReleaseRequest;
+import io.epidote.proto.stage.v1.TransferServiceGrpc;
 import io.epidote.proto.v1.NodeStatus;
-import io.grpc.Context;
 import io.grpc.ManagedChannel;
 import java.awt.image.BufferedImage;
 import java.io.ByteArrayOutputStream;
@@ -99,15 +101,17 @@ final class MemoryLine implements DatapathLine {
               .build());
     }
     EncodeRequest request = EncodeRequest.newBuilder().addAllItems(items).build();
-    Context.CancellableContext context = Context.ROOT.withCancellation();
-    context.run(() -> {
-      Iterator<EncodeResponse> answers = EncodeServiceGrpc.newBlockingStub(channel).encode(request);
-      while (!answers.next().hasDone()) {
-        // Each is a tile that is ready.
+    TransferServiceGrpc.TransferServiceBlockingStub transfers =
+        TransferServiceGrpc.newBlockingStub(channel);
+    Iterator<EncodeResponse> answers = EncodeServiceGrpc.newBlockingStub(channel).encode(request);
+    while (answers.hasNext()) {
+      EncodeResponse answer = answers.next();
+      if (answer.hasReady()) {
+        // As if it had been pulled: the node may have the block back, and keeps it in its cache.
+        Handle handle = answer.getReady().getHandle();
+        var _ = transfers.release(ReleaseRequest.newBuilder().addHandles(handle).build());
       }
-    });
-    // Nobody pulls them: the node may have them back, and keeps them in its cache.
-    context.cancel(null);
+    }
   }
 
   private long peakKib() {
