@@ -99,7 +99,13 @@ public class AttentionBenchmark {
     Memory.clear(contexts, Rows.TILE * WIDTH);
     for (int b = 0; b < blocks.length; b++) {
       Rows.contexts(
-          scores + b * BLOCK * F, stride, blocks[b] + BLOCK * WIDTH * F, BLOCK, WIDTH, contexts);
+          scores + b * BLOCK * F,
+          stride,
+          blocks[b] + BLOCK * WIDTH * F,
+          BLOCK,
+          WIDTH * F,
+          WIDTH,
+          contexts);
     }
   }
 
