@@ -57,7 +57,10 @@ final class MachineLimits implements AutoCloseable {
     return 2.0 * threads * FMA_ROUNDS * FMA_CHAINS * FLOATS.length() / seconds / 1e9;
   }
 
-  /** Sequential reading of memory that no cache holds, 10^9 bytes a second, of several passes. */
+  /**
+   * Sequential reading of memory that no cache holds, 10^9 bytes a second: the median of some
+   * passes.
+   */
   double readGigabytes() {
     double[] passes = new double[READ_PASSES];
     for (int pass = 0; pass < READ_PASSES; pass++) {

@@ -19,6 +19,7 @@ import io.epidote.proto.stage.v1.DecodeStart;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
+import java.util.function.BiConsumer;
 import org.jspecify.annotations.Nullable;
 
 /** One answer: its phase and what it holds. Belongs to the engine thread. */
@@ -66,11 +67,6 @@ final class DecodeCall {
 
   private DecodePhase phase = DecodePhase.AWAITING_INPUT;
 
-  /** Ends a request. */
-  interface Failed {
-    void accept(DecodeCall call, EpidoteException error);
-  }
-
   /**
    * @throws EpidoteException.InvalidRequest when the prompt leaves no room, or the sampling
    *     parameters cannot be
@@ -82,7 +78,7 @@ final class DecodeCall {
       ReplyStream<DecodeResponse> reply,
       StageAccount account,
       StageInputs inputs,
-      Failed failed) {
+      BiConsumer<DecodeCall, EpidoteException> failed) {
     this.reply = reply;
     this.account = account;
     this.inbox = inputs.open(account, error -> failed.accept(this, error));

@@ -4,7 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
 import io.epidote.proto.v1.Stage;
-import io.epidote.proto.v1.StageTiming;
 import io.epidote.stages.RouterDriver.Answer;
 import io.epidote.stages.RouterDriver.Run;
 import java.util.ArrayList;
@@ -23,26 +22,19 @@ class MediaCachingTest {
     return cluster.encode.encoder.batchSizes.stream().mapToInt(Integer::intValue).sum();
   }
 
-  private static StageTiming encodeTiming(Answer answer) {
-    return answer.timings().stream()
-        .filter(timing -> timing.getStage() == Stage.STAGE_ENCODE)
-        .findFirst()
-        .orElseThrow();
-  }
-
   @ParameterizedTest
   @ValueSource(strings = {"E-P-D", "EPD"})
   void theSamePicturesAreEncodedOnce(String topology) {
     try (Cluster cluster = new Cluster(topology, Set.of(), TestNode.Options.defaults())) {
       Answer first = Cluster.await(cluster.driver.start(REQUEST));
       assertThat(first.tokens()).isEqualTo(REQUEST.expected(Set.of()));
-      assertThat(encodeTiming(first).getUnits()).isEqualTo(5);
+      assertThat(first.timing(Stage.STAGE_ENCODE).getUnits()).isEqualTo(5);
       assertThat(encoded(cluster)).isEqualTo(5);
 
       Answer second = Cluster.await(cluster.driver.start(REQUEST));
       assertThat(second.tokens()).isEqualTo(first.tokens());
-      assertThat(encodeTiming(second).getUnits()).isZero();
-      assertThat(encodeTiming(second).getCachedUnits()).isEqualTo(5);
+      assertThat(second.timing(Stage.STAGE_ENCODE).getUnits()).isZero();
+      assertThat(second.timing(Stage.STAGE_ENCODE).getCachedUnits()).isEqualTo(5);
       assertThat(encoded(cluster)).isEqualTo(5);
 
       cluster.assertEmpty();

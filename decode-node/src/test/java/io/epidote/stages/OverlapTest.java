@@ -23,6 +23,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -133,11 +134,12 @@ final class OverlapTest {
     return node.pools.stream().filter(pool -> pool.name().equals(name)).findFirst().orElseThrow();
   }
 
-  private static StageTiming timing(Answer answer, Stage stage) {
-    return answer.timings().stream()
-        .filter(timing -> timing.getStage() == stage)
-        .findFirst()
-        .orElseThrow();
+  private static BiConsumer<Moment, Run> counting(AtomicInteger parts) {
+    return (moment, run) -> {
+      if (moment == Moment.KV_READY) {
+        parts.incrementAndGet();
+      }
+    };
   }
 
   private static int kvUsed(TestNode node) {
@@ -149,15 +151,7 @@ final class OverlapTest {
     try (Cluster cluster = new Cluster("E-P-D", Set.of(), TestNode.Options.defaults())) {
       Held held = new Held(LONG.tiles() - 1);
       AtomicInteger parts = new AtomicInteger();
-      Run run =
-          cluster.driver.start(
-              LONG,
-              (moment, current) -> {
-                if (moment == Moment.KV_READY) {
-                  parts.incrementAndGet();
-                }
-              },
-              held);
+      Run run = cluster.driver.start(LONG, counting(parts), held);
       // 19 tiles and the token before them are 4 whole blocks. Decode has room for the prompt.
       until(() -> {
         assertThat(parts.get()).isPositive();
@@ -175,10 +169,10 @@ final class OverlapTest {
       Answer answer = Cluster.await(run);
       assertThat(answer.tokens()).isEqualTo(LONG.expected(Set.of()));
       assertThat(parts.get()).isGreaterThan(1);
-      StageTiming prefill = timing(answer, Stage.STAGE_PREFILL);
+      StageTiming prefill = answer.timing(Stage.STAGE_PREFILL);
       assertThat(prefill.getOverlappedComputeMs()).isBetween(1e-9, prefill.getComputeMs());
       assertThat(prefill.getOverlappedTransferMs()).isBetween(1e-9, prefill.getTransferMs());
-      StageTiming decode = timing(answer, Stage.STAGE_DECODE);
+      StageTiming decode = answer.timing(Stage.STAGE_DECODE);
       assertThat(decode.getOverlappedTransferMs()).isBetween(1e-9, decode.getTransferMs());
       assertThat(decode.getBytesMoved()).isEqualTo(7L * ToyDecoder.SHAPE.kvBlockBytes());
       assertThat(decode.getHandoffMs()).isPositive();
@@ -192,15 +186,7 @@ final class OverlapTest {
       cluster.driver.forbidOverlap();
       Held held = new Held(LONG.tiles() - 1);
       AtomicInteger parts = new AtomicInteger();
-      Run run =
-          cluster.driver.start(
-              LONG,
-              (moment, current) -> {
-                if (moment == Moment.KV_READY) {
-                  parts.incrementAndGet();
-                }
-              },
-              held);
+      Run run = cluster.driver.start(LONG, counting(parts), held);
       until(() -> assertThat(held.count).hasValue(1));
       assertThat(Cluster.await(cluster.driver.start(OTHER)).tokens())
           .isEqualTo(OTHER.expected(Set.of()));
@@ -211,8 +197,8 @@ final class OverlapTest {
       Answer answer = Cluster.await(run);
       assertThat(answer.tokens()).isEqualTo(LONG.expected(Set.of()));
       assertThat(parts).hasValue(1);
-      assertThat(timing(answer, Stage.STAGE_PREFILL).getOverlappedComputeMs()).isZero();
-      assertThat(timing(answer, Stage.STAGE_DECODE).getOverlappedTransferMs()).isZero();
+      assertThat(answer.timing(Stage.STAGE_PREFILL).getOverlappedComputeMs()).isZero();
+      assertThat(answer.timing(Stage.STAGE_DECODE).getOverlappedTransferMs()).isZero();
       cluster.assertEmpty();
     }
   }

@@ -11,6 +11,7 @@ import io.epidote.node.NodeRuntime;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.grpc.ChannelKind;
 import io.epidote.node.grpc.ChannelPool;
+import io.epidote.node.transfer.TransferOptions;
 import io.epidote.proto.stage.v1.EncodeRequest;
 import io.epidote.proto.stage.v1.EncodeResponse;
 import io.epidote.proto.stage.v1.EncodeServiceGrpc;
@@ -54,7 +55,16 @@ class PictureMemoryTest {
     NodeRuntime node =
         new NodeRuntime(
             new NodeConfig(
-                "e", "127.0.0.1", "127.0.0.1", 0, List.of(), "toy", "0", "test", TestNode.LIMITS),
+                "e",
+                "127.0.0.1",
+                "127.0.0.1",
+                0,
+                List.of(),
+                "toy",
+                "0",
+                "test",
+                TestNode.LIMITS,
+                TransferOptions.defaults()),
             new SimpleMeterRegistry());
     ChannelPool channels = new ChannelPool();
     try {

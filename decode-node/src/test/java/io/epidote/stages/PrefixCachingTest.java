@@ -18,14 +18,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 @Timeout(300)
 final class PrefixCachingTest {
   private static StageTiming prefill(Answer answer) {
-    return timing(answer, Stage.STAGE_PREFILL);
-  }
-
-  private static StageTiming timing(Answer answer, Stage stage) {
-    return answer.timings().stream()
-        .filter(timing -> timing.getStage() == stage)
-        .findFirst()
-        .orElseThrow();
+    return answer.timing(Stage.STAGE_PREFILL);
   }
 
   /** Asks, checks the answer, and tells how many tokens of the prompt were cached. */
@@ -70,7 +63,7 @@ final class PrefixCachingTest {
   private static int pulled(Cluster cluster, ToyRequest request) {
     Answer answer = Cluster.await(cluster.driver.start(request));
     assertThat(answer.tokens()).as("answer to %s", request).isEqualTo(request.expected(Set.of()));
-    StageTiming timing = timing(answer, Stage.STAGE_DECODE);
+    StageTiming timing = answer.timing(Stage.STAGE_DECODE);
     int blocks = (int) (timing.getBytesMoved() / ToyDecoder.SHAPE.kvBlockBytes());
     assertThat(blocks * 16 + timing.getCachedUnits())
         .isBetween(request.promptTokens(), request.promptTokens() + 15);
@@ -102,10 +95,10 @@ final class PrefixCachingTest {
           List.of(request, request.withSalt("one"), request.withSalt("another"))) {
         Answer first = Cluster.await(cluster.driver.start(tenant));
         assertThat(prefill(first).getCachedUnits()).isZero();
-        assertThat(timing(first, Stage.STAGE_DECODE).getCachedUnits()).isZero();
+        assertThat(first.timing(Stage.STAGE_DECODE).getCachedUnits()).isZero();
         Answer second = Cluster.await(cluster.driver.start(tenant));
         assertThat(prefill(second).getCachedUnits()).isEqualTo(64);
-        assertThat(timing(second, Stage.STAGE_DECODE).getCachedUnits()).isEqualTo(64);
+        assertThat(second.timing(Stage.STAGE_DECODE).getCachedUnits()).isEqualTo(64);
         assertThat(second.tokens()).isEqualTo(request.expected(Set.of()));
       }
       cluster.assertEmpty();

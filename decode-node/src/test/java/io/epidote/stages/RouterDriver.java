@@ -17,6 +17,7 @@ import io.epidote.proto.stage.v1.PrefillServiceGrpc;
 import io.epidote.proto.stage.v1.SampledToken;
 import io.epidote.proto.stage.v1.TileReady;
 import io.epidote.proto.v1.FinishReason;
+import io.epidote.proto.v1.Stage;
 import io.epidote.proto.v1.StageTiming;
 import io.grpc.Context;
 import io.grpc.stub.StreamObserver;
@@ -48,7 +49,14 @@ final class RouterDriver implements AutoCloseable {
     void deliver(MediaReady ready, Consumer<MediaReady> prefill);
   }
 
-  record Answer(List<Integer> tokens, FinishReason reason, List<StageTiming> timings) {}
+  record Answer(List<Integer> tokens, FinishReason reason, List<StageTiming> timings) {
+    StageTiming timing(Stage stage) {
+      return timings.stream()
+          .filter(timing -> timing.getStage() == stage)
+          .findFirst()
+          .orElseThrow();
+    }
+  }
 
   private final ChannelPool channels = new ChannelPool();
   private final String encode;

@@ -16,6 +16,7 @@ import io.epidote.node.NodeRuntime;
 import io.epidote.node.Stage;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.kv.KvMemory;
+import io.epidote.node.transfer.TransferOptions;
 import io.epidote.prefill.PrefillConfig;
 import io.epidote.prefill.PrefillStage;
 import io.epidote.proto.v1.NodeStatus;
@@ -113,7 +114,8 @@ final class TestNode implements AutoCloseable {
                 "toy",
                 "0",
                 "test",
-                options.limits()),
+                options.limits(),
+                TransferOptions.defaults()),
             meters);
     boolean decodes = stages.contains("D");
     List<Stage> made = new ArrayList<>();

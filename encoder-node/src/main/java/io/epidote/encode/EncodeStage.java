@@ -61,6 +61,9 @@ public final class EncodeStage implements Stage {
   private long waitingBytes;
   private long evictionsCounted;
 
+  /** What was told last: reports come often, and the cache seldom changes between them. */
+  private MediaCacheContent content = MediaCacheContent.getDefaultInstance();
+
   /**
    * @param encoder used by the engine thread alone; closed by the node
    * @param source makes tiles of files
@@ -409,13 +412,18 @@ public final class EncodeStage implements Stage {
 
   @Override
   public Optional<MediaCacheContent> mediaCache() {
-    return blocks
-        .cache()
-        .map(cache ->
-            MediaCacheContent.newBuilder()
-                .setVersion(cache.version())
-                .addAllTiles(LongStream.of(cache.tags(MAX_TAGS)).boxed().toList())
-                .build());
+    return blocks.cache().map(this::content);
+  }
+
+  private MediaCacheContent content(MediaCache cache) {
+    if (content.getVersion() != cache.version()) {
+      content =
+          MediaCacheContent.newBuilder()
+              .setVersion(cache.version())
+              .addAllTiles(LongStream.of(cache.tags(MAX_TAGS)).boxed().toList())
+              .build();
+    }
+    return content;
   }
 
   static EpidoteException full() {

@@ -39,30 +39,6 @@ public record NodeConfig(
     requireNonNull(transfer, "transfer is null");
   }
 
-  /** A node that pulls as nodes do by default. */
-  public NodeConfig(
-      String nodeId,
-      String bindHost,
-      String advertisedHost,
-      int port,
-      List<String> routers,
-      String model,
-      String fingerprint,
-      String version,
-      Limits limits) {
-    this(
-        nodeId,
-        bindHost,
-        advertisedHost,
-        port,
-        routers,
-        model,
-        fingerprint,
-        version,
-        limits,
-        TransferOptions.defaults());
-  }
-
   /**
    * @param lease how long a handle lives without being renewed
    * @param stall how long a pull may go without a byte

@@ -53,18 +53,15 @@ public final class StageMeters {
 
   /** A running answer had to stop because an older one needs its KV blocks. */
   public void preempted() {
-    Counter.builder("epidote.kv.preemptions")
-        .description("Running answers that stopped for want of KV blocks, and went on later")
-        .register(registry)
-        .increment();
+    count(
+        "epidote.kv.preemptions",
+        "Running answers that stopped for want of KV blocks, and went on later",
+        1);
   }
 
   /** KV blocks went out to swap space. */
   public void swappedOut(int blocks) {
-    Counter.builder("epidote.kv.swapped.blocks")
-        .description("KV blocks moved to swap space")
-        .register(registry)
-        .increment(blocks);
+    count("epidote.kv.swapped.blocks", "KV blocks moved to swap space", blocks);
   }
 
   /** Tiles of a request were looked up in the media-token cache. */

@@ -23,6 +23,7 @@ import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.BiConsumer;
 import org.jspecify.annotations.Nullable;
 
 /** One prompt: its phase and what it holds. Belongs to the engine thread. */
@@ -80,11 +81,6 @@ final class PrefillCall {
 
   private PrefillPhase phase = PrefillPhase.AWAITING_MEDIA;
 
-  /** Ends a request. */
-  interface Failed {
-    void accept(PrefillCall call, EpidoteException error);
-  }
-
   /**
    * @throws EpidoteException.InvalidRequest when the prompt, its spans or its sampling parameters
    *     cannot be
@@ -96,7 +92,7 @@ final class PrefillCall {
       StageAccount account,
       KeyChain keyChain,
       StageInputs inputs,
-      Failed failed) {
+      BiConsumer<PrefillCall, EpidoteException> failed) {
     this.reply = reply;
     this.account = account;
     this.hiddenSize = shape.hiddenSize();

@@ -100,10 +100,10 @@ public final class KeyChain {
     sha256.update(media.key());
   }
 
-  /** A media key made of the media tokens themselves; changes nothing about {@code rows}. */
-  public static byte[] digest(ByteBuffer rows) {
+  /** The SHA-256 of media tokens, say, as their key; changes nothing about {@code bytes}. */
+  public static byte[] digest(ByteBuffer bytes) {
     MessageDigest digest = sha256();
-    digest.update(rows.duplicate());
+    digest.update(bytes.duplicate());
     return digest.digest();
   }
 

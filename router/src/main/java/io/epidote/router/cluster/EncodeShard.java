@@ -2,6 +2,7 @@ package io.epidote.router.cluster;
 
 import io.epidote.engine.memory.MediaKeys;
 import io.epidote.proto.stage.v1.MediaItem;
+import io.epidote.proto.v1.Stage;
 import io.epidote.router.cluster.Member.Seat;
 import java.util.HashMap;
 import java.util.List;
@@ -30,7 +31,7 @@ public final class EncodeShard {
         backlog.ask(tag);
       }
     }
-    this.seat = member.seat(io.epidote.proto.v1.Stage.STAGE_ENCODE, this::giveUp);
+    this.seat = member.seat(Stage.STAGE_ENCODE, this::giveUp);
   }
 
   public Seat seat() {

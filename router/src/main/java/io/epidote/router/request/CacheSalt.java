@@ -1,9 +1,9 @@
 package io.epidote.router.request;
 
 import com.google.protobuf.ByteString;
+import io.epidote.engine.memory.KeyChain;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 
 /**
  * What separates a tenant's prompts from others' in caches. Only its digest leaves the router.
@@ -33,11 +33,7 @@ public record CacheSalt(String text) {
     if (text.isEmpty()) {
       return ByteString.EMPTY;
     }
-    try {
-      byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
-      return ByteString.copyFrom(MessageDigest.getInstance("SHA-256").digest(bytes));
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every JDK has SHA-256", e);
-    }
+    return ByteString.copyFrom(
+        KeyChain.digest(ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8))));
   }
 }
