@@ -75,8 +75,7 @@ class TopologyEqualityTest {
         futures.add(
             pool.submit(() -> {
               InferenceClient.Answer answer = client.generate(request, text -> {});
-              return new Answer(
-                  answer.tokenIds(), answer.finished().getTimeline().getTopology());
+              return new Answer(answer.tokenIds(), answer.finished().getTimeline().getTopology());
             }));
       }
       List<Answer> answers = new ArrayList<>();

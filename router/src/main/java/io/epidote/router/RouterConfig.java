@@ -18,8 +18,8 @@ import java.util.Optional;
  * @param version of Epidote; nodes of another one are refused
  * @param overlap whether a stage begins with what there is while the one before is still at work.
  *     Off is for measurement: strictly one stage after the other
- * @param topology that every request must have, for measurement; empty for whichever is predicted to
- *     be fastest
+ * @param topology that every request must have, for measurement; empty for whichever is predicted
+ *     to be fastest
  */
 public record RouterConfig(
     Path model,
@@ -42,8 +42,7 @@ public record RouterConfig(
 
   public RouterConfig(
       Path model, Path cache, String host, int httpPort, int grpcPort, String version) {
-    this(
-        model, cache, host, httpPort, grpcPort, version, true, Optional.empty(), Limits.DEFAULT);
+    this(model, cache, host, httpPort, grpcPort, version, true, Optional.empty(), Limits.DEFAULT);
   }
 
   /** The same router that lets stages overlap or not. */
@@ -54,8 +53,7 @@ public record RouterConfig(
 
   /** The same router that is held to a topology, or to none. */
   public RouterConfig withTopology(Optional<Topology> only) {
-    return new RouterConfig(
-        model, cache, host, httpPort, grpcPort, version, overlap, only, limits);
+    return new RouterConfig(model, cache, host, httpPort, grpcPort, version, overlap, only, limits);
   }
 
   /**

@@ -52,7 +52,15 @@ final class TestCluster implements AutoCloseable {
   static Router router(RouterConfig.Limits limits, Optional<Topology> topology) {
     return Router.start(
         new RouterConfig(
-            Path.of("unused"), Path.of("unused"), "127.0.0.1", 0, 0, "test", true, topology, limits),
+            Path.of("unused"),
+            Path.of("unused"),
+            "127.0.0.1",
+            0,
+            0,
+            "test",
+            true,
+            topology,
+            limits),
         new TestModel());
   }
 

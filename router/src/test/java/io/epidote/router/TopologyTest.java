@@ -49,11 +49,7 @@ class TopologyTest {
     node.report(NodeLoad.newBuilder().setStatus(status.setQueued(++reports)));
     await()
         .until(() ->
-            cluster
-                .inference()
-                .getLoad(GetLoadRequest.getDefaultInstance())
-                .getNodesList()
-                .stream()
+            cluster.inference().getLoad(GetLoadRequest.getDefaultInstance()).getNodesList().stream()
                 .anyMatch(each ->
                     each.getNodeId().equals(status.getNodeId()) && each.getQueued() == reports));
   }

@@ -30,8 +30,8 @@ public final class PullGroup {
    *
    * @param engine the engine thread
    * @param ended runs once on the engine thread when every pull has ended, so that all destinations
-   *     may be reused: with the whole group's bytes and its longest pull's time, or with the
-   *     first failure
+   *     may be reused: with the whole group's bytes and its longest pull's time, or with the first
+   *     failure
    */
   public static PullGroup start(
       TransferClient transfers, Executor engine, List<Piece> pieces, Consumer<PullEnd> ended) {

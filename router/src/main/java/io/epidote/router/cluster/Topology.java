@@ -71,6 +71,8 @@ public enum Topology {
                 "\"%s\" is not a topology; expected auto or one of %s."
                     .formatted(
                         label,
-                        choices().stream().map(Topology::label).collect(Collectors.joining(", ")))));
+                        choices().stream()
+                            .map(Topology::label)
+                            .collect(Collectors.joining(", ")))));
   }
 }

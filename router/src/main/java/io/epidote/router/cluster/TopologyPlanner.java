@@ -8,7 +8,9 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.IntPredicate;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -212,29 +214,33 @@ final class TopologyPlanner {
         .isEmpty();
   }
 
-  /** The prefill node encodes, or others do, or both. */
+  /**
+   * The prefill node encodes, or nodes that do not prefill, or all that can; where a topology is
+   * forced, the prefill node or all others. All but the first are the same for every prefill node,
+   * so that a large cluster is searched as fast as a small one.
+   */
   private List<EncodePlanner.Plan> encodes(int prefill) {
     if (request.pictures().isEmpty()) {
       return List.of(new EncodePlanner.Plan(List.of(), 0));
     }
-    List<Integer> all =
-        IntStream.range(0, nodes.size())
-            .filter(node -> nodes.get(node).encode() != null)
-            .boxed()
-            .toList();
-    List<Integer> others = all.stream().filter(node -> node != prefill).toList();
-    List<List<Integer>> sets = new ArrayList<>();
-    if (others.size() < all.size()) {
-      sets.add(List.of(prefill));
-    }
-    if (!others.isEmpty()) {
-      sets.add(others);
-      // A request that is half here and half there measures no topology.
-      if (settings.forced().isEmpty() && others.size() < all.size()) {
-        sets.add(all);
-      }
-    }
-    return sets.stream().map(set -> plans.computeIfAbsent(set, this::plan)).toList();
+    Stream<List<Integer>> apart =
+        settings.forced().isPresent()
+            ? Stream.of(encoders(index -> index != prefill))
+            : Stream.of(
+                encoders(index -> nodes.get(index).prefill() == null), encoders(index -> true));
+    return Stream.concat(Stream.of(encoders(index -> index == prefill)), apart)
+        .filter(set -> !set.isEmpty())
+        .distinct()
+        .map(set -> plans.computeIfAbsent(set, this::plan))
+        .toList();
+  }
+
+  private List<Integer> encoders(IntPredicate wanted) {
+    return IntStream.range(0, nodes.size())
+        .filter(index -> nodes.get(index).encode() != null)
+        .filter(wanted)
+        .boxed()
+        .toList();
   }
 
   private EncodePlanner.Plan plan(List<Integer> set) {

@@ -97,7 +97,8 @@ final class Generation {
     this.text = text;
     this.turn = turn;
     this.events = events;
-    this.encoding = new MediaEncoding(prepared, stageRequestId, placement.encodes(), turn, new Encoded());
+    this.encoding =
+        new MediaEncoding(prepared, stageRequestId, placement.encodes(), turn, new Encoded());
     this.handoff =
         new Handoff(
             placement.decode(),

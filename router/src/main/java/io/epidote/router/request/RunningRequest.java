@@ -109,14 +109,7 @@ public final class RunningRequest {
       recording.placed(placement.topology());
       AnswerText text = new AnswerText(around.model().newText(), request.sampling().stop());
       generations.add(
-          new Generation(
-              ready,
-              choice,
-              placement,
-              around.overlap(),
-              text,
-              turn,
-              new Answers()));
+          new Generation(ready, choice, placement, around.overlap(), text, turn, new Answers()));
     }
     incomplete = generations.size();
     timeout = later(this::timedOut, around.timeoutMs());

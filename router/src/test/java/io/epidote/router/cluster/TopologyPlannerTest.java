@@ -109,16 +109,14 @@ class TopologyPlannerTest {
     List<Node> nodes = List.of(node("PD"), node("P", 0, 0, 0, 1984), node("D", 0, 0, 0, 1984));
     assertThat(best(text, nodes).topology()).isEqualTo(Topology.P_D);
     // Unless it takes longer to have a turn there.
-    List<Node> busy =
-        List.of(node("PD"), node("P", 0, 4000, 0, 1984), node("D", 0, 0, 0, 1984));
+    List<Node> busy = List.of(node("PD"), node("P", 0, 4000, 0, 1984), node("D", 0, 0, 0, 1984));
     assertThat(best(text, busy).topology()).isEqualTo(Topology.PD);
   }
 
   @Test
   void equalsGoToTheLeastLoaded() {
     Node busier =
-        new Node(
-            null, new Prefill(STEP, PULL, 0, 3), new Decode(new Cost(10, 1), PULL, 0, 3), 0);
+        new Node(null, new Prefill(STEP, PULL, 0, 3), new Decode(new Cost(10, 1), PULL, 0, 3), 0);
     List<Choice> best =
         TopologyPlanner.best(
             request(0, 0, 100), List.of(busier, node("PD"), node("PD"), node("EPD")), AUTO);
@@ -197,21 +195,19 @@ class TopologyPlannerTest {
     for (Choice choice : all) {
       assertThat(nodes.get(choice.prefill()).prefill()).isNotNull();
       assertThat(nodes.get(choice.decode()).decode()).isNotNull();
-      assertThat(choice.shares()).allSatisfy(share ->
-          assertThat(nodes.get(share.node()).encode()).isNotNull());
+      assertThat(choice.shares())
+          .allSatisfy(share -> assertThat(nodes.get(share.node()).encode()).isNotNull());
       assertThat(choice.shares().stream().mapToInt(share -> share.tiles().length).sum())
           .isEqualTo(pictures * tiles);
       boolean mediaMove =
           choice.shares().stream().anyMatch(share -> share.node() != choice.prefill());
       assertThat(choice.topology())
-          .isEqualTo(
-              Topology.of(pictures > 0, mediaMove, choice.prefill() != choice.decode()));
+          .isEqualTo(Topology.of(pictures > 0, mediaMove, choice.prefill() != choice.decode()));
       assertThat(choice.secondTokenMs()).isGreaterThanOrEqualTo(choice.firstTokenMs());
       assertThat(best.getFirst().secondTokenMs())
           .isLessThanOrEqualTo(choice.secondTokenMs() * MORE);
       if (choice.secondTokenMs() <= best.getFirst().secondTokenMs()) {
-        assertThat(best.getFirst().topology().hops())
-            .isLessThanOrEqualTo(choice.topology().hops());
+        assertThat(best.getFirst().topology().hops()).isLessThanOrEqualTo(choice.topology().hops());
       }
     }
     // Every pair that can prefill and decode was looked at.
