@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
 import io.epidote.proto.v1.Cost;
+import java.util.List;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
 import net.jqwik.api.constraints.DoubleRange;
@@ -60,10 +61,10 @@ class MeasuredCostTest {
   }
 
   @Property
-  void noPartIsEverNegative(@ForAll @IntRange(min = 1, max = 1000) int[] millis) {
+  void noPartIsEverNegative(@ForAll List<@IntRange(min = 1, max = 1000) Integer> millis) {
     MeasuredCost line = new MeasuredCost();
-    for (int i = 0; i < millis.length; i++) {
-      line.add(1 + (i * 7) % 5, millis[i] * MS);
+    for (int i = 0; i < millis.size(); i++) {
+      line.add(1 + (i * 7) % 5, millis.get(i) * MS);
     }
     assertThat(line.toProto().getFixedMs()).isNotNegative();
     assertThat(line.toProto().getUnitMs()).isNotNegative();

@@ -37,7 +37,6 @@ final class MediaEncoding {
     void defect(String message);
   }
 
-  private final PreparedRequest prepared;
   private final String stageRequestId;
   private final List<EncodeShard> shards;
   private final SynchronizationContext turn;
@@ -54,7 +53,6 @@ final class MediaEncoding {
       List<EncodeShard> shards,
       SynchronizationContext turn,
       Events events) {
-    this.prepared = prepared;
     this.stageRequestId = stageRequestId;
     this.shards = shards;
     this.turn = turn;
