@@ -32,6 +32,9 @@ final class ClusterOptions {
     if (router.noOverlap) {
       arguments.add("--no-overlap");
     }
+    router
+        .topology()
+        .ifPresent(topology -> arguments.addAll(List.of("--topology", topology.label())));
     return arguments;
   }
 

@@ -35,7 +35,8 @@ final class LocalCluster implements Cluster {
                         options.ports.http,
                         options.ports.grpc,
                         BuildInfo.VERSION)
-                    .withOverlap(!options.router.noOverlap)));
+                    .withOverlap(!options.router.noOverlap)
+                    .withTopology(options.router.topology())));
     Runtime.getRuntime().addShutdownHook(cluster.hook);
     try {
       for (NodeSpec spec : specs) {

@@ -37,7 +37,8 @@ final class RouterCommand implements Callable<Integer> {
         Router.start(
             new RouterConfig(
                     model.folder, Home.cache(), host, ports.http, ports.grpc, BuildInfo.VERSION)
-                .withOverlap(!options.noOverlap));
+                .withOverlap(!options.noOverlap)
+                .withTopology(options.topology()));
     Runtime.getRuntime().addShutdownHook(new Thread(router::close, "stop-router"));
     System.out.printf(
         "%shttp=%s:%d grpc=%s:%d after=%s%n",

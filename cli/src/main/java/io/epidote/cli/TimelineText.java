@@ -42,8 +42,13 @@ final class TimelineText {
     }
     text.append(
         line(
-            "%srouter %.1f ms, first token %.1f ms, total %.1f ms",
-            indent, timeline.getRouterMs(), timeline.getTtftMs(), timeline.getTotalMs()));
+            "%s%s: router %.1f ms, first token %.1f ms (%.1f predicted), total %.1f ms",
+            indent,
+            timeline.getTopology(),
+            timeline.getRouterMs(),
+            timeline.getTtftMs(),
+            timeline.getPredictedTtftMs(),
+            timeline.getTotalMs()));
     return text.toString();
   }
 

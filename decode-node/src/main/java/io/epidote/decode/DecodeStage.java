@@ -7,6 +7,7 @@ import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.Logits;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SampledToken;
+import io.epidote.node.MeasuredCost;
 import io.epidote.node.NodeContext;
 import io.epidote.node.Stage;
 import io.epidote.node.StageInputs;
@@ -16,7 +17,9 @@ import io.epidote.node.wire.SamplingMessages;
 import io.epidote.proto.stage.v1.DecodeDone;
 import io.epidote.proto.stage.v1.DecodeResponse;
 import io.epidote.proto.stage.v1.TokensSampled;
+import io.epidote.proto.v1.DecodeLoad;
 import io.epidote.proto.v1.FinishReason;
+import io.epidote.proto.v1.NodeStatus;
 import io.epidote.proto.v1.StageTiming;
 import io.grpc.BindableService;
 import java.util.LinkedHashSet;
@@ -40,6 +43,7 @@ public final class DecodeStage implements Stage {
   private final KvArrivals arrivals;
   private final DecodeIntake intake;
   private final Set<DecodeCall> calls = new LinkedHashSet<>();
+  private final MeasuredCost steps = new MeasuredCost();
 
   /**
    * @param decoder used by the engine thread alone; closed by the node
@@ -117,6 +121,7 @@ public final class DecodeStage implements Stage {
   }
 
   private void postprocess(List<DecodeCall> batch, List<SampledToken> tokens, long nanos) {
+    steps.add(batch.size(), nanos);
     node.meters().step(kind(), nanos, batch.size());
     for (int row = 0; row < batch.size(); row++) {
       DecodeCall call = batch.get(row);
@@ -179,6 +184,15 @@ public final class DecodeStage implements Stage {
   @Override
   public void abortAll(EpidoteException reason) {
     List.copyOf(calls).forEach(call -> fail(call, reason));
+  }
+
+  @Override
+  public void describe(NodeStatus.Builder status) {
+    status.setDecode(
+        DecodeLoad.newBuilder()
+            .setStep(steps.toProto())
+            .setPull(inputs.pullCost())
+            .setAnswers(calls.size()));
   }
 
   @Override

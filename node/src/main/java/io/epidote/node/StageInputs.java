@@ -10,6 +10,7 @@ import io.epidote.node.transfer.PullEnd;
 import io.epidote.node.transfer.PullGroup;
 import io.epidote.node.wire.StageAccount;
 import io.epidote.proto.stage.v1.Handle;
+import io.epidote.proto.v1.Cost;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -22,7 +23,10 @@ import org.jspecify.annotations.Nullable;
  * somebody pulls or shares what is behind them, and the pulls. Belongs to the engine thread.
  */
 public final class StageInputs {
+  private static final double MIB = 1 << 20;
+
   private final NodeContext node;
+  private final MeasuredCost cost = new MeasuredCost();
   private int ending;
 
   public StageInputs(NodeContext node) {
@@ -32,6 +36,11 @@ public final class StageInputs {
   /** Requests that are over, but whose pulls still write into their blocks. */
   public int ending() {
     return ending;
+  }
+
+  /** What pulls of this stage take; a unit is a MiB. */
+  public Cost pullCost() {
+    return cost.toProto();
   }
 
   /**
@@ -141,6 +150,9 @@ public final class StageInputs {
     private void ended(PullGroup group, PullEnd end, Runnable arrived) {
       pulls.remove(group);
       account.transferEnded(end instanceof PullEnd.Pulled pulled ? pulled.bytes() : 0);
+      if (end instanceof PullEnd.Pulled whole) {
+        cost.add(whole.bytes() / MIB, whole.nanos());
+      }
       if (quiet != null) {
         if (pulls.isEmpty()) {
           ending--;

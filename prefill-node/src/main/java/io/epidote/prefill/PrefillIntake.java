@@ -19,6 +19,7 @@ import io.epidote.proto.stage.v1.MediaReceived;
 import io.epidote.proto.stage.v1.PrefillRequest;
 import io.epidote.proto.stage.v1.PrefillResponse;
 import io.epidote.proto.stage.v1.PrefillServiceGrpc;
+import io.epidote.proto.v1.Cost;
 import io.grpc.stub.StreamObserver;
 import java.util.ArrayList;
 import java.util.List;
@@ -66,6 +67,11 @@ final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
   /** Requests that are over, but whose pulls still write into their blocks. */
   int ending() {
     return inputs.ending();
+  }
+
+  /** What pulling media tokens takes; a unit is a MiB. */
+  Cost pullCost() {
+    return inputs.pullCost();
   }
 
   @Override

@@ -10,6 +10,7 @@ import io.epidote.engine.model.Logits;
 import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SampledToken;
+import io.epidote.node.MeasuredCost;
 import io.epidote.node.NodeConfig.Limits;
 import io.epidote.node.NodeContext;
 import io.epidote.node.Stage;
@@ -23,6 +24,8 @@ import io.epidote.proto.stage.v1.PrefillResponse;
 import io.epidote.proto.stage.v1.PrefillStart;
 import io.epidote.proto.stage.v1.StageDone;
 import io.epidote.proto.v1.FinishReason;
+import io.epidote.proto.v1.NodeStatus;
+import io.epidote.proto.v1.PrefillLoad;
 import io.epidote.proto.v1.StageTiming;
 import io.grpc.BindableService;
 import java.util.ArrayList;
@@ -50,6 +53,7 @@ public final class PrefillStage implements Stage {
   private final KvOffer offer;
   private final PrefillIntake intake;
   private final Set<PrefillCall> calls = new LinkedHashSet<>();
+  private final MeasuredCost steps = new MeasuredCost();
 
   private record Work(PrefillCall call, SequenceChunk chunk) {}
 
@@ -259,6 +263,7 @@ public final class PrefillStage implements Stage {
         offer.progress(call);
       }
     }
+    steps.add(tokens, nanos);
     node.meters().step(kind(), nanos, tokens);
   }
 
@@ -345,6 +350,16 @@ public final class PrefillStage implements Stage {
   @Override
   public void abortAll(EpidoteException reason) {
     List.copyOf(calls).forEach(call -> fail(call, reason));
+  }
+
+  @Override
+  public void describe(NodeStatus.Builder status) {
+    status.setPrefill(
+        PrefillLoad.newBuilder()
+            .setStep(steps.toProto())
+            .setPull(intake.pullCost())
+            .setWaitingTokens(
+                calls.stream().mapToLong(call -> call.tokens.length - call.done).sum()));
   }
 
   @Override

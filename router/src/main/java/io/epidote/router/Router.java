@@ -37,7 +37,7 @@ public final class Router implements AutoCloseable {
   private final ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor();
   private final PrometheusMeterRegistry meters =
       new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
-  private final Cluster cluster = new Cluster();
+  private final Cluster cluster;
   private final HealthStatusManager health = new HealthStatusManager();
   private final RequestFlow flow;
   private final RegistryEndpoint registry;
@@ -49,6 +49,7 @@ public final class Router implements AutoCloseable {
     this.model = model;
     RouterConfig.Limits limits = config.limits();
     ByteBudget budget = new ByteBudget(limits.maxHeldBytes());
+    cluster = new Cluster(config.overlap(), config.topology());
     flow =
         new RequestFlow(
             model,

@@ -2,8 +2,10 @@ package io.epidote.router;
 
 import static java.util.Objects.requireNonNull;
 
+import io.epidote.router.cluster.Topology;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Optional;
 
 /**
  * What a router is started with.
@@ -16,6 +18,8 @@ import java.time.Duration;
  * @param version of Epidote; nodes of another one are refused
  * @param overlap whether a stage begins with what there is while the one before is still at work.
  *     Off is for measurement: strictly one stage after the other
+ * @param topology that every request must have, for measurement; empty for whichever is predicted
+ *     to be fastest
  */
 public record RouterConfig(
     Path model,
@@ -25,23 +29,31 @@ public record RouterConfig(
     int grpcPort,
     String version,
     boolean overlap,
+    Optional<Topology> topology,
     Limits limits) {
   public RouterConfig {
     requireNonNull(model, "model is null");
     requireNonNull(cache, "cache is null");
     requireNonNull(host, "host is null");
     requireNonNull(version, "version is null");
+    requireNonNull(topology, "topology is null");
     requireNonNull(limits, "limits is null");
   }
 
   public RouterConfig(
       Path model, Path cache, String host, int httpPort, int grpcPort, String version) {
-    this(model, cache, host, httpPort, grpcPort, version, true, Limits.DEFAULT);
+    this(model, cache, host, httpPort, grpcPort, version, true, Optional.empty(), Limits.DEFAULT);
   }
 
   /** The same router that lets stages overlap or not. */
   public RouterConfig withOverlap(boolean overlaps) {
-    return new RouterConfig(model, cache, host, httpPort, grpcPort, version, overlaps, limits);
+    return new RouterConfig(
+        model, cache, host, httpPort, grpcPort, version, overlaps, topology, limits);
+  }
+
+  /** The same router that is held to a topology, or to none. */
+  public RouterConfig withTopology(Optional<Topology> only) {
+    return new RouterConfig(model, cache, host, httpPort, grpcPort, version, overlap, only, limits);
   }
 
   /**

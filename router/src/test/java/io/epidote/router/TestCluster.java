@@ -8,6 +8,7 @@ import io.epidote.proto.v1.GenerateRequest;
 import io.epidote.proto.v1.InferenceGrpc;
 import io.epidote.proto.v1.Media;
 import io.epidote.proto.v1.Stage;
+import io.epidote.router.cluster.Topology;
 import io.grpc.ManagedChannel;
 import io.grpc.netty.NettyChannelBuilder;
 import java.net.URI;
@@ -19,6 +20,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Base64;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 
 /** A router with one scripted node for each stage. */
@@ -34,8 +36,8 @@ final class TestCluster implements AutoCloseable {
   final ManagedChannel channel;
   final HttpClient http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
 
-  private TestCluster(RouterConfig.Limits limits) throws Exception {
-    router = router(limits);
+  private TestCluster(RouterConfig.Limits limits, Optional<Topology> topology) throws Exception {
+    router = router(limits, topology);
     encode = ScriptedNode.start("e1", Stage.STAGE_ENCODE).join(router.grpcPort());
     prefill = ScriptedNode.start("p1", Stage.STAGE_PREFILL).join(router.grpcPort());
     decode = ScriptedNode.start("d1", Stage.STAGE_DECODE).join(router.grpcPort());
@@ -47,19 +49,32 @@ final class TestCluster implements AutoCloseable {
             .build();
   }
 
-  static Router router(RouterConfig.Limits limits) {
+  static Router router(RouterConfig.Limits limits, Optional<Topology> topology) {
     return Router.start(
         new RouterConfig(
-            Path.of("unused"), Path.of("unused"), "127.0.0.1", 0, 0, "test", true, limits),
+            Path.of("unused"),
+            Path.of("unused"),
+            "127.0.0.1",
+            0,
+            0,
+            "test",
+            true,
+            topology,
+            limits),
         new TestModel());
   }
 
   static TestCluster start() throws Exception {
-    return new TestCluster(LIMITS);
+    return start(LIMITS);
   }
 
   static TestCluster start(RouterConfig.Limits limits) throws Exception {
-    return new TestCluster(limits);
+    return new TestCluster(limits, Optional.empty());
+  }
+
+  /** A cluster that is held to a topology. */
+  static TestCluster start(Topology topology) throws Exception {
+    return new TestCluster(LIMITS, Optional.of(topology));
   }
 
   /** Whether every node is still there; a cluster that lost one is of no use to another test. */

@@ -13,11 +13,11 @@ public final class PullGroup {
   /** A handle and where its bytes go. */
   public record Piece(Handle handle, List<ByteBuffer> destinations) {}
 
-  private final long startedAt = System.nanoTime();
   private final List<Pull> pulls = new ArrayList<>();
   private final Consumer<PullEnd> ended;
   private int running;
   private long bytes;
+  private long nanos;
   private @Nullable PullEnd failure;
 
   private PullGroup(int pieces, Consumer<PullEnd> ended) {
@@ -30,7 +30,8 @@ public final class PullGroup {
    *
    * @param engine the engine thread
    * @param ended runs once on the engine thread when every pull has ended, so that all destinations
-   *     may be reused: with the whole group's bytes and time, or with the first failure
+   *     may be reused: with the whole group's bytes and its longest pull's time, or with the first
+   *     failure
    */
   public static PullGroup start(
       TransferClient transfers, Executor engine, List<Piece> pieces, Consumer<PullEnd> ended) {
@@ -57,13 +58,13 @@ public final class PullGroup {
     running--;
     if (end instanceof PullEnd.Pulled pulled) {
       bytes += pulled.bytes();
+      nanos = Math.max(nanos, pulled.nanos());
     } else if (failure == null) {
       failure = end;
       pulls.forEach(Pull::cancel);
     }
     if (running == 0) {
-      ended.accept(
-          failure == null ? new PullEnd.Pulled(bytes, System.nanoTime() - startedAt) : failure);
+      ended.accept(failure == null ? new PullEnd.Pulled(bytes, nanos) : failure);
     }
   }
 }

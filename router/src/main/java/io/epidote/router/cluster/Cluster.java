@@ -3,17 +3,17 @@ package io.epidote.router.cluster;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.memory.MediaKeys;
 import io.epidote.proto.stage.v1.MediaItem;
-import io.epidote.proto.v1.EncodeLoad;
 import io.epidote.proto.v1.Stage;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.function.Consumer;
-import java.util.function.ToDoubleFunction;
+import java.util.function.ToIntFunction;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -23,13 +23,19 @@ import java.util.stream.Stream;
  * only {@link RegistryEndpoint} changes it. Thread-safe.
  */
 public final class Cluster {
-  /** Requests that a node may have more than another one and still be chosen for its cache. */
-  private static final int WORTH_OF_A_MATCH = 2;
-
   private final List<Consumer<Boolean>> readyListeners = new CopyOnWriteArrayList<>();
   // One for each stage: a shared one would give every other node every other stage.
   private final AtomicIntegerArray turns = new AtomicIntegerArray(StageNames.ALL.size() + 1);
+  private final TopologyPlanner.Settings settings;
   private volatile List<Member> members = List.of();
+
+  /**
+   * @param overlap whether a stage may begin while the one before is still at work
+   * @param topology that every request must have; empty for whichever is fastest
+   */
+  public Cluster(boolean overlap, Optional<Topology> topology) {
+    this.settings = new TopologyPlanner.Settings(overlap, topology);
+  }
 
   /** The nodes by id. */
   public List<Member> members() {
@@ -58,56 +64,88 @@ public final class Cluster {
   }
 
   /**
-   * Chooses a node for prefill and decode each: the one that probably has the most of the prompt in
-   * its cache, unless others have clearly less to do, else the least loaded one.
+   * Chooses the nodes on which the request is predicted to be fastest now.
    *
-   * @param encodes whether there are media to encode, for which {@link #shard} needs a node
-   * @throws EpidoteException.Unavailable naming the missing stages and what to start
+   * @param items media to encode, all tiles of each
+   * @param promptTokens media tokens included
+   * @throws EpidoteException.Unavailable naming what is missing and what to start
    */
-  public Placement place(boolean encodes, PromptPrefix prompt) {
-    List<Member> now = members;
+  public Placement place(List<MediaItem> items, int promptTokens, PromptPrefix prompt) {
+    List<Member> now = inOrder(!items.isEmpty());
     List<Stage> needed =
-        encodes ? StageNames.ALL : List.of(Stage.STAGE_PREFILL, Stage.STAGE_DECODE);
+        items.isEmpty() ? List.of(Stage.STAGE_PREFILL, Stage.STAGE_DECODE) : StageNames.ALL;
     List<Stage> missing = missing(now, needed);
     if (!missing.isEmpty()) {
       throw new EpidoteException.Unavailable(missingMessage(missing));
     }
-    Member prefill = longestMatch(now, Stage.STAGE_PREFILL, prompt);
-    Member decode = longestMatch(now, Stage.STAGE_DECODE, prompt);
+    List<TopologyPlanner.Node> nodes = NodeCosts.of(now, prompt);
+    List<TopologyPlanner.Choice> best =
+        TopologyPlanner.best(
+            new TopologyPlanner.Request(
+                pictures(items), promptTokens, NodeCosts.tileMib(now), NodeCosts.tokenMib(now)),
+            nodes,
+            settings);
+    if (best.isEmpty()) {
+      throw new EpidoteException.Unavailable(impossibleMessage());
+    }
+    TopologyPlanner.Choice choice = inTurn(now, best);
+    Member prefill = now.get(choice.prefill());
+    Member decode = now.get(choice.decode());
     prefill.prefixes().sent(prompt);
     decode.prefixes().sent(prompt);
-    return new Placement(prefill.seat(Stage.STAGE_PREFILL), decode.seat(Stage.STAGE_DECODE));
+    long tokens = Math.max(1, promptTokens - nodes.get(choice.prefill()).cachedTokens());
+    prefill.promptTokens().add(tokens);
+    decode.answers().add(1);
+    return new Placement(
+        choice.topology(),
+        shards(items, now, choice.shares()),
+        prefill.seat(Stage.STAGE_PREFILL, () -> prefill.promptTokens().remove(tokens)),
+        decode.seat(Stage.STAGE_DECODE, () -> decode.answers().remove(1)),
+        choice.firstTokenMs());
   }
 
-  private Member longestMatch(List<Member> now, Stage stage, PromptPrefix prompt) {
-    Member least = leastLoaded(now, stage);
-    int most = least.load(stage) + WORTH_OF_A_MATCH;
-    Member best = least;
-    int longest = least.prefixes().match(prompt);
-    for (Member member : now) {
-      int match = member.prefixes().match(prompt);
-      if (match > longest && member.stages().contains(stage) && member.load(stage) <= most) {
-        best = member;
-        longest = match;
-      }
+  /** Those with fewer stages first, because the others have more to do; encoders take turns. */
+  private List<Member> inOrder(boolean encodes) {
+    List<Member> now = new ArrayList<>(members);
+    if (encodes) {
+      Collections.rotate(now, turn(Stage.STAGE_ENCODE));
     }
-    return best;
+    now.sort(Comparator.comparingInt(member -> member.stages().size()));
+    return now;
   }
 
-  /**
-   * Divides media over the encode nodes, by what each has cached, has to do and takes for a tile.
-   *
-   * @param items all tiles of each are wanted
-   * @throws EpidoteException.Unavailable when no node encodes
-   */
-  public List<EncodeShard> shard(List<MediaItem> items) {
-    List<Member> encoders = encoders();
-    if (encoders.isEmpty()) {
-      throw new EpidoteException.Unavailable(missingMessage(List.of(Stage.STAGE_ENCODE)));
-    }
-    List<EncodePlanner.Share> shares = EncodePlanner.plan(pictures(items), costs(encoders));
+  /** Of choices that are equally good, nodes take turns, in each stage for itself. */
+  private TopologyPlanner.Choice inTurn(List<Member> now, List<TopologyPlanner.Choice> equals) {
+    List<TopologyPlanner.Choice> left =
+        inTurn(now, equals, TopologyPlanner.Choice::prefill, turn(Stage.STAGE_PREFILL));
+    return inTurn(now, left, TopologyPlanner.Choice::decode, turn(Stage.STAGE_DECODE)).getFirst();
+  }
+
+  private static List<TopologyPlanner.Choice> inTurn(
+      List<Member> now,
+      List<TopologyPlanner.Choice> equals,
+      ToIntFunction<TopologyPlanner.Choice> node,
+      int turn) {
+    int[] candidates =
+        equals.stream()
+            .mapToInt(node)
+            .distinct()
+            .boxed()
+            .sorted(Comparator.comparing(index -> now.get(index).id()))
+            .mapToInt(Integer::intValue)
+            .toArray();
+    int next = candidates[Math.floorMod(turn, candidates.length)];
+    return equals.stream().filter(choice -> node.applyAsInt(choice) == next).toList();
+  }
+
+  private int turn(Stage stage) {
+    return turns.getAndIncrement(stage.getNumber());
+  }
+
+  private static List<EncodeShard> shards(
+      List<MediaItem> items, List<Member> now, List<EncodePlanner.Share> shares) {
     List<EncodeShard> shards = new ArrayList<>();
-    for (int node = 0; node < encoders.size(); node++) {
+    for (int node = 0; node < now.size(); node++) {
       List<MediaItem> wanted = new ArrayList<>();
       for (EncodePlanner.Share share : shares) {
         if (share.node() == node) {
@@ -117,22 +155,10 @@ public final class Cluster {
       }
       if (!wanted.isEmpty()) {
         wanted.sort(Comparator.comparing(MediaItem::getIndex));
-        shards.add(new EncodeShard(encoders.get(node), wanted));
+        shards.add(new EncodeShard(now.get(node), wanted));
       }
     }
     return shards;
-  }
-
-  /** Those with fewer stages first, because the others have more to do; equals take turns. */
-  private List<Member> encoders() {
-    List<Member> encoders =
-        new ArrayList<>(
-            members.stream()
-                .filter(member -> member.stages().contains(Stage.STAGE_ENCODE))
-                .toList());
-    Collections.rotate(encoders, turns.getAndIncrement(Stage.STAGE_ENCODE_VALUE));
-    encoders.sort(Comparator.comparingInt(member -> member.stages().size()));
-    return encoders;
   }
 
   private static List<EncodePlanner.Picture> pictures(List<MediaItem> items) {
@@ -147,33 +173,9 @@ public final class Cluster {
         .toList();
   }
 
-  /** Where a node has measured nothing yet, it is taken for one like the others. */
-  private static List<EncodePlanner.Node> costs(List<Member> encoders) {
-    double usualTile = usual(encoders, EncodeLoad::getTileMs, 1);
-    double usualPicture = usual(encoders, EncodeLoad::getPictureMs, 0);
-    return encoders.stream()
-        .map(member -> {
-          EncodeBacklog encodes = member.encodes();
-          EncodeLoad load = encodes.latest();
-          double tileMs = load.getTileMs() > 0 ? load.getTileMs() : usualTile;
-          return new EncodePlanner.Node(
-              encodes.waitingTiles() * tileMs,
-              tileMs,
-              load.getPictureMs() > 0 ? load.getPictureMs() : usualPicture,
-              Math.max(1, load.getBatch()) * tileMs,
-              encodes::has);
-        })
-        .toList();
-  }
-
-  private static double usual(
-      List<Member> encoders, ToDoubleFunction<EncodeLoad> cost, double otherwise) {
-    return encoders.stream()
-        .map(member -> member.encodes().latest())
-        .mapToDouble(cost)
-        .filter(ms -> ms > 0)
-        .average()
-        .orElse(otherwise);
+  private String impossibleMessage() {
+    return "No nodes here can serve the topology %s, to which this router is held; start nodes with such stages, or run the router with --topology auto."
+        .formatted(settings.forced().map(Topology::label).orElse("auto"));
   }
 
   /** What to tell whoever needs stages that no node has. */
@@ -181,26 +183,6 @@ public final class Cluster {
     String names = missing.stream().map(StageNames::of).collect(Collectors.joining(", "));
     return "No node serves the %s %s; start one with `epidote node --stages %s` and point it at this router."
         .formatted(names, missing.size() == 1 ? "stage" : "stages", names.replace(" ", ""));
-  }
-
-  /**
-   * A node with fewer stages wins among equals: one that holds all of them is better kept for
-   * requests that find no other. What is still equal takes turns.
-   */
-  private Member leastLoaded(List<Member> now, Stage stage) {
-    // Loads move while they are compared, so each is read once.
-    record Rated(Member member, int load, int stages) {}
-    Comparator<Rated> order = Comparator.comparingInt(Rated::load).thenComparingInt(Rated::stages);
-    List<Rated> rated =
-        now.stream()
-            .filter(member -> member.stages().contains(stage))
-            .map(member -> new Rated(member, member.load(stage), member.stages().size()))
-            .sorted(order)
-            .toList();
-    List<Rated> equals =
-        rated.stream().filter(other -> order.compare(other, rated.getFirst()) == 0).toList();
-    int turn = Math.floorMod(turns.getAndIncrement(stage.getNumber()), equals.size());
-    return equals.get(turn).member();
   }
 
   synchronized void add(Member joined) {

@@ -6,7 +6,6 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicInteger;
 
 /**
  * What this router knows of a node's encode stage: the tiles that stand before new ones, and those
@@ -18,12 +17,7 @@ final class EncodeBacklog {
   /** Longer than it takes a report to come in that was written after what is counted here. */
   private static final long REPORTED_AFTER_NANOS = TimeUnit.SECONDS.toNanos(2);
 
-  /** Tiles that this router has asked for and not been told of. */
-  private final AtomicInteger own = new AtomicInteger();
-
-  /** Tiles that others have, by the latest report. */
-  private volatile int others;
-
+  private final Backlog tiles = new Backlog();
   private volatile Set<Long> reported = Set.of();
 
   /** Whether it keeps tiles at all, which it says with its first report. */
@@ -36,7 +30,7 @@ final class EncodeBacklog {
 
   void report(NodeLoad load) {
     latest = load.getStatus().getEncode();
-    others = Math.max(0, latest.getWaitingTiles() - own.get());
+    tiles.report(latest.getWaitingTiles());
     if (load.hasMediaCache()) {
       caches = true;
       reported = Set.copyOf(load.getMediaCache().getTilesList());
@@ -49,8 +43,8 @@ final class EncodeBacklog {
     return latest;
   }
 
-  int waitingTiles() {
-    return own.get() + others;
+  long waitingTiles() {
+    return tiles.waiting();
   }
 
   /** Whether the tile's tokens are there, or asked for. */
@@ -59,18 +53,18 @@ final class EncodeBacklog {
   }
 
   void ask(long tag) {
-    own.incrementAndGet();
+    tiles.add(1);
     asked.put(tag, Long.MAX_VALUE / 2 + System.nanoTime());
   }
 
   void ready(long tag) {
-    own.decrementAndGet();
+    tiles.remove(1);
     asked.replace(tag, System.nanoTime() + REPORTED_AFTER_NANOS);
   }
 
   /** The tile will not come: its request has ended. */
   void giveUp(long tag) {
-    own.decrementAndGet();
+    tiles.remove(1);
     asked.remove(tag);
   }
 }

@@ -41,6 +41,12 @@ final class EncodePlanner {
    */
   record Node(double queueMs, double tileMs, double pictureMs, double batchMs, LongPredicate has) {}
 
+  /**
+   * @param shares every tile once; at most one share for each pair of node and picture
+   * @param doneMs until the last tile is ready
+   */
+  record Plan(List<Share> shares, double doneMs) {}
+
   /** Tiles of one picture, in rising order, for one node. */
   record Share(int node, int picture, int[] tiles) {}
 
@@ -57,19 +63,20 @@ final class EncodePlanner {
 
   /**
    * @param nodes at least one; the first of equals is preferred
-   * @return every tile once; at most one share for each pair of node and picture
    */
-  static List<Share> plan(List<Picture> pictures, List<Node> nodes) {
+  static Plan plan(List<Picture> pictures, List<Node> nodes) {
     return new EncodePlanner(pictures, nodes).plan();
   }
 
-  private List<Share> plan() {
+  private Plan plan() {
     List<Share> known = takeKnown();
     double whole = leastMs(true);
     double divided = leastMs(false);
     boolean divide = divided < whole * WORTHWHILE;
-    List<Share> made = fill(divide ? divided : whole, !divide);
-    return merged(known, requireNonNull(made));
+    double leastMs = divide ? divided : whole;
+    List<Share> made = requireNonNull(fill(leastMs, !divide));
+    double madeMs = made.isEmpty() ? 0 : leastMs;
+    return new Plan(merged(known, made), Math.max(madeMs, knownMs(known)));
   }
 
   /** In which time everything can be done. */
@@ -115,6 +122,16 @@ final class EncodePlanner {
     return known;
   }
 
+  /** Until the last of what is known is given. */
+  private double knownMs(List<Share> known) {
+    return known.stream().mapToDouble(share -> givenMs(nodes.get(share.node()))).max().orElse(0);
+  }
+
+  /** Until a node gives what it has: after the step that it is at. */
+  private static double givenMs(Node node) {
+    return HOP_MS + Math.min(node.queueMs(), node.batchMs());
+  }
+
   private static int[] places(int[] holders, int node) {
     return IntStream.range(0, holders.length).filter(tile -> holders[tile] == node).toArray();
   }
@@ -125,7 +142,7 @@ final class EncodePlanner {
     double bestMs = elsewhereMs;
     for (int i = 0; i < nodes.size(); i++) {
       Node node = nodes.get(i);
-      double wait = HOP_MS + Math.min(node.queueMs(), node.batchMs());
+      double wait = givenMs(node);
       if (wait < bestMs && node.has().test(tag)) {
         best = i;
         bestMs = wait;

@@ -22,6 +22,8 @@ public final class Member {
   private final AtomicIntegerArray inFlight = new AtomicIntegerArray(Stage.values().length);
   private final PrefixHints prefixes;
   private final EncodeBacklog encodes = new EncodeBacklog();
+  private final Backlog promptTokens = new Backlog();
+  private final Backlog answers = new Backlog();
   private volatile NodeStatus status;
 
   Member(NodeHello hello, ManagedChannel channel) {
@@ -61,11 +63,23 @@ public final class Member {
   void report(NodeLoad load) {
     status = load.getStatus();
     encodes.report(load);
+    promptTokens.report(status.getPrefill().getWaitingTokens());
+    answers.report(status.getDecode().getAnswers());
   }
 
   /** What is known of its encode stage. */
   EncodeBacklog encodes() {
     return encodes;
+  }
+
+  /** Prompt tokens that it has to compute before new ones. */
+  Backlog promptTokens() {
+    return promptTokens;
+  }
+
+  /** Answers that it decodes, or will. */
+  Backlog answers() {
+    return answers;
   }
 
   /** What stands before a new request: this router's own calls, and what the node has queued. */
@@ -78,16 +92,12 @@ public final class Member {
     return prefixes;
   }
 
-  Seat seat(Stage stage) {
-    return seat(stage, () -> {});
-  }
-
   /**
-   * @param onRelease runs once
+   * @param onWorked runs once
    */
-  Seat seat(Stage stage, Runnable onRelease) {
+  Seat seat(Stage stage, Runnable onWorked) {
     inFlight.incrementAndGet(stage.getNumber());
-    return new Seat(this, stage, onRelease);
+    return new Seat(this, stage, onWorked);
   }
 
   /** Ends the channel once the calls on it have ended; a node that is gone has ended them. */
@@ -99,13 +109,14 @@ public final class Member {
   public static final class Seat {
     private final Member member;
     private final Stage stage;
-    private final Runnable onRelease;
+    private final Runnable onWorked;
+    private final AtomicBoolean worked = new AtomicBoolean();
     private final AtomicBoolean released = new AtomicBoolean();
 
-    private Seat(Member member, Stage stage, Runnable onRelease) {
+    private Seat(Member member, Stage stage, Runnable onWorked) {
       this.member = member;
       this.stage = stage;
-      this.onRelease = onRelease;
+      this.onWorked = onWorked;
     }
 
     public Member member() {
@@ -116,11 +127,18 @@ public final class Member {
       return stage;
     }
 
+    /** What the node had to compute for the request is done, though the call may go on. */
+    public void worked() {
+      if (worked.compareAndSet(false, true)) {
+        onWorked.run();
+      }
+    }
+
     /** Only the first call does anything. */
     public void release() {
       if (released.compareAndSet(false, true)) {
         member.inFlight.decrementAndGet(stage.getNumber());
-        onRelease.run();
+        worked();
       }
     }
 

@@ -1,12 +1,38 @@
 package io.epidote.router.cluster;
 
 import io.epidote.router.cluster.Member.Seat;
-import java.util.stream.Stream;
+import java.util.List;
 
-/** Which nodes prefill and decode for one request. */
-public record Placement(Seat prefill, Seat decode) {
+/**
+ * Which nodes work on one request.
+ *
+ * @param encodes who encodes which media; empty without media
+ * @param predictedFirstTokenMs from now
+ */
+public record Placement(
+    Topology topology,
+    List<EncodeShard> encodes,
+    Seat prefill,
+    Seat decode,
+    double predictedFirstTokenMs) {
+  public Placement {
+    encodes = List.copyOf(encodes);
+  }
+
+  /** Whether the prefill node encodes media of this request, too. */
+  public boolean encodesWherePrefilled() {
+    return encodes.stream().anyMatch(shard -> shard.seat().member() == prefill.member());
+  }
+
+  /** Whether KV blocks stay where they are made. */
+  public boolean decodesWherePrefilled() {
+    return prefill.member() == decode.member();
+  }
+
   /** Gives every seat back that is not given back yet. */
   public void release() {
-    Stream.of(prefill, decode).forEach(Seat::release);
+    encodes.forEach(shard -> shard.seat().release());
+    prefill.release();
+    decode.release();
   }
 }

@@ -165,7 +165,9 @@ final class ChatJson {
         JSON.objectNode()
             .put("router_ms", timeline.getRouterMs())
             .put("ttft_ms", timeline.getTtftMs())
-            .put("total_ms", timeline.getTotalMs());
+            .put("total_ms", timeline.getTotalMs())
+            .put("topology", timeline.getTopology())
+            .put("predicted_ttft_ms", timeline.getPredictedTtftMs());
     ArrayNode stages = root.putArray("stages");
     for (StageTiming stage : timeline.getStagesList()) {
       stages

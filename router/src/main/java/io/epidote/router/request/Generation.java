@@ -5,7 +5,6 @@ import io.epidote.proto.stage.v1.DecodeDone;
 import io.epidote.proto.stage.v1.DecodeStart;
 import io.epidote.proto.stage.v1.FirstToken;
 import io.epidote.proto.stage.v1.KvReady;
-import io.epidote.proto.stage.v1.MediaItem;
 import io.epidote.proto.stage.v1.MediaReady;
 import io.epidote.proto.stage.v1.PrefillRequest;
 import io.epidote.proto.stage.v1.PrefillResponse;
@@ -14,15 +13,12 @@ import io.epidote.proto.stage.v1.PrefillStart;
 import io.epidote.proto.stage.v1.SampledToken;
 import io.epidote.proto.v1.FinishReason;
 import io.epidote.proto.v1.SamplingParams;
-import io.epidote.proto.v1.Stage;
 import io.epidote.proto.v1.StageTiming;
-import io.epidote.router.cluster.EncodeShard;
 import io.epidote.router.cluster.Placement;
 import io.grpc.SynchronizationContext;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
-import java.util.function.Function;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -80,14 +76,12 @@ final class Generation {
   private boolean over;
 
   /**
-   * @param encoders divides media over nodes
    * @param overlap whether a stage may begin while the one before is still at work
    */
   Generation(
       PreparedRequest prepared,
       int choice,
       Placement placement,
-      Function<List<MediaItem>, List<EncodeShard>> encoders,
       boolean overlap,
       AnswerText text,
       SynchronizationContext turn,
@@ -103,7 +97,8 @@ final class Generation {
     this.text = text;
     this.turn = turn;
     this.events = events;
-    this.encoding = new MediaEncoding(prepared, stageRequestId, encoders, turn, new Encoded());
+    this.encoding =
+        new MediaEncoding(prepared, stageRequestId, placement.encodes(), turn, new Encoded());
     this.handoff =
         new Handoff(
             placement.decode(),
@@ -118,9 +113,7 @@ final class Generation {
 
   void start() {
     openPrefill();
-    if (!prepared.items().isEmpty()) {
-      encoding.start();
-    }
+    encoding.start();
   }
 
   int choice() {
@@ -129,6 +122,10 @@ final class Generation {
 
   int tokens() {
     return tokens;
+  }
+
+  Placement placement() {
+    return placement;
   }
 
   /** What the stages accounted for, in the order of a request. */
@@ -161,11 +158,11 @@ final class Generation {
 
   /** Stages of one node take turns: one that began early would only hold the other up. */
   private boolean mediaFirst() {
-    return !overlap || placement.prefill().member().stages().contains(Stage.STAGE_ENCODE);
+    return !overlap || placement.encodesWherePrefilled();
   }
 
   private boolean kvLast() {
-    return !overlap || placement.prefill().member() == placement.decode().member();
+    return !overlap || placement.decodesWherePrefilled();
   }
 
   /** What encoding tells: tiles, each of which prefill waits for. */
@@ -215,6 +212,7 @@ final class Generation {
 
   private void onFirstToken(FirstToken first) {
     firstToken = first;
+    placement.prefill().worked();
     show(List.of(first.getToken()));
     if (over) {
       return;

@@ -4,7 +4,6 @@ import io.epidote.engine.error.EpidoteException;
 import io.epidote.proto.stage.v1.EncodeRequest;
 import io.epidote.proto.stage.v1.EncodeResponse;
 import io.epidote.proto.stage.v1.EncodeServiceGrpc;
-import io.epidote.proto.stage.v1.MediaItem;
 import io.epidote.proto.stage.v1.MediaReady;
 import io.epidote.proto.stage.v1.TileReady;
 import io.epidote.proto.v1.StageTiming;
@@ -13,7 +12,6 @@ import io.grpc.SynchronizationContext;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.function.Function;
 import java.util.stream.Stream;
 
 /**
@@ -39,26 +37,24 @@ final class MediaEncoding {
     void defect(String message);
   }
 
-  private final PreparedRequest prepared;
   private final String stageRequestId;
-  private final Function<List<MediaItem>, List<EncodeShard>> encoders;
+  private final List<EncodeShard> shards;
   private final SynchronizationContext turn;
   private final Events events;
   private final Map<Long, Integer> spanOfTile;
   private final List<StageCall<EncodeRequest, EncodeResponse>> calls = new ArrayList<>();
 
   /**
-   * @param encoders divides media over nodes
+   * @param shards the nodes that encode, and what
    */
   MediaEncoding(
       PreparedRequest prepared,
       String stageRequestId,
-      Function<List<MediaItem>, List<EncodeShard>> encoders,
+      List<EncodeShard> shards,
       SynchronizationContext turn,
       Events events) {
-    this.prepared = prepared;
     this.stageRequestId = stageRequestId;
-    this.encoders = encoders;
+    this.shards = shards;
     this.turn = turn;
     this.events = events;
     this.spanOfTile = prepared.spanOfTile();
@@ -66,13 +62,6 @@ final class MediaEncoding {
 
   /** Opens a call to every node that has something to do. */
   void start() {
-    List<EncodeShard> shards;
-    try {
-      shards = encoders.apply(prepared.items());
-    } catch (EpidoteException e) {
-      events.failed(e);
-      return;
-    }
     shards.forEach(this::open);
   }
 

@@ -4,6 +4,7 @@ import io.epidote.proto.v1.FinishReason;
 import io.epidote.proto.v1.StageTiming;
 import io.epidote.proto.v1.Timeline;
 import io.epidote.router.cluster.StageNames;
+import io.epidote.router.cluster.Topology;
 import io.micrometer.core.instrument.Counter;
 import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.MeterRegistry;
@@ -100,6 +101,16 @@ final class RequestMetrics {
 
     void admitted() {
       admitted = System.nanoTime();
+    }
+
+    /** An answer's nodes are chosen. */
+    void placed(Topology topology) {
+      counter(
+              "epidote_request_topology",
+              "Answers by which of their stages shared a node",
+              "topology",
+              topology.label())
+          .increment();
     }
 
     void tokens(int count) {

@@ -101,22 +101,15 @@ public final class RunningRequest {
     for (int choice = 0; choice < request.choices(); choice++) {
       Placement placement;
       try {
-        placement = around.cluster().place(!ready.items().isEmpty(), ready.prefix());
+        placement = around.cluster().place(ready.items(), ready.promptTokens(), ready.prefix());
       } catch (EpidoteException e) {
         fail(e);
         return;
       }
+      recording.placed(placement.topology());
       AnswerText text = new AnswerText(around.model().newText(), request.sampling().stop());
       generations.add(
-          new Generation(
-              ready,
-              choice,
-              placement,
-              around.cluster()::shard,
-              around.overlap(),
-              text,
-              turn,
-              new Answers()));
+          new Generation(ready, choice, placement, around.overlap(), text, turn, new Answers()));
     }
     incomplete = generations.size();
     timeout = later(this::timedOut, around.timeoutMs());
@@ -208,6 +201,13 @@ public final class RunningRequest {
           .setMediaTokens(prepared.prompt().mediaTokens());
     }
     Timeline.Builder timeline = recording.timeline().addAllStages(timings);
+    generations.stream()
+        .filter(generation -> generation.choice() == choice)
+        .map(Generation::placement)
+        .forEach(placement ->
+            timeline
+                .setTopology(placement.topology().label())
+                .setPredictedTtftMs(placement.predictedFirstTokenMs()));
     return new AnswerListener.Finish(choice, reason, usage.build(), timeline.build());
   }
 

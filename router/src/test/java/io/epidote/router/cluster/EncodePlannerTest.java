@@ -41,6 +41,10 @@ class EncodePlannerTest {
         .toList();
   }
 
+  private static List<Share> plan(List<Picture> pictures, List<Node> nodes) {
+    return EncodePlanner.plan(pictures, nodes).shares();
+  }
+
   private static int tiles(List<Share> shares, int node) {
     return shares.stream()
         .filter(share -> share.node() == node)
@@ -50,7 +54,7 @@ class EncodePlannerTest {
 
   @Test
   void picturesThatDivideEvenlyStayWholeAndAlternate() {
-    List<Share> shares = EncodePlanner.plan(pictures(8, 5), List.of(idle(), idle()));
+    List<Share> shares = plan(pictures(8, 5), List.of(idle(), idle()));
     assertThat(shares).hasSize(8).allSatisfy(share -> assertThat(share.tiles()).hasSize(5));
     assertThat(shares.stream().filter(share -> share.node() == 0).map(Share::picture))
         .containsExactly(0, 2, 4, 6);
@@ -59,12 +63,12 @@ class EncodePlannerTest {
   @Test
   void picturesAreDividedWhereNodesWouldBeIdle() {
     List<Node> four = List.of(idle(), idle(), idle(), idle());
-    List<Share> shares = EncodePlanner.plan(pictures(2, 17), four);
+    List<Share> shares = plan(pictures(2, 17), four);
     for (int node = 0; node < 4; node++) {
       assertThat(tiles(shares, node)).isBetween(8, 9);
     }
     // Six over four: half a picture for some, and none has to wait for a third of another's.
-    shares = EncodePlanner.plan(pictures(6, 17), four);
+    shares = plan(pictures(6, 17), four);
     for (int node = 0; node < 4; node++) {
       assertThat(tiles(shares, node)).isBetween(24, 27);
     }
@@ -74,29 +78,29 @@ class EncodePlannerTest {
   @Test
   void aSmallPictureIsNotDividedForNothing() {
     Node slowToDecode = new Node(0, 1, 50, 1, tag -> false);
-    assertThat(EncodePlanner.plan(pictures(1, 4), List.of(slowToDecode, slowToDecode))).hasSize(1);
+    assertThat(plan(pictures(1, 4), List.of(slowToDecode, slowToDecode))).hasSize(1);
   }
 
   @Test
   void theBusyAndTheSlowGetLess() {
-    assertThat(tiles(EncodePlanner.plan(pictures(1, 10), List.of(busy(1000), idle())), 0)).isZero();
+    assertThat(tiles(plan(pictures(1, 10), List.of(busy(1000), idle())), 0)).isZero();
     Node slow = new Node(0, 30, PICTURE_MS, 30, tag -> false);
-    List<Share> shares = EncodePlanner.plan(pictures(4, 10), List.of(slow, idle()));
+    List<Share> shares = plan(pictures(4, 10), List.of(slow, idle()));
     assertThat(tiles(shares, 0)).isBetween(8, 11);
   }
 
   @Test
   void tilesGoToWhoeverHasThemUnlessItsQueueIsLonger() {
     List<Picture> one = pictures(1, 3);
-    List<Share> shares = EncodePlanner.plan(one, List.of(idle(), holding(500, 0L, 1L, 2L)));
+    List<Share> shares = plan(one, List.of(idle(), holding(500, 0L, 1L, 2L)));
     assertThat(shares).hasSize(1);
     assertThat(shares.getFirst().node()).isEqualTo(1);
 
     Node longSteps = new Node(500, TILE_MS, PICTURE_MS, 500, tag -> true);
-    assertThat(EncodePlanner.plan(one, List.of(idle(), longSteps)).getFirst().node()).isZero();
+    assertThat(plan(one, List.of(idle(), longSteps)).getFirst().node()).isZero();
 
     // Each has a part; what nobody has goes to one of them, with what it has of the picture.
-    shares = EncodePlanner.plan(one, List.of(holding(0, 0L), holding(0, 2L)));
+    shares = plan(one, List.of(holding(0, 0L), holding(0, 2L)));
     assertThat(shares).hasSize(2);
     assertThat(tiles(shares, 0) + tiles(shares, 1)).isEqualTo(3);
   }
@@ -123,7 +127,7 @@ class EncodePlannerTest {
               TILE_MS,
               tag -> known > 0 && tag % (known + 1) == which));
     }
-    List<Share> shares = EncodePlanner.plan(pictures, nodes);
+    List<Share> shares = plan(pictures, nodes);
     Set<List<Integer>> seen = new HashSet<>();
     Set<List<Integer>> pairs = new HashSet<>();
     for (Share share : shares) {

@@ -1,0 +1,140 @@
+package io.epidote.router.cluster;
+
+import io.epidote.engine.model.DecoderShape;
+import io.epidote.proto.v1.Cost;
+import io.epidote.proto.v1.DecodeLoad;
+import io.epidote.proto.v1.EncodeLoad;
+import io.epidote.proto.v1.NodeStatus;
+import io.epidote.proto.v1.PrefillLoad;
+import io.epidote.proto.v1.Stage;
+import java.util.List;
+import java.util.function.Function;
+import java.util.function.ToDoubleFunction;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What the nodes of a moment have measured and have to do, as {@link TopologyPlanner} takes it. A
+ * node that has not measured something yet is taken for one like the others; where none has, for
+ * some machine.
+ */
+final class NodeCosts {
+  private static final double MIB = 1 << 20;
+  private static final TopologyPlanner.Cost SOME_PREFILL = new TopologyPlanner.Cost(0, 0.1);
+  private static final TopologyPlanner.Cost SOME_DECODE = new TopologyPlanner.Cost(1, 0.1);
+  private static final TopologyPlanner.Cost SOME_PULL = new TopologyPlanner.Cost(0.5, 1);
+
+  private final List<Member> members;
+  private final PromptPrefix prompt;
+  private final double tileMs;
+  private final double pictureMs;
+  private final TopologyPlanner.Cost prefill;
+  private final TopologyPlanner.Cost mediaPull;
+  private final TopologyPlanner.Cost decode;
+  private final TopologyPlanner.Cost kvPull;
+
+  private NodeCosts(List<Member> members, PromptPrefix prompt) {
+    this.members = members;
+    this.prompt = prompt;
+    this.tileMs = usual(EncodeLoad::getTileMs, 1);
+    this.pictureMs = usual(EncodeLoad::getPictureMs, 0);
+    this.prefill = usual(status -> status.getPrefill().getStep(), SOME_PREFILL);
+    this.mediaPull = usual(status -> status.getPrefill().getPull(), SOME_PULL);
+    this.decode = usual(status -> status.getDecode().getStep(), SOME_DECODE);
+    this.kvPull = usual(status -> status.getDecode().getPull(), SOME_PULL);
+  }
+
+  /** In the order of the members. */
+  static List<TopologyPlanner.Node> of(List<Member> members, PromptPrefix prompt) {
+    NodeCosts costs = new NodeCosts(members, prompt);
+    return members.stream().map(costs::node).toList();
+  }
+
+  /** Bytes that one tile's media tokens take, in MiB. */
+  static double tileMib(List<Member> members) {
+    return most(members, NodeStatus::getMediaBlockBytes) / MIB;
+  }
+
+  /** Bytes that the keys and values of one token take, in MiB. */
+  static double tokenMib(List<Member> members) {
+    return most(members, NodeStatus::getKvBlockBytes) / DecoderShape.BLOCK_TOKENS / MIB;
+  }
+
+  private static double most(List<Member> members, ToDoubleFunction<NodeStatus> bytes) {
+    return members.stream().map(Member::status).mapToDouble(bytes).max().orElse(0);
+  }
+
+  private TopologyPlanner.Node node(Member member) {
+    return new TopologyPlanner.Node(
+        encode(member),
+        prefill(member),
+        decode(member),
+        member.prefixes().match(prompt) * DecoderShape.BLOCK_TOKENS);
+  }
+
+  private EncodePlanner.@Nullable Node encode(Member member) {
+    if (!member.stages().contains(Stage.STAGE_ENCODE)) {
+      return null;
+    }
+    EncodeBacklog encodes = member.encodes();
+    EncodeLoad load = encodes.latest();
+    double tile = load.getTileMs() > 0 ? load.getTileMs() : tileMs;
+    return new EncodePlanner.Node(
+        encodes.waitingTiles() * tile,
+        tile,
+        load.getPictureMs() > 0 ? load.getPictureMs() : pictureMs,
+        Math.max(1, load.getBatch()) * tile,
+        encodes::has);
+  }
+
+  private TopologyPlanner.@Nullable Prefill prefill(Member member) {
+    if (!member.stages().contains(Stage.STAGE_PREFILL)) {
+      return null;
+    }
+    PrefillLoad load = member.status().getPrefill();
+    return new TopologyPlanner.Prefill(
+        measured(load.getStep(), prefill),
+        measured(load.getPull(), mediaPull),
+        member.promptTokens().waiting(),
+        member.load(Stage.STAGE_PREFILL));
+  }
+
+  private TopologyPlanner.@Nullable Decode decode(Member member) {
+    if (!member.stages().contains(Stage.STAGE_DECODE)) {
+      return null;
+    }
+    DecodeLoad load = member.status().getDecode();
+    return new TopologyPlanner.Decode(
+        measured(load.getStep(), decode),
+        measured(load.getPull(), kvPull),
+        member.answers().waiting(),
+        member.load(Stage.STAGE_DECODE));
+  }
+
+  private static TopologyPlanner.Cost measured(Cost cost, TopologyPlanner.Cost otherwise) {
+    return isMeasured(cost)
+        ? new TopologyPlanner.Cost(cost.getFixedMs(), cost.getUnitMs())
+        : otherwise;
+  }
+
+  private static boolean isMeasured(Cost cost) {
+    return cost.getFixedMs() + cost.getUnitMs() > 0;
+  }
+
+  private TopologyPlanner.Cost usual(
+      Function<NodeStatus, Cost> cost, TopologyPlanner.Cost otherwise) {
+    List<Cost> measured =
+        members.stream().map(Member::status).map(cost).filter(NodeCosts::isMeasured).toList();
+    return new TopologyPlanner.Cost(
+        measured.stream().mapToDouble(Cost::getFixedMs).average().orElse(otherwise.fixedMs()),
+        measured.stream().mapToDouble(Cost::getUnitMs).average().orElse(otherwise.unitMs()));
+  }
+
+  private double usual(ToDoubleFunction<EncodeLoad> cost, double otherwise) {
+    return members.stream()
+        .map(member -> member.encodes().latest())
+        .mapToDouble(cost)
+        .filter(ms -> ms > 0)
+        .average()
+        .orElse(otherwise);
+  }
+}

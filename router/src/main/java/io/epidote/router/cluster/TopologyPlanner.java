@@ -1,0 +1,316 @@
+package io.epidote.router.cluster;
+
+import io.epidote.router.cluster.EncodePlanner.Picture;
+import io.epidote.router.cluster.EncodePlanner.Share;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.IntPredicate;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Finds the nodes on which a request is predicted to be fastest, and with them its topology.
+ *
+ * <p>For every node that prefills, every set of nodes that could encode for it and every node that
+ * decodes, it predicts when the first token is there and when the answer goes on behind it: what
+ * waits there, what is computed, and what is moved, each by what nodes have measured. The least of
+ * the latter wins; what is in a prefix cache is neither computed nor moved. Stages of a node take
+ * turns on one thread, so each waits for what the others have to do. What a request costs those
+ * that are under way already is not predicted.
+ */
+final class TopologyPlanner {
+  /** Tokens whose KV blocks are left to move when the first token is there. */
+  private static final int LAST_PART = 256;
+
+  /** Times that differ by a smaller part of themselves are equal. */
+  private static final double EQUAL = 1e-6;
+
+  /** {@code fixedMs}, and {@code unitMs} for each unit. */
+  record Cost(double fixedMs, double unitMs) {
+    double ms(double units) {
+      return fixedMs + unitMs * units;
+    }
+
+    /** Nothing when nothing waits. */
+    double queueMs(long units) {
+      return units > 0 ? ms(units) : 0;
+    }
+  }
+
+  /**
+   * A prefill stage.
+   *
+   * @param step for a number of prompt tokens
+   * @param pull of media tokens, for a number of MiB
+   * @param load requests there, which decides among equals
+   */
+  record Prefill(Cost step, Cost pull, long waitingTokens, int load) {}
+
+  /**
+   * A decode stage.
+   *
+   * @param step for a number of answers
+   * @param pull of KV blocks, for a number of MiB
+   * @param load requests there, which decides among equals
+   */
+  record Decode(Cost step, Cost pull, long answers, int load) {}
+
+  /**
+   * A node: its stages, those that it has.
+   *
+   * @param cachedTokens of the prompt, from its beginning
+   */
+  record Node(
+      EncodePlanner.@Nullable Node encode,
+      @Nullable Prefill prefill,
+      @Nullable Decode decode,
+      int cachedTokens) {
+    int stages() {
+      return (encode == null ? 0 : 1) + (prefill == null ? 0 : 1) + (decode == null ? 0 : 1);
+    }
+
+    private double prefillMs() {
+      return prefill == null ? 0 : prefill.step().queueMs(prefill.waitingTokens());
+    }
+
+    /** Until a new prompt's turn, answers aside: encode steps come between prompts' steps. */
+    private double busyMs() {
+      double prompts = prefillMs();
+      double tiles = encode == null ? 0 : Math.min(encode.queueMs(), prompts + encode.batchMs());
+      return prompts + tiles;
+    }
+
+    /** Until a new prompt's first step. */
+    private double waitMs() {
+      return busyMs() + (decode == null ? 0 : decode.step().queueMs(decode.answers()));
+    }
+
+    /** Prompts' steps are few and large beside encode steps: those that wait are through first. */
+    private EncodePlanner.Node encoder(EncodePlanner.Node alone) {
+      return new EncodePlanner.Node(
+          alone.queueMs() + prefillMs(),
+          alone.tileMs(),
+          alone.pictureMs(),
+          alone.batchMs(),
+          alone.has());
+    }
+  }
+
+  /**
+   * @param tokens of the prompt, media tokens included
+   * @param tileMib of a tile's media tokens
+   * @param tokenMib of a token's keys and values
+   */
+  record Request(List<Picture> pictures, int tokens, double tileMib, double tokenMib) {}
+
+  /**
+   * How a router is set.
+   *
+   * @param overlap whether a stage may begin while the one before is still at work
+   * @param forced the only topology to use
+   */
+  record Settings(boolean overlap, Optional<Topology> forced) {}
+
+  /**
+   * A way to place the request. Nodes are indices.
+   *
+   * @param shares which node encodes what
+   * @param firstTokenMs until the first token
+   * @param secondTokenMs until the answer goes on, which is what is made small
+   */
+  record Choice(
+      Topology topology,
+      List<Share> shares,
+      int prefill,
+      int decode,
+      double firstTokenMs,
+      double secondTokenMs,
+      int load,
+      int stages) {}
+
+  private static final Comparator<Choice> AMONG_EQUALS =
+      Comparator.<Choice>comparingInt(choice -> choice.topology().hops())
+          .thenComparingInt(Choice::load)
+          // A node of few stages is of no use to most other requests.
+          .thenComparingInt(Choice::stages);
+
+  private final Request request;
+  private final List<Node> nodes;
+  private final Settings settings;
+  private final Map<List<Integer>, EncodePlanner.Plan> plans = new HashMap<>();
+
+  private TopologyPlanner(Request request, List<Node> nodes, Settings settings) {
+    this.request = request;
+    this.nodes = nodes;
+    this.settings = settings;
+  }
+
+  /**
+   * @param nodes of those that encode, the first of equals is preferred
+   * @return the best choices, all equally good; none when the nodes do not have what it takes
+   */
+  static List<Choice> best(Request request, List<Node> nodes, Settings settings) {
+    List<Choice> all = all(request, nodes, settings);
+    double least = all.stream().mapToDouble(Choice::secondTokenMs).min().orElse(0);
+    List<Choice> fastest =
+        all.stream().filter(choice -> choice.secondTokenMs() <= least * (1 + EQUAL)).toList();
+    return fastest.stream()
+        .min(AMONG_EQUALS)
+        .map(best ->
+            fastest.stream().filter(choice -> AMONG_EQUALS.compare(choice, best) == 0).toList())
+        .orElse(List.of());
+  }
+
+  /** Every choice that there is, with what is predicted of it. */
+  static List<Choice> all(Request request, List<Node> nodes, Settings settings) {
+    return new TopologyPlanner(request, nodes, settings).all();
+  }
+
+  private List<Choice> all() {
+    List<Choice> choices = new ArrayList<>();
+    for (int p = 0; p < nodes.size(); p++) {
+      Prefill prefill = nodes.get(p).prefill();
+      if (prefill == null) {
+        continue;
+      }
+      for (EncodePlanner.Plan encodes : encodes(p)) {
+        double firstTokenMs = firstTokenMs(encodes, p, prefill);
+        for (int d = 0; d < nodes.size(); d++) {
+          Decode decode = nodes.get(d).decode();
+          Topology topology = topology(encodes, p, d);
+          if (decode != null && allowed(topology)) {
+            choices.add(
+                new Choice(
+                    topology,
+                    encodes.shares(),
+                    p,
+                    d,
+                    firstTokenMs,
+                    secondTokenMs(firstTokenMs, p, d, decode),
+                    prefill.load() + decode.load(),
+                    nodes.get(p).stages() + nodes.get(d).stages()));
+          }
+        }
+      }
+    }
+    return choices;
+  }
+
+  private Topology topology(EncodePlanner.Plan encodes, int prefill, int decode) {
+    return Topology.of(
+        !request.pictures().isEmpty(), moved(encodes, prefill) > 0, prefill != decode);
+  }
+
+  private boolean allowed(Topology topology) {
+    return settings
+        .forced()
+        .map(only -> request.pictures().isEmpty() ? only.withoutEncode() : only)
+        .filter(only -> only != topology)
+        .isEmpty();
+  }
+
+  /**
+   * The prefill node encodes, or nodes that do not prefill, or all that can; where a topology is
+   * forced, the prefill node or all others. All but the first are the same for every prefill node,
+   * so that a large cluster is searched as fast as a small one.
+   */
+  private List<EncodePlanner.Plan> encodes(int prefill) {
+    if (request.pictures().isEmpty()) {
+      return List.of(new EncodePlanner.Plan(List.of(), 0));
+    }
+    Stream<List<Integer>> apart =
+        settings.forced().isPresent()
+            ? Stream.of(encoders(index -> index != prefill))
+            : Stream.of(
+                encoders(index -> nodes.get(index).prefill() == null), encoders(index -> true));
+    return Stream.concat(Stream.of(encoders(index -> index == prefill)), apart)
+        .filter(set -> !set.isEmpty())
+        .distinct()
+        .map(set -> plans.computeIfAbsent(set, this::plan))
+        .toList();
+  }
+
+  private List<Integer> encoders(IntPredicate wanted) {
+    return IntStream.range(0, nodes.size())
+        .filter(index -> nodes.get(index).encode() != null)
+        .filter(wanted)
+        .boxed()
+        .toList();
+  }
+
+  private EncodePlanner.Plan plan(List<Integer> set) {
+    List<EncodePlanner.Node> encoders = new ArrayList<>();
+    for (int index : set) {
+      Node node = nodes.get(index);
+      if (node.encode() != null) {
+        encoders.add(node.encoder(node.encode()));
+      }
+    }
+    EncodePlanner.Plan plan = EncodePlanner.plan(request.pictures(), encoders);
+    return new EncodePlanner.Plan(
+        plan.shares().stream()
+            .map(share -> new Share(set.get(share.node()), share.picture(), share.tiles()))
+            .toList(),
+        plan.doneMs());
+  }
+
+  private static int tiles(EncodePlanner.Plan encodes) {
+    return encodes.shares().stream().mapToInt(share -> share.tiles().length).sum();
+  }
+
+  /** Tiles that the prefill node has to pull. */
+  private static int moved(EncodePlanner.Plan encodes, int prefill) {
+    return encodes.shares().stream()
+        .filter(share -> share.node() != prefill)
+        .mapToInt(share -> share.tiles().length)
+        .sum();
+  }
+
+  private double firstTokenMs(EncodePlanner.Plan encodes, int node, Prefill prefill) {
+    double work = prefill.step().ms(uncached(node));
+    double wait = nodes.get(node).waitMs();
+    if (encodes.shares().isEmpty()) {
+      return wait + work;
+    }
+    int tiles = tiles(encodes);
+    int moved = moved(encodes, node);
+    if (!settings.overlap() || moved < tiles) {
+      double moves = moved == 0 ? 0 : prefill.pull().ms(moved * request.tileMib());
+      return Math.max(encodes.doneMs() + moves, wait) + work;
+    }
+    double arrived =
+        Math.max(
+            encodes.doneMs() + prefill.pull().ms(request.tileMib()),
+            prefill.pull().ms(moved * request.tileMib()));
+    // When the last tile comes, the others are prefilled.
+    double last = work / tiles;
+    return Math.max(arrived, wait + work - last) + last;
+  }
+
+  private double secondTokenMs(double firstTokenMs, int prefill, int node, Decode decode) {
+    double step = decode.step().ms(decode.answers() + 1);
+    if (prefill == node) {
+      return firstTokenMs + step;
+    }
+    double mib = uncached(node) * request.tokenMib();
+    double arrived = firstTokenMs + decode.pull().ms(mib);
+    if (settings.overlap()) {
+      double last = Math.min(mib, LAST_PART * request.tokenMib());
+      arrived =
+          Math.max(
+              firstTokenMs + decode.pull().ms(last),
+              nodes.get(prefill).waitMs() + decode.pull().ms(mib));
+    }
+    return Math.max(arrived, nodes.get(node).busyMs()) + step;
+  }
+
+  /** The last token is always computed. */
+  private int uncached(int node) {
+    return Math.max(1, request.tokens() - nodes.get(node).cachedTokens());
+  }
+}
