@@ -29,12 +29,7 @@ final class ClusterOptions {
                 Integer.toString(ports.http),
                 "--grpc-port",
                 Integer.toString(ports.grpc)));
-    if (router.noOverlap) {
-      arguments.add("--no-overlap");
-    }
-    router
-        .topology()
-        .ifPresent(topology -> arguments.addAll(List.of("--topology", topology.label())));
+    arguments.addAll(router.arguments());
     return arguments;
   }
 

@@ -112,7 +112,12 @@ final class NodeLauncher {
               !options.noPrefixCache);
       if (decodes) {
         stages.add(
-            new DecodeStage(node, decoder, sampler, kv, DecodeConfig.of(config.eosTokenIds())));
+            new DecodeStage(
+                node,
+                decoder,
+                sampler,
+                kv,
+                DecodeConfig.of(config.eosTokenIds(), options.orders.decode())));
       }
       if (prefills) {
         // A text model has no media tokens; one block keeps the pool in form.
@@ -125,9 +130,11 @@ final class NodeLauncher {
                 kv,
                 new BlockQueue(mediaPool(settings, tileBytes)),
                 PrefillConfig.of(
-                    config.eosTokenIds(),
-                    decodes,
-                    checkpoint.fingerprint() + " " + decoder.precision())));
+                        config.eosTokenIds(),
+                        decodes,
+                        checkpoint.fingerprint() + " " + decoder.precision())
+                    .withTokenBudget(options.prefillStep())
+                    .withOrder(options.orders.prefill(), !options.noBatchPlan)));
       }
     }
     if (encodes) {
@@ -141,7 +148,8 @@ final class NodeLauncher {
               ModelTiles.open(checkpoint.folder(), config, ImageLimits.defaults()),
               new BlockQueue(media),
               options.noMediaCache ? Optional.empty() : Optional.of(new MediaCache(media)),
-              new MediaKeys(checkpoint.fingerprint() + " " + encoder.precision())));
+              new MediaKeys(checkpoint.fingerprint() + " " + encoder.precision()),
+              options.orders.encode()));
     }
   }
 

@@ -1,6 +1,8 @@
 package io.epidote.cli;
 
 import io.epidote.engine.emulated.CostProfile;
+import io.epidote.engine.error.EpidoteException.InvalidRequest;
+import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.RuntimeOptions;
 import io.epidote.node.transfer.TransferOptions;
@@ -61,6 +63,29 @@ final class NodeOptions {
   StagePrecisions precisions = StagePrecisions.all(Precision.FP32);
 
   @Option(
+      names = "--order",
+      paramLabel = "ORDER",
+      converter = StageOrders.Converter.class,
+      description = {
+        "Whose turn it is: fcfs (first come, first served), sjf (shortest first) or slack (by what is left until the SLO); or by stage, for example encode=sjf,prefill=slack. Default: fcfs.",
+        "Who has waited for 10 s goes first in any order."
+      })
+  StageOrders orders = StageOrders.FCFS;
+
+  @Option(
+      names = "--prefill-step",
+      paramLabel = "TOKENS",
+      description =
+          "Prompt tokens that are computed at a time, of all prompts together. Default: ${DEFAULT-VALUE}.")
+  int prefillStep = 2048;
+
+  @Option(
+      names = "--no-batch-plan",
+      description =
+          "Compute as many prompts at a time as fit --prefill-step, even where they would have their first tokens earlier one after the other.")
+  boolean noBatchPlan;
+
+  @Option(
       names = "--no-prepack",
       description =
           "Leave weights mapped and shared by all processes instead of copying them into each in the kernels' order: less memory, several times slower.")
@@ -105,6 +130,15 @@ final class NodeOptions {
     return new TransferOptions(chunk, !noTransferChecksum, !noUnixSockets);
   }
 
+  int prefillStep() {
+    if (prefillStep < DecoderShape.BLOCK_TOKENS) {
+      throw new InvalidRequest(
+          "--prefill-step %d is too little; expected at least the %d tokens of a KV block"
+              .formatted(prefillStep, DecoderShape.BLOCK_TOKENS));
+    }
+    return prefillStep;
+  }
+
   RuntimeOptions runtime(Precision precision) {
     return new RuntimeOptions(threads, precision, Home.cache(), !noPrepack);
   }
@@ -124,10 +158,17 @@ final class NodeOptions {
                 Integer.toString(threads),
                 "--precision",
                 precisions.word(),
+                "--order",
+                orders.word(),
+                "--prefill-step",
+                Integer.toString(prefillStep),
                 "--transfer-chunk",
                 transferChunk.value() + "B"));
     if (noPrefixCache) {
       arguments.add("--no-prefix-cache");
+    }
+    if (noBatchPlan) {
+      arguments.add("--no-batch-plan");
     }
     if (noMediaCache) {
       arguments.add("--no-media-cache");

@@ -1,7 +1,12 @@
 package io.epidote.cli;
 
 import io.epidote.router.cluster.Topology;
+import io.epidote.router.request.Slo;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
+import java.util.OptionalDouble;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
 /** How a router lets stages work. */
@@ -20,6 +25,44 @@ final class RouterOptions {
       description =
           "Which stages of a request share a node: EPD, EP+D, E+PD or E+P+D for every request, for measuring what each costs. Default: auto, for each request what is predicted to be fastest now.")
   String topology = AUTO;
+
+  @Option(
+      names = "--slo-ttft-ms",
+      paramLabel = "MS",
+      description =
+          "Time to first token that requests should have which do not say so themselves. Orders those that wait where a node has --order slack. Default: none.")
+  @Nullable Double sloTtftMs;
+
+  @Option(
+      names = "--slo-tpot-ms",
+      paramLabel = "MS",
+      description = "Likewise, the time for each token after the first. Default: none.")
+  @Nullable Double sloTpotMs;
+
+  /** Targets of requests that say none. */
+  Slo slo() {
+    return new Slo(target("--slo-ttft-ms", sloTtftMs), target("--slo-tpot-ms", sloTpotMs));
+  }
+
+  private static OptionalDouble target(String option, @Nullable Double ms) {
+    return ms == null ? OptionalDouble.empty() : Slo.target(option, ms);
+  }
+
+  /** The same options for another process. */
+  List<String> arguments() {
+    List<String> arguments = new ArrayList<>();
+    if (noOverlap) {
+      arguments.add("--no-overlap");
+    }
+    topology().ifPresent(only -> arguments.addAll(List.of("--topology", only.label())));
+    if (sloTtftMs != null) {
+      arguments.addAll(List.of("--slo-ttft-ms", sloTtftMs.toString()));
+    }
+    if (sloTpotMs != null) {
+      arguments.addAll(List.of("--slo-tpot-ms", sloTpotMs.toString()));
+    }
+    return arguments;
+  }
 
   /** What every request is held to, or nothing. */
   Optional<Topology> topology() {

@@ -3,8 +3,6 @@ package io.epidote.cli;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.engine.model.Precision;
 import io.epidote.proto.v1.Stage;
-import java.util.EnumMap;
-import java.util.Map;
 import java.util.Set;
 import picocli.CommandLine.ITypeConverter;
 
@@ -21,34 +19,19 @@ record StagePrecisions(Precision encode, Precision prefill, Precision decode) {
    * @throws InvalidRequest naming the part that is something else
    */
   static StagePrecisions parse(String text) {
-    if (!text.contains("=")) {
-      return all(Precision.ofWord(text.strip()));
-    }
-    Map<Stage, Precision> named = new EnumMap<>(Stage.class);
-    for (String part : text.split(",", -1)) {
-      String[] pair = part.split("=", -1);
-      if (pair.length != 2) {
-        throw new InvalidRequest(
-            "'%s' in --precision %s is not of the form STAGE=PRECISION; expected for example encode=fp32,prefill=int8,decode=int4"
-                .formatted(part, text));
-      }
-      Stage stage = NodeSpec.parseStages(pair[0]).iterator().next();
-      if (named.put(stage, Precision.ofWord(pair[1].strip())) != null) {
-        throw new InvalidRequest(
-            "--precision %s names the %s stage twice".formatted(text, NodeSpec.word(stage)));
-      }
-    }
-    return new StagePrecisions(
-        named.getOrDefault(Stage.STAGE_ENCODE, Precision.FP32),
-        named.getOrDefault(Stage.STAGE_PREFILL, Precision.FP32),
-        named.getOrDefault(Stage.STAGE_DECODE, Precision.FP32));
+    ByStage<Precision> each =
+        ByStage.parse(
+            "--precision",
+            text,
+            "encode=fp32,prefill=int8,decode=int4",
+            Precision.FP32,
+            Precision::ofWord);
+    return new StagePrecisions(each.encode(), each.prefill(), each.decode());
   }
 
   /** What {@link #parse} reads. */
   String word() {
-    return encode == prefill && prefill == decode
-        ? encode.word()
-        : "encode=%s,prefill=%s,decode=%s".formatted(encode.word(), prefill.word(), decode.word());
+    return new ByStage<>(encode, prefill, decode).word(Precision::word);
   }
 
   /**

@@ -39,7 +39,7 @@ class StagePrecisionsTest {
     assertThatThrownBy(() -> StagePrecisions.parse("decode=int4,think=int8"))
         .hasMessageContaining("think");
     assertThatThrownBy(() -> StagePrecisions.parse("decode=int4,int8"))
-        .hasMessageContaining("STAGE=PRECISION");
+        .hasMessageContaining("STAGE=VALUE");
     assertThatThrownBy(() -> StagePrecisions.parse("decode=int4,decode=int8"))
         .hasMessageContaining("twice");
     assertThatThrownBy(() ->

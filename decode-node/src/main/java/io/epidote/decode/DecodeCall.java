@@ -6,8 +6,10 @@ import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SamplingOptions;
+import io.epidote.node.MeasuredCost;
 import io.epidote.node.StageInputs;
 import io.epidote.node.engine.BlockQueue;
+import io.epidote.node.engine.Waiting;
 import io.epidote.node.grpc.ReplyStream;
 import io.epidote.node.kv.EarlyHolders;
 import io.epidote.node.kv.KvBudget;
@@ -19,11 +21,12 @@ import io.epidote.proto.stage.v1.DecodeStart;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
+import java.util.OptionalLong;
 import java.util.function.BiConsumer;
 import org.jspecify.annotations.Nullable;
 
 /** One answer: its phase and what it holds. Belongs to the engine thread. */
-final class DecodeCall {
+final class DecodeCall implements Waiting {
   final ReplyStream<DecodeResponse> reply;
   final StageAccount account;
   final int promptTokens;
@@ -65,9 +68,14 @@ final class DecodeCall {
   /** Tokens of the answer, the first one included. */
   int generated;
 
+  private final MeasuredCost cost;
+  private final double tpotMs;
+  private long since = System.nanoTime();
+  private OptionalLong deadline = OptionalLong.empty();
   private DecodePhase phase = DecodePhase.AWAITING_INPUT;
 
   /**
+   * @param cost of a step by answers
    * @throws EpidoteException.InvalidRequest when the prompt leaves no room, or the sampling
    *     parameters cannot be
    */
@@ -78,14 +86,39 @@ final class DecodeCall {
       ReplyStream<DecodeResponse> reply,
       StageAccount account,
       StageInputs inputs,
+      MeasuredCost cost,
       BiConsumer<DecodeCall, EpidoteException> failed) {
     this.reply = reply;
     this.account = account;
+    this.cost = cost;
+    this.tpotMs = start.hasTpotMs() ? start.getTpotMs() : 0;
     this.inbox = inputs.open(account, error -> failed.accept(this, error));
     this.promptTokens = start.getPromptTokens();
     this.options = SamplingMessages.options(start.getSampling(), promptTokens, shape);
     this.blocks = new SequenceBlocks(kv);
     this.claim = kv.budget().claim(promptTokens, options);
+  }
+
+  /** All was announced: it could go on now, and its answer is due by its target a token. */
+  void complete() {
+    complete = true;
+    since = System.nanoTime();
+    deadline = Waiting.deadline(since, tpotMs > 0, tpotMs * claim.expectedTokens());
+  }
+
+  @Override
+  public long since() {
+    return since;
+  }
+
+  @Override
+  public OptionalLong deadline() {
+    return deadline;
+  }
+
+  @Override
+  public double remainingMs() {
+    return claim.expectedTokens() * cost.ms(1);
   }
 
   DecodePhase phase() {

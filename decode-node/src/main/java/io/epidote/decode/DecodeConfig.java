@@ -1,12 +1,14 @@
 package io.epidote.decode;
 
+import io.epidote.node.engine.QueueOrder;
 import java.util.Set;
 
 /**
  * @param eosIds tokens that end an answer, from the model's configuration
  * @param maxBatch sequences in one step
+ * @param order in which answers are let in
  */
-public record DecodeConfig(Set<Integer> eosIds, int maxBatch) {
+public record DecodeConfig(Set<Integer> eosIds, int maxBatch, QueueOrder order) {
   public DecodeConfig {
     eosIds = Set.copyOf(eosIds);
     if (maxBatch < 1) {
@@ -14,7 +16,7 @@ public record DecodeConfig(Set<Integer> eosIds, int maxBatch) {
     }
   }
 
-  public static DecodeConfig of(Set<Integer> eosIds) {
-    return new DecodeConfig(eosIds, 64);
+  public static DecodeConfig of(Set<Integer> eosIds, QueueOrder order) {
+    return new DecodeConfig(eosIds, 64, order);
   }
 }

@@ -84,7 +84,8 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
     public DecodeCall begin(DecodeRequest start, ReplyStream<DecodeResponse> reply) {
       StageAccount account = new StageAccount(stage.kind(), node.nodeId(), stage.precision());
       DecodeCall call =
-          new DecodeCall(start.getStart(), shape, kv, reply, account, inputs, stage::fail);
+          new DecodeCall(
+              start.getStart(), shape, kv, reply, account, inputs, stage.cost(), stage::fail);
       checkFits(call);
       calls.add(call);
       return call;

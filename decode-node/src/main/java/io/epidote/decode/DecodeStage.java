@@ -12,6 +12,7 @@ import io.epidote.node.NodeContext;
 import io.epidote.node.Stage;
 import io.epidote.node.StageInputs;
 import io.epidote.node.StageLoad;
+import io.epidote.node.engine.QueueOrder;
 import io.epidote.node.kv.KvMemory;
 import io.epidote.node.wire.SamplingMessages;
 import io.epidote.proto.stage.v1.DecodeDone;
@@ -58,7 +59,7 @@ public final class DecodeStage implements Stage {
     this.sampler = requireNonNull(sampler, "sampler is null");
     this.kv = requireNonNull(kv, "kv is null");
     this.config = requireNonNull(config, "config is null");
-    this.residents = new Residents(kv, node.meters(), config.maxBatch());
+    this.residents = new Residents(kv, node.meters(), config.maxBatch(), config.order());
     this.inputs = new StageInputs(node);
     this.arrivals =
         new KvArrivals(
@@ -80,6 +81,15 @@ public final class DecodeStage implements Stage {
   /** Of the weights that this stage computes with. */
   String precision() {
     return decoder.precision();
+  }
+
+  QueueOrder order() {
+    return config.order();
+  }
+
+  /** Of a step; a unit is an answer. */
+  MeasuredCost cost() {
+    return steps;
   }
 
   @Override

@@ -67,7 +67,7 @@ final class KvArrivals {
 
   /** All of the prompt was announced, and its first token is known. */
   void complete(DecodeCall call) {
-    call.complete = true;
+    call.complete();
     if (call.phase() == DecodePhase.RECEIVING) {
       startWhenReceived(call);
     } else if (call.missingBlocks() == 0) {
@@ -79,7 +79,7 @@ final class KvArrivals {
     } else {
       call.become(DecodePhase.RESERVING);
       call.account.startWaiting();
-      call.ticket = kv.line().enter(call.missingBlocks());
+      call.ticket = kv.line().enter(call.missingBlocks(), stage.order(), call);
     }
   }
 

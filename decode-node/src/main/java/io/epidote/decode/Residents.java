@@ -1,6 +1,7 @@
 package io.epidote.decode;
 
 import io.epidote.node.StageMeters;
+import io.epidote.node.engine.QueueOrder;
 import io.epidote.node.kv.KvMemory;
 import java.util.ArrayList;
 import java.util.List;
@@ -21,10 +22,12 @@ final class Residents {
   private final KvMemory kv;
   private final StageMeters meters;
   private final int maxBatch;
+  private final QueueOrder order;
   private final List<DecodeCall> byAge = new ArrayList<>();
 
-  Residents(KvMemory kv, StageMeters meters, int maxBatch) {
+  Residents(KvMemory kv, StageMeters meters, int maxBatch, QueueOrder order) {
     this.kv = kv;
+    this.order = order;
     this.meters = meters;
     this.maxBatch = maxBatch;
   }
@@ -137,18 +140,22 @@ final class Residents {
     meters.preempted();
   }
 
-  /** Lets paused answers go on, the oldest first. */
+  /**
+   * Lets paused answers go on: in the stage's order those that wait for nothing but a place, and by
+   * age once somebody has given up blocks.
+   */
   private void resume() {
-    for (DecodeCall call : byAge) {
-      if (call.phase() == DecodePhase.PAUSED) {
-        int active = active();
-        boolean may = active == 0 || (active < maxBatch && call.claim.mayResume());
-        if (!may || !bringBack(call)) {
-          return;
-        }
-        call.claim.resume();
-        call.become(DecodePhase.RUNNING);
+    List<DecodeCall> paused =
+        byAge.stream().filter(call -> call.phase() == DecodePhase.PAUSED).toList();
+    for (DecodeCall call :
+        kv.budget().isAnyPreempted() ? paused : order.sort(paused, System.nanoTime())) {
+      int active = active();
+      boolean may = active == 0 || (active < maxBatch && call.claim.mayResume());
+      if (!may || !bringBack(call)) {
+        return;
       }
+      call.claim.resume();
+      call.become(DecodePhase.RUNNING);
     }
   }
 

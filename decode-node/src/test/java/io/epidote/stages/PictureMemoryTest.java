@@ -9,6 +9,7 @@ import io.epidote.engine.memory.MediaKeys;
 import io.epidote.node.NodeConfig;
 import io.epidote.node.NodeRuntime;
 import io.epidote.node.engine.BlockQueue;
+import io.epidote.node.engine.QueueOrder;
 import io.epidote.node.grpc.ChannelKind;
 import io.epidote.node.grpc.ChannelPool;
 import io.epidote.node.transfer.TransferOptions;
@@ -77,7 +78,8 @@ class PictureMemoryTest {
                   source,
                   new BlockQueue(media),
                   Optional.empty(),
-                  new MediaKeys("toy"))),
+                  new MediaKeys("toy"),
+                  QueueOrder.FCFS)),
           List.of(encoder));
       ToyRequest request = new ToyRequest(5, 2, picturesOf(), 2);
       Iterator<EncodeResponse> answers =

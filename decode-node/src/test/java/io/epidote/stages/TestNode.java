@@ -15,6 +15,7 @@ import io.epidote.node.NodeConfig;
 import io.epidote.node.NodeRuntime;
 import io.epidote.node.Stage;
 import io.epidote.node.engine.BlockQueue;
+import io.epidote.node.engine.QueueOrder;
 import io.epidote.node.kv.KvMemory;
 import io.epidote.node.transfer.TransferOptions;
 import io.epidote.prefill.PrefillConfig;
@@ -58,41 +59,50 @@ final class TestNode implements AutoCloseable {
       boolean cachePrefixes,
       boolean cacheTiles,
       int mediaBlocks,
-      int maxBatch) {
+      int maxBatch,
+      QueueOrder order) {
     static Options defaults() {
-      return new Options(LIMITS, 256, 256, true, true, 64, 64);
+      return new Options(LIMITS, 256, 256, true, true, 64, 64, QueueOrder.FCFS);
+    }
+
+    Options withOrder(QueueOrder turns) {
+      return new Options(
+          limits, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch, turns);
     }
 
     Options withKvBlocks(int blocks) {
       return new Options(
-          limits, blocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch);
+          limits, blocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch, order);
     }
 
     Options withSwapBlocks(int blocks) {
       return new Options(
-          limits, kvBlocks, blocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch);
+          limits, kvBlocks, blocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch, order);
     }
 
     Options withoutPrefixes() {
-      return new Options(limits, kvBlocks, swapBlocks, false, cacheTiles, mediaBlocks, maxBatch);
+      return new Options(
+          limits, kvBlocks, swapBlocks, false, cacheTiles, mediaBlocks, maxBatch, order);
     }
 
     Options withoutTileCache() {
-      return new Options(limits, kvBlocks, swapBlocks, cachePrefixes, false, mediaBlocks, maxBatch);
+      return new Options(
+          limits, kvBlocks, swapBlocks, cachePrefixes, false, mediaBlocks, maxBatch, order);
     }
 
     Options withMediaBlocks(int blocks) {
-      return new Options(limits, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, blocks, maxBatch);
+      return new Options(
+          limits, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, blocks, maxBatch, order);
     }
 
     Options withMaxBatch(int sequences) {
       return new Options(
-          limits, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, sequences);
+          limits, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, sequences, order);
     }
 
     Options withLimits(NodeConfig.Limits changed) {
       return new Options(
-          changed, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch);
+          changed, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch, order);
     }
   }
 
@@ -132,7 +142,7 @@ final class TestNode implements AutoCloseable {
               decoder,
               sampler,
               kv,
-              new DecodeConfig(eosIds, options.maxBatch())));
+              new DecodeConfig(eosIds, options.maxBatch(), options.order())));
     }
     if (stages.contains("P")) {
       made.add(
@@ -150,7 +160,9 @@ final class TestNode implements AutoCloseable {
                   LEAST_TOKENS,
                   PART_TOKENS,
                   decodes,
-                  "toy")));
+                  "toy",
+                  options.order(),
+                  true)));
     }
     if (stages.contains("E")) {
       BlockPool media = pool("media", encoder.tileBytes(), options.mediaBlocks());
@@ -161,7 +173,8 @@ final class TestNode implements AutoCloseable {
               encoder,
               new BlockQueue(media),
               options.cacheTiles() ? Optional.of(new MediaCache(media)) : Optional.empty(),
-              new MediaKeys("toy")));
+              new MediaKeys("toy"),
+              options.order()));
     }
     runtime.start(made, List.of(decoder, encoder, sampler));
   }

@@ -5,6 +5,7 @@ import static java.util.Objects.requireNonNull;
 import io.epidote.engine.memory.BlockKey;
 import io.epidote.engine.memory.MediaKeys;
 import io.epidote.node.engine.BlockQueue;
+import io.epidote.node.engine.Waiting;
 import io.epidote.node.grpc.ReplyStream;
 import io.epidote.node.wire.StageAccount;
 import io.epidote.proto.stage.v1.EncodeRequest;
@@ -14,11 +15,12 @@ import io.epidote.proto.stage.v1.MediaItem;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
+import java.util.OptionalLong;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /** One encode request: its phase and what it holds. Belongs to the engine thread. */
-final class EncodeCall {
+final class EncodeCall implements Waiting {
   /**
    * A tile that the request wants.
    *
@@ -49,10 +51,15 @@ final class EncodeCall {
 
   BlockQueue.@Nullable Ticket ticket;
   private @Nullable ReplyStream<EncodeResponse> reply;
+  private final EncodeCosts costs;
+  private final long since = System.nanoTime();
+  private final OptionalLong deadline;
   private EncodePhase phase = EncodePhase.RESERVING;
 
-  EncodeCall(EncodeRequest request, MediaKeys keys, StageAccount account) {
+  EncodeCall(EncodeRequest request, MediaKeys keys, StageAccount account, EncodeCosts costs) {
     this.account = account;
+    this.costs = costs;
+    this.deadline = Waiting.deadline(since, request.hasTtftLeftMs(), request.getTtftLeftMs());
     List<Tile> wanted = new ArrayList<>();
     long size = 0;
     this.items = request.getItemsList();
@@ -84,6 +91,21 @@ final class EncodeCall {
 
   ReplyStream<EncodeResponse> reply() {
     return requireNonNull(reply, "the call was not opened");
+  }
+
+  @Override
+  public long since() {
+    return since;
+  }
+
+  @Override
+  public OptionalLong deadline() {
+    return deadline;
+  }
+
+  @Override
+  public double remainingMs() {
+    return (tiles.size() - announced.cardinality()) * costs.tileMs();
   }
 
   EncodePhase phase() {

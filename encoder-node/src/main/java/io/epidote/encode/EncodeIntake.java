@@ -35,7 +35,10 @@ final class EncodeIntake extends EncodeServiceGrpc.EncodeServiceImplBase {
       check(request);
       call =
           new EncodeCall(
-              request, keys, new StageAccount(stage.kind(), node.nodeId(), stage.precision()));
+              request,
+              keys,
+              new StageAccount(stage.kind(), node.nodeId(), stage.precision()),
+              stage.costs());
     } catch (EpidoteException e) {
       observer.onError(GrpcErrors.toStatus(e));
       return;

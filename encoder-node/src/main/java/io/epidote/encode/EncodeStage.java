@@ -11,6 +11,7 @@ import io.epidote.node.NodeContext;
 import io.epidote.node.Stage;
 import io.epidote.node.StageLoad;
 import io.epidote.node.engine.BlockQueue;
+import io.epidote.node.engine.QueueOrder;
 import io.epidote.node.lease.LeaseEnd;
 import io.epidote.proto.stage.v1.EncodeResponse;
 import io.epidote.proto.stage.v1.Handle;
@@ -25,12 +26,15 @@ import io.grpc.BindableService;
 import java.nio.FloatBuffer;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.ToIntFunction;
 import java.util.stream.LongStream;
 
 /**
@@ -52,6 +56,7 @@ public final class EncodeStage implements Stage {
   private final VisionEncoder encoder;
   private final BlockQueue media;
   private final TileSource source;
+  private final QueueOrder order;
   private final TileBlocks blocks;
   private final Pictures pictures;
   private final EncodeCosts costs;
@@ -72,6 +77,7 @@ public final class EncodeStage implements Stage {
    *     circle
    * @param cache of that pool; empty: every tile of every request is encoded
    * @param keys of what this encoder makes
+   * @param order of turns among requests
    */
   public EncodeStage(
       NodeContext node,
@@ -79,10 +85,12 @@ public final class EncodeStage implements Stage {
       TileSource source,
       BlockQueue media,
       Optional<MediaCache> cache,
-      MediaKeys keys) {
+      MediaKeys keys,
+      QueueOrder order) {
     this.node = requireNonNull(node, "node is null");
     this.encoder = requireNonNull(encoder, "encoder is null");
     this.media = requireNonNull(media, "media is null");
+    this.order = requireNonNull(order, "order is null");
     this.source = requireNonNull(source, "source is null");
     this.blocks = new TileBlocks(media, cache);
     this.pictures = new Pictures(source, node.loop(), new Decoded());
@@ -110,6 +118,10 @@ public final class EncodeStage implements Stage {
     return List.of(intake);
   }
 
+  EncodeCosts costs() {
+    return costs;
+  }
+
   /** Refuses a request whose tiles do not even fit an empty pool. */
   void checkFits(long tiles) {
     if (tiles > media.pool().total()) {
@@ -126,15 +138,16 @@ public final class EncodeStage implements Stage {
     }
     calls.add(call);
     waitingBytes += call.bytes;
-    blocks.enter(call);
+    blocks.enter(call, order);
     call.account.startWaiting();
   }
 
   @Override
   public boolean runStep() {
     boolean reserved = reserve();
-    pictures.advance(ready.size(), encoder.maxBatch());
-    List<TileWork> batch = schedule();
+    ToIntFunction<TileWork> turn = turns();
+    pictures.advance(ready.size(), encoder.maxBatch(), turn);
+    List<TileWork> batch = schedule(turn);
     if (batch.isEmpty()) {
       return reserved;
     }
@@ -233,12 +246,25 @@ public final class EncodeStage implements Stage {
     return waiting;
   }
 
-  private List<TileWork> schedule() {
-    List<TileWork> batch = new ArrayList<>();
-    int size = costs.batch(ready.size());
-    while (batch.size() < size && !ready.isEmpty()) {
-      batch.add(ready.remove());
+  /** A tile's turn: that of the first request which waits for it. */
+  private ToIntFunction<TileWork> turns() {
+    if (order.policy() == QueueOrder.Policy.FCFS) {
+      return _ -> 0;
     }
+    Map<EncodeCall, Integer> places = new HashMap<>();
+    order.sort(calls, System.nanoTime()).forEach(call -> places.put(call, places.size()));
+    return work ->
+        work.waiters.stream()
+            .mapToInt(waiter -> places.getOrDefault(waiter.call(), Integer.MAX_VALUE))
+            .min()
+            .orElse(Integer.MAX_VALUE);
+  }
+
+  private List<TileWork> schedule(ToIntFunction<TileWork> turn) {
+    int size = Math.min(costs.batch(ready.size()), ready.size());
+    List<TileWork> batch =
+        ready.stream().sorted(Comparator.comparingInt(turn)).limit(size).toList();
+    ready.removeAll(batch);
     return batch;
   }
 

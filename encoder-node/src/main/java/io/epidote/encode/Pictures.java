@@ -6,8 +6,11 @@ import io.epidote.engine.error.EpidoteException;
 import io.epidote.proto.stage.v1.MediaItem;
 import java.nio.FloatBuffer;
 import java.util.ArrayDeque;
+import java.util.Collections;
+import java.util.Comparator;
 import java.util.List;
 import java.util.concurrent.Executor;
+import java.util.function.ToIntFunction;
 
 /**
  * Turns image files into tiles beside the engine thread. A decoded image is many times its file,
@@ -61,16 +64,26 @@ final class Pictures {
    *
    * @param ready tiles that are decoded and not encoded
    * @param enough tiles to have ready: what the encoder takes while the next file is decoded
+   * @param turn place of a tile among all that wait; the least is decoded first
    */
-  void advance(int ready, int enough) {
+  void advance(int ready, int enough, ToIntFunction<TileWork> turn) {
     while (!waiting.isEmpty() && decoding < AT_A_TIME) {
-      int next = waiting.element().item().getTiles();
+      Picture first = first(turn);
+      int next = first.item().getTiles();
       boolean hungry = decoding == 0 && ready < enough;
       if (!hungry && ready + tilesDecoding + next > enough) {
         return;
       }
-      begin(waiting.remove());
+      waiting.remove(first);
+      begin(first);
     }
+  }
+
+  private Picture first(ToIntFunction<TileWork> turn) {
+    return Collections.min(
+        waiting,
+        Comparator.comparingInt(
+            picture -> picture.works().stream().mapToInt(turn).min().orElse(Integer.MAX_VALUE)));
   }
 
   private void begin(Picture picture) {

@@ -40,6 +40,12 @@ public final class MeasuredCost {
     covariance = (1 - weight) * (covariance + weight * fromUnits * fromMs);
   }
 
+  /** Milliseconds that so many units take, in one piece; 0 before there was enough to measure. */
+  public double ms(double units) {
+    Cost cost = toProto();
+    return cost.getFixedMs() + cost.getUnitMs() * units;
+  }
+
   /** As a load report tells it; empty before there was enough to measure. */
   public Cost toProto() {
     if (samples < ENOUGH) {

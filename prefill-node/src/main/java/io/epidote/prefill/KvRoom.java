@@ -60,7 +60,7 @@ final class KvRoom {
   /** Gets in line; for a prompt that has all of its input. */
   void enterLine(PrefillCall call) {
     makeClaim(call);
-    call.ticket = kv.line().enter(call.promptBlocks());
+    call.ticket = kv.line().enter(call.promptBlocks(), config.order(), call);
   }
 
   private void makeClaim(PrefillCall call) {

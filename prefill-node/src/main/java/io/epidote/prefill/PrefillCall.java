@@ -7,8 +7,10 @@ import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SamplingOptions;
+import io.epidote.node.MeasuredCost;
 import io.epidote.node.StageInputs;
 import io.epidote.node.engine.BlockQueue;
+import io.epidote.node.engine.Waiting;
 import io.epidote.node.grpc.ReplyStream;
 import io.epidote.node.kv.EarlyHolders;
 import io.epidote.node.kv.KvBudget;
@@ -23,11 +25,12 @@ import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.OptionalLong;
 import java.util.function.BiConsumer;
 import org.jspecify.annotations.Nullable;
 
 /** One prompt: its phase and what it holds. Belongs to the engine thread. */
-final class PrefillCall {
+final class PrefillCall implements Waiting {
   final ReplyStream<PrefillResponse> reply;
   final StageAccount account;
   final int[] tokens;
@@ -47,6 +50,9 @@ final class PrefillCall {
   final StageInputs.Inbox inbox;
   final KeyChain keyChain;
   private final int hiddenSize;
+  private final MeasuredCost cost;
+  private final long since = System.nanoTime();
+  private final OptionalLong deadline;
 
   BlockQueue.@Nullable Ticket ticket;
 
@@ -82,6 +88,7 @@ final class PrefillCall {
   private PrefillPhase phase = PrefillPhase.AWAITING_MEDIA;
 
   /**
+   * @param cost of a step by tokens
    * @throws EpidoteException.InvalidRequest when the prompt, its spans or its sampling parameters
    *     cannot be
    */
@@ -92,6 +99,7 @@ final class PrefillCall {
       StageAccount account,
       KeyChain keyChain,
       StageInputs inputs,
+      MeasuredCost cost,
       BiConsumer<PrefillCall, EpidoteException> failed) {
     this.reply = reply;
     this.account = account;
@@ -105,6 +113,8 @@ final class PrefillCall {
     this.mediaFirst = start.getMediaFirst();
     this.kvLast = start.getKvLast();
     this.keyChain = keyChain;
+    this.cost = cost;
+    this.deadline = Waiting.deadline(since, start.hasTtftLeftMs(), start.getTtftLeftMs());
     this.inbox = inputs.open(account, error -> failed.accept(this, error));
     for (int token : tokens) {
       if (token < 0 || token >= shape.vocabulary()) {
@@ -124,6 +134,21 @@ final class PrefillCall {
       }
       free = end;
     }
+  }
+
+  @Override
+  public long since() {
+    return since;
+  }
+
+  @Override
+  public OptionalLong deadline() {
+    return deadline;
+  }
+
+  @Override
+  public double remainingMs() {
+    return cost.ms(tokens.length - done);
   }
 
   PrefillPhase phase() {

@@ -1,6 +1,7 @@
 package io.epidote.prefill;
 
 import io.epidote.engine.model.DecoderShape;
+import io.epidote.node.engine.QueueOrder;
 import java.util.Set;
 
 /**
@@ -17,6 +18,9 @@ import java.util.Set;
  *     only when its answer has room, too: prompts that fill the pool and wait for room for their
  *     answers would wait for each other for ever
  * @param weights what tells the weights from others, for the keys of cached blocks
+ * @param order of turns among prompts
+ * @param planned whether prompts share a step only where that pays ({@link BatchPlan}); otherwise
+ *     as many as fit the budget do
  */
 public record PrefillConfig(
     Set<Integer> eosIds,
@@ -26,7 +30,9 @@ public record PrefillConfig(
     int leastTokens,
     int partTokens,
     boolean decodesHere,
-    String weights) {
+    String weights,
+    QueueOrder order,
+    boolean planned) {
   public PrefillConfig {
     eosIds = Set.copyOf(eosIds);
     if (partTokens < 1 || partTokens % DecoderShape.BLOCK_TOKENS != 0) {
@@ -40,7 +46,39 @@ public record PrefillConfig(
     }
   }
 
+  /** With the usual sizes. */
   public static PrefillConfig of(Set<Integer> eosIds, boolean decodesHere, String weights) {
-    return new PrefillConfig(eosIds, 2048, 512, 64, 32, 256, decodesHere, weights);
+    return new PrefillConfig(
+        eosIds, 2048, 512, 64, 32, 256, decodesHere, weights, QueueOrder.FCFS, true);
+  }
+
+  /** The same with another budget for a step. */
+  public PrefillConfig withTokenBudget(int tokens) {
+    return new PrefillConfig(
+        eosIds,
+        tokens,
+        chunkTokens,
+        maxSequences,
+        leastTokens,
+        partTokens,
+        decodesHere,
+        weights,
+        order,
+        planned);
+  }
+
+  /** The same in another order. */
+  public PrefillConfig withOrder(QueueOrder turns, boolean plans) {
+    return new PrefillConfig(
+        eosIds,
+        tokenBudget,
+        chunkTokens,
+        maxSequences,
+        leastTokens,
+        partTokens,
+        decodesHere,
+        weights,
+        turns,
+        plans);
   }
 }

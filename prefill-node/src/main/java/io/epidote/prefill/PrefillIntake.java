@@ -108,6 +108,7 @@ final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
               account,
               stage.keyChain(start.getStart()),
               inputs,
+              stage.cost(),
               stage::fail);
       stage.checkFits(call);
       checkSpansFit(call);
@@ -246,7 +247,7 @@ final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
       return false;
     }
     call.become(PrefillPhase.RESERVING_MEDIA);
-    call.ticket = media.enter(call.remoteSpans().size());
+    call.ticket = media.enter(call.remoteSpans().size(), stage.order(), call);
     call.account.startWaiting();
     return true;
   }
@@ -276,7 +277,7 @@ final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
         continue;
       }
       if (call.ticket == null) {
-        call.ticket = media.enter(1);
+        call.ticket = media.enter(1, stage.order(), call);
       }
       Optional<int[]> block = call.ticket.take();
       if (block.isEmpty()) {

@@ -16,6 +16,7 @@ import io.epidote.node.NodeContext;
 import io.epidote.node.Stage;
 import io.epidote.node.StageLoad;
 import io.epidote.node.engine.BlockQueue;
+import io.epidote.node.engine.QueueOrder;
 import io.epidote.node.kv.KvMemory;
 import io.epidote.node.lease.LeaseEnd;
 import io.epidote.node.wire.SamplingMessages;
@@ -23,6 +24,7 @@ import io.epidote.proto.stage.v1.FirstToken;
 import io.epidote.proto.stage.v1.PrefillResponse;
 import io.epidote.proto.stage.v1.PrefillStart;
 import io.epidote.proto.stage.v1.StageDone;
+import io.epidote.proto.v1.Cost;
 import io.epidote.proto.v1.FinishReason;
 import io.epidote.proto.v1.NodeStatus;
 import io.epidote.proto.v1.PrefillLoad;
@@ -54,6 +56,7 @@ public final class PrefillStage implements Stage {
   private final PrefillIntake intake;
   private final Set<PrefillCall> calls = new LinkedHashSet<>();
   private final MeasuredCost steps = new MeasuredCost();
+  private final Pauses pauses = new Pauses();
 
   private record Work(PrefillCall call, SequenceChunk chunk) {}
 
@@ -99,6 +102,15 @@ public final class PrefillStage implements Stage {
   @Override
   public List<BindableService> services() {
     return List.of(intake);
+  }
+
+  QueueOrder order() {
+    return config.order();
+  }
+
+  /** Of a step; a unit is a prompt token. */
+  MeasuredCost cost() {
+    return steps;
   }
 
   /** For the keys of a prompt's blocks. */
@@ -169,13 +181,16 @@ public final class PrefillStage implements Stage {
     boolean reserved = intake.reserve() | reserve();
     List<Work> batch = schedule();
     if (batch.isEmpty()) {
+      pauses.idle();
       return reserved;
     }
     long start = System.nanoTime();
+    pauses.begin(start);
     List<SampledToken> tokens = run(batch);
     if (tokens != null) {
       postprocess(batch, tokens, System.nanoTime() - start);
     }
+    pauses.end(System.nanoTime());
     return true;
   }
 
@@ -198,29 +213,36 @@ public final class PrefillStage implements Stage {
   }
 
   /**
-   * Prompts in the order in which they came, as many as fit the budget; those that wait for their
-   * tiles are passed over. Where a prompt is cut depends on what of it is here, never on what
+   * Prompts in the order of their turns, as many as fit the budget and pay; those that wait for
+   * their tiles are passed over. Where a prompt is cut depends on what of it is here, never on what
    * shares its step. At fp32 and int8 its numbers do not depend on the cuts at all.
    */
   private List<Work> schedule() {
+    List<PrefillCall> turns = config.order().sort(runnable(), System.nanoTime());
+    if (turns.isEmpty()) {
+      return List.of();
+    }
+    Cost cost = config.planned() ? steps.toProto() : Cost.getDefaultInstance();
+    BatchPlan plan = new BatchPlan(cost.getFixedMs() + pauses.ms(), cost.getUnitMs());
+    List<BatchPlan.Prompt> row =
+        turns.stream()
+            .map(call -> new BatchPlan.Prompt(call.tokens.length - call.done, nextChunk(call)))
+            .toList();
+    int size = plan.next(row, config.tokenBudget(), config.maxSequences());
     List<Work> batch = new ArrayList<>();
-    int budget = config.tokenBudget();
-    for (PrefillCall call : calls) {
-      if (call.phase() != PrefillPhase.RUNNING && call.phase() != PrefillPhase.STREAMING) {
-        continue;
-      }
-      int count = nextChunk(call);
-      if (count == 0) {
-        continue;
-      }
-      if (count > budget || batch.size() == config.maxSequences()) {
-        break;
-      }
+    for (PrefillCall call : turns.subList(0, size)) {
       call.account.stopWaiting();
-      batch.add(new Work(call, call.chunk(count)));
-      budget -= count;
+      batch.add(new Work(call, call.chunk(nextChunk(call))));
     }
     return batch;
+  }
+
+  private List<PrefillCall> runnable() {
+    return calls.stream()
+        .filter(
+            call -> call.phase() == PrefillPhase.RUNNING || call.phase() == PrefillPhase.STREAMING)
+        .filter(this::hasWork)
+        .toList();
   }
 
   /** The first tokens of the prompts that are complete, in order; null when the step failed. */

@@ -58,6 +58,7 @@ public final class Router implements AutoCloseable {
             limits.maxMediaItems(),
             limits.requestTimeout(),
             config.overlap(),
+            config.slo(),
             meters,
             threads);
     registry =

@@ -3,6 +3,7 @@ package io.epidote.router;
 import static java.util.Objects.requireNonNull;
 
 import io.epidote.router.cluster.Topology;
+import io.epidote.router.request.Slo;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Optional;
@@ -20,6 +21,7 @@ import java.util.Optional;
  *     Off is for measurement: strictly one stage after the other
  * @param topology that every request must have, for measurement; empty for whichever is predicted
  *     to be fastest
+ * @param slo of requests that say none
  */
 public record RouterConfig(
     Path model,
@@ -30,6 +32,7 @@ public record RouterConfig(
     String version,
     boolean overlap,
     Optional<Topology> topology,
+    Slo slo,
     Limits limits) {
   public RouterConfig {
     requireNonNull(model, "model is null");
@@ -37,23 +40,41 @@ public record RouterConfig(
     requireNonNull(host, "host is null");
     requireNonNull(version, "version is null");
     requireNonNull(topology, "topology is null");
+    requireNonNull(slo, "slo is null");
     requireNonNull(limits, "limits is null");
   }
 
   public RouterConfig(
       Path model, Path cache, String host, int httpPort, int grpcPort, String version) {
-    this(model, cache, host, httpPort, grpcPort, version, true, Optional.empty(), Limits.DEFAULT);
+    this(
+        model,
+        cache,
+        host,
+        httpPort,
+        grpcPort,
+        version,
+        true,
+        Optional.empty(),
+        Slo.NONE,
+        Limits.DEFAULT);
   }
 
   /** The same router that lets stages overlap or not. */
   public RouterConfig withOverlap(boolean overlaps) {
     return new RouterConfig(
-        model, cache, host, httpPort, grpcPort, version, overlaps, topology, limits);
+        model, cache, host, httpPort, grpcPort, version, overlaps, topology, slo, limits);
   }
 
   /** The same router that is held to a topology, or to none. */
   public RouterConfig withTopology(Optional<Topology> only) {
-    return new RouterConfig(model, cache, host, httpPort, grpcPort, version, overlap, only, limits);
+    return new RouterConfig(
+        model, cache, host, httpPort, grpcPort, version, overlap, only, slo, limits);
+  }
+
+  /** The same router with targets for requests that say none. */
+  public RouterConfig withSlo(Slo targets) {
+    return new RouterConfig(
+        model, cache, host, httpPort, grpcPort, version, overlap, topology, targets, limits);
   }
 
   /**

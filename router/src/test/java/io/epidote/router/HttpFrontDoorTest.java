@@ -9,6 +9,7 @@ import static org.awaitility.Awaitility.await;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.proto.stage.v1.PrefillStart;
 import io.epidote.proto.v1.GetLoadRequest;
 import io.epidote.router.ScriptedNode.Fail;
 import io.epidote.router.ScriptedNode.Stall;
@@ -31,6 +32,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -80,6 +82,44 @@ class HttpFrontDoorTest {
       intact.close();
       intact = null;
     }
+  }
+
+  @Test
+  void aTenantsSaltAndTargetsReachTheStages() throws Exception {
+    cluster.chat(ask("hi", ""));
+    cluster.chat(
+        ask("hi", ""),
+        "x-epidote-cache-salt",
+        "alice",
+        "x-epidote-slo-ttft-ms",
+        "9000",
+        "x-epidote-slo-tpot-ms",
+        "40.5");
+    cluster.chat(ask("hi", ""), "x-epidote-cache-salt", "bob");
+    List<PrefillStart> starts = cluster.prefill.prefills;
+    assertThat(starts).hasSize(3);
+    assertThat(starts.get(0).getCacheSalt().isEmpty()).isTrue();
+    assertThat(starts.get(1).getCacheSalt().size()).isEqualTo(32);
+    // Nodes see digests alone, and those of two tenants differ.
+    assertThat(starts.get(2).getCacheSalt()).isNotEqualTo(starts.get(1).getCacheSalt());
+    assertThat(starts.get(0).hasTtftLeftMs()).isFalse();
+    assertThat(starts.get(1).getTtftLeftMs()).isBetween(-20_000.0, 9000.0);
+    assertThat(cluster.decode.decodes.get(0).hasTpotMs()).isFalse();
+    assertThat(cluster.decode.decodes.get(1).getTpotMs()).isEqualTo(40.5);
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "x-epidote-cache-salt,257,characters",
+    "x-epidote-slo-ttft-ms,0,above 0",
+    "x-epidote-slo-tpot-ms,1,not a number"
+  })
+  void aHeaderThatCannotBeIsNamed(String header, int length, String expected) throws Exception {
+    String value = length > 1 ? "s".repeat(length) : length == 0 ? "-3" : "soon";
+    HttpResponse<String> response = cluster.chat(ask("hi", ""), header, value);
+    assertThat(response.statusCode()).isEqualTo(400);
+    assertThat(response.body()).contains(header, expected);
+    assertThat(cluster.prefill.prefills).isEmpty();
   }
 
   private int inFlight() {

@@ -9,6 +9,7 @@ import io.epidote.proto.v1.InferenceGrpc;
 import io.epidote.proto.v1.Media;
 import io.epidote.proto.v1.Stage;
 import io.epidote.router.cluster.Topology;
+import io.epidote.router.request.Slo;
 import io.grpc.ManagedChannel;
 import io.grpc.netty.NettyChannelBuilder;
 import java.net.URI;
@@ -60,6 +61,7 @@ final class TestCluster implements AutoCloseable {
             "test",
             true,
             topology,
+            Slo.NONE,
             limits),
         new TestModel());
   }

@@ -82,6 +82,11 @@ public final class KvBudget {
     return peak(needs) <= poolBlocks;
   }
 
+  /** Whether some sequence gave up blocks and waits to come back. */
+  public boolean isAnyPreempted() {
+    return preempted > 0;
+  }
+
   /** One sequence's part of the pool. */
   public final class Claim {
     private final int promptTokens;
@@ -161,11 +166,15 @@ public final class KvBudget {
       }
     }
 
+    /** Tokens that the answer will probably still get. */
+    public int expectedTokens() {
+      return options.ignoreEos()
+          ? options.maxTokens() - generated
+          : lengths.left(generated, options.maxTokens());
+    }
+
     private Need need() {
-      int left =
-          options.ignoreEos()
-              ? options.maxTokens() - generated
-              : lengths.left(generated, options.maxTokens());
+      int left = expectedTokens();
       // Both rounded up: never less than what the tokens need.
       return new Need(
           DecoderShape.blocksFor(promptTokens + generated), DecoderShape.blocksFor(left));

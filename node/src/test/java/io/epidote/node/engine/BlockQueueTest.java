@@ -18,19 +18,19 @@ final class BlockQueueTest {
   void blocksAreGivenInTheOrderOfArrival(
       @ForAll @Size(max = 60) List<@IntRange(min = 1, max = 8) Integer> wishes) {
     BlockQueue queue = new BlockQueue(new BlockPool("kv", 16, 8));
-    record Waiting(int number, BlockQueue.Ticket ticket) {}
-    ArrayDeque<Waiting> waiting = new ArrayDeque<>();
+    record Place(int number, BlockQueue.Ticket ticket) {}
+    ArrayDeque<Place> waiting = new ArrayDeque<>();
     ArrayDeque<int[]> held = new ArrayDeque<>();
     List<Integer> served = new ArrayList<>();
     List<Integer> left = new ArrayList<>();
     for (int i = 0; i < wishes.size(); i++) {
-      waiting.add(new Waiting(i, queue.enter(wishes.get(i))));
+      waiting.add(new Place(i, queue.enter(wishes.get(i), QueueOrder.FCFS, Waiter.any())));
       if (i % 7 == 3) {
         waiting.getLast().ticket().leave();
         left.add(waiting.removeLast().number());
       }
       // Those behind ask, too; only the head may be served.
-      for (Waiting candidate : List.copyOf(waiting)) {
+      for (Place candidate : List.copyOf(waiting)) {
         candidate
             .ticket()
             .take()
@@ -45,7 +45,7 @@ final class BlockQueueTest {
       }
     }
     while (!waiting.isEmpty()) {
-      Waiting head = waiting.element();
+      Place head = waiting.element();
       var blocks = head.ticket().take();
       if (blocks.isPresent()) {
         queue.pool().release(blocks.get());
@@ -65,6 +65,7 @@ final class BlockQueueTest {
     BlockQueue queue = new BlockQueue(new BlockPool("kv", 16, 8));
     assertThat(queue.canEverFit(8)).isTrue();
     assertThat(queue.canEverFit(9)).isFalse();
-    assertThatThrownBy(() -> queue.enter(9)).isInstanceOf(IllegalArgumentException.class);
+    assertThatThrownBy(() -> queue.enter(9, QueueOrder.FCFS, Waiter.any()))
+        .isInstanceOf(IllegalArgumentException.class);
   }
 }

@@ -4,6 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.epidote.engine.memory.BlockPool;
 import io.epidote.node.engine.BlockQueue;
+import io.epidote.node.engine.QueueOrder;
+import io.epidote.node.engine.Waiter;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -54,7 +56,7 @@ final class EarlyHoldersTest {
   @Example
   void nobodyIsOvertaken() {
     KvMemory kv = memory();
-    BlockQueue.Ticket waiting = kv.line().enter(1);
+    BlockQueue.Ticket waiting = kv.line().enter(1, QueueOrder.FCFS, Waiter.any());
     assertThat(kv.early().tryEnter(1, 1)).isEmpty();
     waiting.leave();
     assertThat(kv.early().tryEnter(1, 1)).isPresent();

@@ -15,6 +15,7 @@ import io.epidote.router.request.InvalidField;
 import io.epidote.router.request.MediaInput;
 import io.epidote.router.request.PromptInput;
 import io.epidote.router.request.Sampling;
+import io.epidote.router.request.Slo;
 import java.io.IOException;
 import java.io.InputStream;
 import java.util.ArrayList;
@@ -55,10 +56,11 @@ final class ChatRequestReader {
    * @param body closed by this method
    * @param id of the request
    * @param salt whose cached prompts it may find
+   * @param slo how fast it should be answered
    * @throws InvalidField naming the field that must change
    * @throws EpidoteException.InvalidRequest when the body is not JSON
    */
-  ChatCall read(InputStream body, String id, CacheSalt salt) {
+  ChatCall read(InputStream body, String id, CacheSalt salt, Slo slo) {
     Fields fields = Fields.of(parse(body), "");
     PromptInput prompt = new PromptInput.Chat(turns(fields));
     Fields streamOptions = fields.object("stream_options");
@@ -89,7 +91,8 @@ final class ChatRequestReader {
             prompt,
             sampling,
             choices == null ? 1 : choices.intValue(),
-            salt),
+            salt,
+            slo),
         fields.flag("stream"),
         streamOptions != null && streamOptions.flag("include_usage"),
         logprobs,

@@ -3,6 +3,7 @@ package io.epidote.router.openai;
 import io.epidote.router.request.CacheSalt;
 import io.epidote.router.request.InvalidField;
 import io.epidote.router.request.Outbox;
+import io.epidote.router.request.Slo;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.ByteBufInputStream;
 import io.netty.buffer.Unpooled;
@@ -23,6 +24,7 @@ import io.netty.handler.codec.http.HttpUtil;
 import io.netty.handler.codec.http.HttpVersion;
 import io.netty.handler.codec.http.LastHttpContent;
 import java.io.InputStream;
+import java.util.OptionalDouble;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -34,6 +36,8 @@ import org.jspecify.annotations.Nullable;
 final class Exchange {
   private static final Pattern REQUEST_ID = Pattern.compile("[A-Za-z0-9._:-]{1,128}");
   private static final String CACHE_SALT = "x-epidote-cache-salt";
+  private static final String SLO_TTFT = "x-epidote-slo-ttft-ms";
+  private static final String SLO_TPOT = "x-epidote-slo-tpot-ms";
   private static final Runnable GONE = () -> {};
 
   private final Channel channel;
@@ -89,6 +93,27 @@ final class Exchange {
   CacheSalt cacheSalt() {
     String salt = head.headers().get(CACHE_SALT);
     return salt == null ? CacheSalt.NONE : CacheSalt.of(CACHE_SALT, salt);
+  }
+
+  /**
+   * How fast the client wants its answer.
+   *
+   * @throws InvalidField when a header is no positive number
+   */
+  Slo slo() {
+    return new Slo(target(SLO_TTFT), target(SLO_TPOT));
+  }
+
+  private OptionalDouble target(String header) {
+    String ms = head.headers().get(header);
+    if (ms == null) {
+      return OptionalDouble.empty();
+    }
+    try {
+      return Slo.target(header, Double.parseDouble(ms.strip()));
+    } catch (NumberFormatException e) {
+      throw new InvalidField(header, "is not a number; expected milliseconds above 0, such as 500");
+    }
   }
 
   HttpMethod method() {

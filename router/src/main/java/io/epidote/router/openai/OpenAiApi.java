@@ -117,7 +117,11 @@ public final class OpenAiApi {
 
   private void chat(Exchange exchange) {
     ChatCall call =
-        reader.read(exchange.takeBody(), flow.freeId(exchange.requestId()), exchange.cacheSalt());
+        reader.read(
+            exchange.takeBody(),
+            flow.freeId(exchange.requestId()),
+            exchange.cacheSalt(),
+            exchange.slo());
     ChatJson json = new ChatJson(call, flow.model(), System.currentTimeMillis() / 1000);
     AnswerListener answer =
         call.stream()

@@ -58,6 +58,7 @@ final class Generation {
   private final String stageRequestId;
   private final Placement placement;
   private final boolean overlap;
+  private final Slo slo;
   private final SynchronizationContext turn;
   private final Events events;
   private final AnswerText text;
@@ -77,12 +78,14 @@ final class Generation {
 
   /**
    * @param overlap whether a stage may begin while the one before is still at work
+   * @param slo what is left of its targets now
    */
   Generation(
       PreparedRequest prepared,
       int choice,
       Placement placement,
       boolean overlap,
+      Slo slo,
       AnswerText text,
       SynchronizationContext turn,
       Events events) {
@@ -94,21 +97,14 @@ final class Generation {
             : prepared.request().id() + "." + choice;
     this.placement = placement;
     this.overlap = overlap;
+    this.slo = slo;
     this.text = text;
     this.turn = turn;
     this.events = events;
     this.encoding =
-        new MediaEncoding(prepared, stageRequestId, placement.encodes(), turn, new Encoded());
-    this.handoff =
-        new Handoff(
-            placement.decode(),
-            turn,
-            DecodeStart.newBuilder()
-                .setRequestId(stageRequestId)
-                .setPromptTokens(prepared.promptTokens())
-                .setSampling(sampling())
-                .build(),
-            new Decoding());
+        new MediaEncoding(
+            prepared, stageRequestId, placement.encodes(), slo.ttftMs(), turn, new Encoded());
+    this.handoff = new Handoff(placement.decode(), turn, decodeStart(), new Decoding());
   }
 
   void start() {
@@ -150,6 +146,7 @@ final class Generation {
             .setCacheSalt(prepared.request().salt().digest())
             .setMediaFirst(mediaFirst())
             .setKvLast(kvLast());
+    slo.ttftMs().ifPresent(start::setTtftLeftMs);
     for (int token : prepared.prompt().tokenIds()) {
       start.addTokenIds(token);
     }
@@ -259,6 +256,16 @@ final class Generation {
   }
 
   // Decode, which is told of KV handles as they come.
+
+  private DecodeStart decodeStart() {
+    DecodeStart.Builder start =
+        DecodeStart.newBuilder()
+            .setRequestId(stageRequestId)
+            .setPromptTokens(prepared.promptTokens())
+            .setSampling(sampling());
+    slo.tpotMs().ifPresent(start::setTpotMs);
+    return start.build();
+  }
 
   private final class Decoding implements Handoff.Events {
     @Override

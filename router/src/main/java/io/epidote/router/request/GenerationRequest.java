@@ -7,6 +7,13 @@ package io.epidote.router.request;
  * @param model the served model's name, or empty for the only one
  * @param choices answers to generate, 1 to 8; answer i uses the seed plus i
  * @param salt whose cached prompts it may find
+ * @param slo how fast it should be answered
  */
 public record GenerationRequest(
-    String id, String model, PromptInput prompt, Sampling sampling, int choices, CacheSalt salt) {}
+    String id,
+    String model,
+    PromptInput prompt,
+    Sampling sampling,
+    int choices,
+    CacheSalt salt,
+    Slo slo) {}

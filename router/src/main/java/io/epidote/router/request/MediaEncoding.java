@@ -12,6 +12,7 @@ import io.grpc.SynchronizationContext;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalDouble;
 import java.util.stream.Stream;
 
 /**
@@ -39,6 +40,7 @@ final class MediaEncoding {
 
   private final String stageRequestId;
   private final List<EncodeShard> shards;
+  private final OptionalDouble ttftLeftMs;
   private final SynchronizationContext turn;
   private final Events events;
   private final Map<Long, Integer> spanOfTile;
@@ -46,15 +48,18 @@ final class MediaEncoding {
 
   /**
    * @param shards the nodes that encode, and what
+   * @param ttftLeftMs what is left now until the first token should be out
    */
   MediaEncoding(
       PreparedRequest prepared,
       String stageRequestId,
       List<EncodeShard> shards,
+      OptionalDouble ttftLeftMs,
       SynchronizationContext turn,
       Events events) {
     this.stageRequestId = stageRequestId;
     this.shards = shards;
+    this.ttftLeftMs = ttftLeftMs;
     this.turn = turn;
     this.events = events;
     this.spanOfTile = prepared.spanOfTile();
@@ -66,14 +71,14 @@ final class MediaEncoding {
   }
 
   private void open(EncodeShard shard) {
+    EncodeRequest.Builder request =
+        EncodeRequest.newBuilder().setRequestId(stageRequestId).addAllItems(shard.items());
+    ttftLeftMs.ifPresent(request::setTtftLeftMs);
     calls.add(
         StageCall.open(
             EncodeServiceGrpc.getEncodeMethod(),
             shard.seat(),
-            EncodeRequest.newBuilder()
-                .setRequestId(stageRequestId)
-                .addAllItems(shard.items())
-                .build(),
+            request.build(),
             turn,
             StageCall.events(
                 response -> heard(shard, response), () -> ended(shard), events::failed)));

@@ -28,6 +28,7 @@ public final class RequestFlow implements AutoCloseable {
    * @param threads for work that blocks: virtual threads
    * @param timeout of a request from its admission to its end
    * @param overlap whether a stage may begin while the one before is still at work
+   * @param slo of requests that say none
    */
   public RequestFlow(
       ServedModel model,
@@ -36,6 +37,7 @@ public final class RequestFlow implements AutoCloseable {
       int maxMediaItems,
       Duration timeout,
       boolean overlap,
+      Slo slo,
       MeterRegistry meters,
       Executor threads) {
     this.admission = admission;
@@ -52,6 +54,7 @@ public final class RequestFlow implements AutoCloseable {
             timer,
             new RequestMetrics(meters, model.name(), admission),
             overlap,
+            slo,
             timeout.toMillis());
   }
 

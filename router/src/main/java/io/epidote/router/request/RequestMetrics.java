@@ -185,6 +185,11 @@ final class RequestMetrics {
       }
     }
 
+    /** Milliseconds since the request arrived. */
+    double ageMs() {
+      return sinceArrival(System.nanoTime());
+    }
+
     private double sinceArrival(long nanos) {
       return (nanos - arrival) / 1e6;
     }

@@ -37,6 +37,7 @@ public final class RunningRequest {
       ScheduledExecutorService timer,
       RequestMetrics metrics,
       boolean overlap,
+      Slo slo,
       long timeoutMs) {}
 
   private final GenerationRequest request;
@@ -98,6 +99,7 @@ public final class RunningRequest {
       return;
     }
     prepared = ready;
+    Slo slo = request.slo().or(around.slo()).after(recording.ageMs());
     for (int choice = 0; choice < request.choices(); choice++) {
       Placement placement;
       try {
@@ -109,7 +111,8 @@ public final class RunningRequest {
       recording.placed(placement.topology());
       AnswerText text = new AnswerText(around.model().newText(), request.sampling().stop());
       generations.add(
-          new Generation(ready, choice, placement, around.overlap(), text, turn, new Answers()));
+          new Generation(
+              ready, choice, placement, around.overlap(), slo, text, turn, new Answers()));
     }
     incomplete = generations.size();
     timeout = later(this::timedOut, around.timeoutMs());

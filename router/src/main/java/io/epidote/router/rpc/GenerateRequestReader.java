@@ -13,8 +13,10 @@ import io.epidote.router.request.MediaInput;
 import io.epidote.router.request.PromptInput;
 import io.epidote.router.request.RequestFlow;
 import io.epidote.router.request.Sampling;
+import io.epidote.router.request.Slo;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.OptionalDouble;
 import java.util.regex.Pattern;
 
 /** From the public message to the validated request. */
@@ -48,7 +50,18 @@ final class GenerateRequestReader {
         prompt,
         sampling(request.getSampling()),
         1,
-        CacheSalt.of("cache_salt", request.getCacheSalt()));
+        CacheSalt.of("cache_salt", request.getCacheSalt()),
+        slo(request));
+  }
+
+  private static Slo slo(GenerateRequest request) {
+    return new Slo(
+        request.hasSloTtftMs()
+            ? Slo.target("slo_ttft_ms", request.getSloTtftMs())
+            : OptionalDouble.empty(),
+        request.hasSloTpotMs()
+            ? Slo.target("slo_tpot_ms", request.getSloTpotMs())
+            : OptionalDouble.empty());
   }
 
   private static PromptInput chat(Chat chat) {

@@ -9,6 +9,7 @@ import io.epidote.router.request.CacheSalt;
 import io.epidote.router.request.InvalidField;
 import io.epidote.router.request.MediaInput;
 import io.epidote.router.request.PromptInput;
+import io.epidote.router.request.Slo;
 import java.io.ByteArrayInputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
@@ -29,7 +30,7 @@ class ChatRequestReaderTest {
   }
 
   private ChatCall read(byte[] body) {
-    return reader.read(new ByteArrayInputStream(body), "id", CacheSalt.NONE);
+    return reader.read(new ByteArrayInputStream(body), "id", CacheSalt.NONE, Slo.NONE);
   }
 
   @Test
