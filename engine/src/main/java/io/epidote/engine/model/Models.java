@@ -64,8 +64,7 @@ public final class Models {
     TextConfig text = checkpoint.config().text();
     Path entry = cache.entry(checkpoint, "decoder", options.precision(), DecoderGraph::write);
     DecoderShape shape = decoderShape(text);
-    DecoderOperators operators =
-        DecoderOperators.of(shape.attention(), text.rmsNormEps(), options.threads());
+    DecoderOperators operators = DecoderOperators.of(text, shape.attention(), options);
     LoadedGraph graph = LoadedGraph.open(entry, options, operators.all());
     warmUp.join();
     Decoder decoder = new OnnxDecoder(shape, operators, graph, options.precision());
