@@ -84,6 +84,7 @@ final class AdapterLoader implements AdapterWeights.Loader {
             adapter.digest(),
             adapter.config().kind(),
             file.bytes(),
+            packed.toString(),
             plan.layers(mapped.address()),
             slots,
             arena);
@@ -110,7 +111,13 @@ final class AdapterLoader implements AdapterWeights.Loader {
   }
 
   private record Mapped(
-      String digest, String kind, long bytes, AdapterLayers layers, ExpertSlots slots, Arena arena)
+      String digest,
+      String kind,
+      long bytes,
+      String file,
+      AdapterLayers layers,
+      ExpertSlots slots,
+      Arena arena)
       implements AdapterWeights {
     @Override
     public void close() {

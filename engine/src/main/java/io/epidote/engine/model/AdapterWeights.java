@@ -24,6 +24,9 @@ interface AdapterWeights extends AutoCloseable {
   /** Bytes that it has resident. */
   long bytes();
 
+  /** That it is mapped from; empty when there is none. */
+  String file();
+
   AdapterLayers layers();
 
   /** Frees memory and slots; no step uses it any more. */

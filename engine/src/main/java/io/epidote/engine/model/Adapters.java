@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.Executor;
 import java.util.regex.Pattern;
 
 /**
@@ -26,33 +27,47 @@ public final class Adapters {
   public static final String AUTO = "auto";
 
   private final AdapterWeights.Loader loader;
+  private final Executor reclaiming;
   private final Map<String, LoadedAdapter> current = new TreeMap<>();
   private long generations;
 
-  Adapters(AdapterWeights.Loader loader) {
+  /**
+   * @param reclaiming frees what nobody uses any more
+   */
+  Adapters(AdapterWeights.Loader loader, Executor reclaiming) {
     this.loader = requireNonNull(loader, "loader is null");
+    this.reclaiming = requireNonNull(reclaiming, "reclaiming is null");
   }
 
   /** Of a decoder that can have none. */
   public static Adapters none(String why) {
-    return new Adapters(folder -> {
-      throw new InvalidRequest("%s cannot be loaded: %s".formatted(folder, why));
-    });
+    return new Adapters(
+        folder -> {
+          throw new InvalidRequest("%s cannot be loaded: %s".formatted(folder, why));
+        },
+        Runnable::run);
   }
 
   /** Of a decoder that computes nothing: of an adapter, only its form is checked. */
   public static Adapters withoutWeights() {
-    return new Adapters(folder -> {
-      try (AdapterFolder adapter = AdapterFolder.open(folder)) {
-        return new NoWeights(adapter.digest(), adapter.config().kind());
-      }
-    });
+    return new Adapters(
+        folder -> {
+          try (AdapterFolder adapter = AdapterFolder.open(folder)) {
+            return new NoWeights(adapter.digest(), adapter.config().kind());
+          }
+        },
+        Runnable::run);
   }
 
   private record NoWeights(String digest, String kind) implements AdapterWeights {
     @Override
     public long bytes() {
       return 0;
+    }
+
+    @Override
+    public String file() {
+      return "";
     }
 
     @Override
@@ -74,11 +89,7 @@ public final class Adapters {
    *     adapter of this base; nothing has changed then
    */
   public LoadedAdapter load(String name, Path folder, boolean replace) {
-    if (!NAME.matcher(name).matches() || name.equals(AUTO)) {
-      throw new InvalidRequest(
-          "'%s' cannot be an adapter's name; expected up to 64 letters, digits, '.', '_' and '-', and not '%s'"
-              .formatted(name, AUTO));
-    }
+    checkName(name);
     checkFree(name, replace);
     AdapterWeights weights = loader.load(folder);
     try {
@@ -86,6 +97,29 @@ public final class Adapters {
     } catch (RuntimeException e) {
       weights.close();
       throw e;
+    }
+  }
+
+  /**
+   * Checks and prepares an adapter without giving it a name: loading it afterwards is quick.
+   *
+   * @return its digest
+   * @throws InvalidRequest as {@link #load}
+   * @throws io.epidote.engine.error.EpidoteException.BadCheckpoint as {@link #load}
+   */
+  public String check(String name, Path folder, boolean replace) {
+    checkName(name);
+    checkFree(name, replace);
+    AdapterWeights weights = loader.load(folder);
+    weights.close();
+    return weights.digest();
+  }
+
+  private static void checkName(String name) {
+    if (!NAME.matcher(name).matches() || name.equals(AUTO)) {
+      throw new InvalidRequest(
+          "'%s' cannot be an adapter's name; expected up to 64 letters, digits, '.', '_' and '-', and not '%s'"
+              .formatted(name, AUTO));
     }
   }
 
@@ -116,6 +150,16 @@ public final class Adapters {
   public synchronized void unload(String name) {
     retire(known(name));
     current.remove(name);
+  }
+
+  /** Requests that run on an adapter. */
+  public synchronized int users(LoadedAdapter adapter) {
+    return adapter.users;
+  }
+
+  /** Files that adapters are mapped from. */
+  synchronized List<String> files() {
+    return current.values().stream().map(adapter -> adapter.weights().file()).toList();
   }
 
   /** The adapters that requests can take, by name. */
@@ -154,9 +198,10 @@ public final class Adapters {
     freeUnused(adapter);
   }
 
-  private static void freeUnused(LoadedAdapter adapter) {
+  private void freeUnused(LoadedAdapter adapter) {
     if (adapter.retired && adapter.users == 0) {
-      adapter.weights().close();
+      // Unmapping takes as long as there is to unmap: not for whoever was the last.
+      reclaiming.execute(adapter.weights()::close);
     }
   }
 

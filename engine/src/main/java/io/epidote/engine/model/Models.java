@@ -70,7 +70,10 @@ public final class Models {
     warmUp.join();
     AdapterLoader.Base base =
         new AdapterLoader.Base(text, TensorNames.of(checkpoint).text(), options.precision());
-    Adapters adapters = new Adapters(new AdapterLoader(base, operators.slots(), options.cache()));
+    Adapters adapters =
+        new Adapters(
+            new AdapterLoader(base, operators.slots(), options.cache()),
+            Thread::startVirtualThread);
     Decoder decoder = new OnnxDecoder(shape, operators, graph, options.precision(), adapters);
     warmUp(decoder);
     return decoder;

@@ -67,7 +67,8 @@ final class OnnxDecoder implements Decoder {
     return new ModelMemory(
         session.weightFile(),
         session.weightCopies(),
-        session.activations() + operators.scratchBytes());
+        session.activations() + operators.scratchBytes(),
+        adapters.files());
   }
 
   @Override

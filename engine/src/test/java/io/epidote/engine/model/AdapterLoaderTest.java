@@ -47,7 +47,7 @@ class AdapterLoaderTest {
       AdapterLoader.Base base =
           new AdapterLoader.Base(
               checkpoint.config().text(), TensorNames.of(checkpoint).text(), precision);
-      return new Adapters(new AdapterLoader(base, slots, folder.resolve("cache")));
+      return new Adapters(new AdapterLoader(base, slots, folder.resolve("cache")), Runnable::run);
     }
   }
 
