@@ -6,8 +6,11 @@ import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.RuntimeOptions;
 import io.epidote.node.transfer.TransferOptions;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Option;
@@ -84,6 +87,14 @@ final class NodeOptions {
       description =
           "Compute as many prompts at a time as fit --prefill-step, even where they would have their first tokens earlier one after the other.")
   boolean noBatchPlan;
+
+  @Option(
+      names = "--adapter",
+      paramLabel = "NAME=DIR",
+      description = {
+        "An adapter of the model, ESFT or LoRA, which requests name as MODEL:NAME. Repeat for several; 'epidote adapter' loads and unloads while the node runs."
+      })
+  Map<String, Path> adapters = new TreeMap<>();
 
   @Option(
       names = "--no-prepack",
@@ -164,6 +175,8 @@ final class NodeOptions {
                 Integer.toString(prefillStep),
                 "--transfer-chunk",
                 transferChunk.value() + "B"));
+    adapters.forEach((name, folder) ->
+        arguments.addAll(List.of("--adapter", name + "=" + folder.toAbsolutePath())));
     if (noPrefixCache) {
       arguments.add("--no-prefix-cache");
     }

@@ -4,6 +4,7 @@ import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.memory.BlockKey;
 import io.epidote.engine.memory.KeyChain;
 import io.epidote.engine.model.DecoderShape;
+import io.epidote.engine.model.LoadedAdapter;
 import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SamplingOptions;
@@ -25,6 +26,7 @@ import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.function.BiConsumer;
 import org.jspecify.annotations.Nullable;
@@ -49,6 +51,10 @@ final class PrefillCall implements Waiting {
 
   final StageInputs.Inbox inbox;
   final KeyChain keyChain;
+
+  /** Taken for as long as the request lives. */
+  final Optional<LoadedAdapter> adapter;
+
   private final int hiddenSize;
   private final MeasuredCost cost;
   private final long since = System.nanoTime();
@@ -98,6 +104,7 @@ final class PrefillCall implements Waiting {
       ReplyStream<PrefillResponse> reply,
       StageAccount account,
       KeyChain keyChain,
+      Optional<LoadedAdapter> adapter,
       StageInputs inputs,
       MeasuredCost cost,
       BiConsumer<PrefillCall, EpidoteException> failed) {
@@ -115,6 +122,7 @@ final class PrefillCall implements Waiting {
     this.keyChain = keyChain;
     this.cost = cost;
     this.deadline = Waiting.deadline(since, start.hasTtftLeftMs(), start.getTtftLeftMs());
+    this.adapter = adapter;
     this.inbox = inputs.open(account, error -> failed.accept(this, error));
     for (int token : tokens) {
       if (token < 0 || token >= shape.vocabulary()) {
@@ -282,7 +290,8 @@ final class PrefillCall implements Waiting {
         done,
         Arrays.copyOf(blocks, DecoderShape.blocksFor(end)),
         rows,
-        end == tokens.length);
+        end == tokens.length,
+        adapter);
   }
 
   /** How the token after the prompt is chosen. */

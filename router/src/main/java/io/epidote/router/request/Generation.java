@@ -143,6 +143,7 @@ final class Generation {
             .setRequestId(stageRequestId)
             .addAllSpans(prepared.prompt().spans())
             .setSampling(sampling())
+            .setAdapter(prepared.adapter())
             .setCacheSalt(prepared.request().salt().digest())
             .setMediaFirst(mediaFirst())
             .setKvLast(kvLast());
@@ -262,7 +263,8 @@ final class Generation {
         DecodeStart.newBuilder()
             .setRequestId(stageRequestId)
             .setPromptTokens(prepared.promptTokens())
-            .setSampling(sampling());
+            .setSampling(sampling())
+            .setAdapter(prepared.adapter());
     slo.tpotMs().ifPresent(start::setTpotMs);
     return start.build();
   }
