@@ -35,12 +35,7 @@ final class ChildProcess implements AutoCloseable {
   private static final List<String> KERNELS =
       List.of(
           "--add-modules=jdk.incubator.vector",
-          "-XX:CompileCommand=quiet",
-          "-XX:CompileCommand=CompileThresholdScaling,io.epidote.engine.kernel.*::*,0.02",
-          "-XX:CompileCommand=BackgroundCompilation,io.epidote.engine.kernel.*::*,false",
-          "-XX:CompileCommand=dontinline,io.epidote.engine.kernel.Activations::*",
-          "-XX:CompileCommand=dontinline,io.epidote.engine.kernel.TileRows::*",
-          "-XX:CompileCommand=dontinline,io.epidote.engine.kernel.TowerRows::*");
+          "-XX:CompileCommandFile=" + Home.folder().resolve("engine/kernels.compile"));
 
   private final String name;
   private final Process process;

@@ -58,6 +58,12 @@ final class NodeLauncher {
 
   /** Loads the models of the node's stages and starts to serve. The caller closes the node. */
   static NodeRuntime start(Settings settings, MeterRegistry meters) {
+    Set<io.epidote.proto.v1.Stage> kinds = settings.spec().stages();
+    if (settings.options().emulate == null) {
+      Models.prepare(
+          kinds.contains(io.epidote.proto.v1.Stage.STAGE_ENCODE),
+          !kinds.equals(Set.of(io.epidote.proto.v1.Stage.STAGE_ENCODE)));
+    }
     try (Checkpoint checkpoint = Checkpoint.open(settings.model(), Home.cache())) {
       NodeConfig config =
           new NodeConfig(

@@ -57,8 +57,7 @@ final class LoadedGraph implements AutoCloseable {
 
   /** Loads {@code model.onnx} of a cache entry, which may use Epidote's own operators. */
   static LoadedGraph open(Path entry, RuntimeOptions runtime, List<Operator> operators) {
-    // Before any OrtEnvironment exists, or DJL and ONNX Runtime disagree about the environment.
-    Engine engine = Engine.getEngine("OnnxRuntime");
+    Engine engine = loadEngine();
     SessionOptions options = sessionOptions(runtime);
     OperatorDomain domain = new OperatorDomain(operators, runtime.threads(), ownThreads(runtime));
     domain.register(address(options));
@@ -78,6 +77,14 @@ final class LoadedGraph implements AutoCloseable {
       domain.close();
       throw new Internal("The graph in " + entry + " cannot be loaded: " + e.getMessage(), e);
     }
+  }
+
+  /**
+   * To be called before any OrtEnvironment exists, or DJL and ONNX Runtime disagree about the
+   * environment.
+   */
+  static Engine loadEngine() {
+    return Engine.getEngine("OnnxRuntime");
   }
 
   /** Whether our own operators do all that takes long. */

@@ -35,6 +35,21 @@ public final class Models {
   }
 
   /**
+   * Begins what opening a model would wait for and needs no checkpoint, on threads of their own:
+   * loading ONNX Runtime, compiling the loops. To be called by a process that is about to open
+   * models, before it reads a checkpoint; not needed otherwise.
+   */
+  public static void prepare(boolean vision, boolean decoder) {
+    Thread.ofPlatform().daemon().name("engine-load").start(LoadedGraph::loadEngine);
+    if (decoder) {
+      KernelWarmUp.ofDecoder();
+    }
+    if (vision) {
+      KernelWarmUp.ofTower();
+    }
+  }
+
+  /**
    * The encode stage's model.
    *
    * @throws BadCheckpoint when the checkpoint has no vision tower, or a tensor is missing or
@@ -47,7 +62,7 @@ public final class Models {
           "%s has no vision_config: it is a text model, and no node can hold its encode stage; start nodes with --stages prefill,decode"
               .formatted(checkpoint.folder()));
     }
-    CompletableFuture<Void> warmUp = KernelWarmUp.start();
+    CompletableFuture<Void> warmUp = KernelWarmUp.ofTower();
     Path entry = cache.entry(checkpoint, "vision", options.precision(), VisionGraph::write);
     TowerOperators operators = TowerOperators.of(config.get(), options.threads());
     LoadedGraph graph = LoadedGraph.open(entry, options, operators.all());
@@ -61,7 +76,7 @@ public final class Models {
    * @throws BadCheckpoint when a tensor is missing or mis-shaped
    */
   public Decoder openDecoder() {
-    CompletableFuture<Void> warmUp = KernelWarmUp.start();
+    CompletableFuture<Void> warmUp = KernelWarmUp.ofDecoder();
     TextConfig text = checkpoint.config().text();
     Path entry = cache.entry(checkpoint, "decoder", options.precision(), DecoderGraph::write);
     DecoderShape shape = decoderShape(text);

@@ -36,7 +36,8 @@ final class KernelAllocationTest {
     b = floats();
     c = floats();
     d = floats();
-    KernelWarmUp.start().join();
+    KernelWarmUp.ofDecoder().join();
+    KernelWarmUp.ofTower().join();
   }
 
   private static long floats() {
