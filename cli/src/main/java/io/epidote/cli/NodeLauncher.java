@@ -112,7 +112,8 @@ final class NodeLauncher {
               !options.noPrefixCache);
       if (decodes) {
         stages.add(
-            new DecodeStage(node, decoder, sampler, kv, DecodeConfig.of(config.eosTokenIds())));
+            new DecodeStage(
+                node, decoder, sampler, kv, DecodeConfig.of(config.eosTokenIds(), options.kvWire)));
       }
       if (prefills) {
         // A text model has no media tokens; one block keeps the pool in form.
@@ -138,10 +139,15 @@ final class NodeLauncher {
           new EncodeStage(
               node,
               encoder,
-              ModelTiles.open(checkpoint.folder(), config, ImageLimits.defaults()),
+              ModelTiles.open(
+                  checkpoint.folder(),
+                  config,
+                  ImageLimits.defaults(),
+                  options.mediaMemory.value() / 2),
               new BlockQueue(media),
               options.noMediaCache ? Optional.empty() : Optional.of(new MediaCache(media)),
-              new MediaKeys(checkpoint.fingerprint() + " " + encoder.precision())));
+              new MediaKeys(checkpoint.fingerprint() + " " + encoder.precision()),
+              options.mediaMemory.value() / 2));
     }
   }
 

@@ -5,8 +5,9 @@ import java.util.Set;
 /**
  * @param eosIds tokens that end an answer, from the model's configuration
  * @param maxBatch sequences in one step
+ * @param kvWire how KV blocks of other nodes come
  */
-public record DecodeConfig(Set<Integer> eosIds, int maxBatch) {
+public record DecodeConfig(Set<Integer> eosIds, int maxBatch, KvWire kvWire) {
   public DecodeConfig {
     eosIds = Set.copyOf(eosIds);
     if (maxBatch < 1) {
@@ -14,7 +15,7 @@ public record DecodeConfig(Set<Integer> eosIds, int maxBatch) {
     }
   }
 
-  public static DecodeConfig of(Set<Integer> eosIds) {
-    return new DecodeConfig(eosIds, 64);
+  public static DecodeConfig of(Set<Integer> eosIds, KvWire kvWire) {
+    return new DecodeConfig(eosIds, 64, kvWire);
   }
 }

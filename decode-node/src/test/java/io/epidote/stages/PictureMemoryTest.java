@@ -77,7 +77,8 @@ class PictureMemoryTest {
                   source,
                   new BlockQueue(media),
                   Optional.empty(),
-                  new MediaKeys("toy"))),
+                  new MediaKeys("toy"),
+                  1 << 20)),
           List.of(encoder));
       ToyRequest request = new ToyRequest(5, 2, picturesOf(), 2);
       Iterator<EncodeResponse> answers =

@@ -6,6 +6,7 @@ import static org.awaitility.Awaitility.await;
 
 import io.epidote.decode.DecodeConfig;
 import io.epidote.decode.DecodeStage;
+import io.epidote.decode.KvWire;
 import io.epidote.encode.EncodeStage;
 import io.epidote.engine.memory.BlockPool;
 import io.epidote.engine.memory.MediaCache;
@@ -30,6 +31,9 @@ import java.util.concurrent.TimeUnit;
 
 /** A real node with toy models. {@code stages} is a combination of the letters E, P and D. */
 final class TestNode implements AutoCloseable {
+  /** What an encode stage has of files. */
+  static final int FILE_BYTES = 1 << 20;
+
   static final NodeConfig.Limits LIMITS =
       new NodeConfig.Limits(
           Duration.ofSeconds(30),
@@ -58,41 +62,50 @@ final class TestNode implements AutoCloseable {
       boolean cachePrefixes,
       boolean cacheTiles,
       int mediaBlocks,
-      int maxBatch) {
+      int maxBatch,
+      KvWire kvWire) {
     static Options defaults() {
-      return new Options(LIMITS, 256, 256, true, true, 64, 64);
+      return new Options(LIMITS, 256, 256, true, true, 64, 64, KvWire.EXACT);
+    }
+
+    Options withKvWire(KvWire wire) {
+      return new Options(
+          limits, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch, wire);
     }
 
     Options withKvBlocks(int blocks) {
       return new Options(
-          limits, blocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch);
+          limits, blocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch, kvWire);
     }
 
     Options withSwapBlocks(int blocks) {
       return new Options(
-          limits, kvBlocks, blocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch);
+          limits, kvBlocks, blocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch, kvWire);
     }
 
     Options withoutPrefixes() {
-      return new Options(limits, kvBlocks, swapBlocks, false, cacheTiles, mediaBlocks, maxBatch);
+      return new Options(
+          limits, kvBlocks, swapBlocks, false, cacheTiles, mediaBlocks, maxBatch, kvWire);
     }
 
     Options withoutTileCache() {
-      return new Options(limits, kvBlocks, swapBlocks, cachePrefixes, false, mediaBlocks, maxBatch);
+      return new Options(
+          limits, kvBlocks, swapBlocks, cachePrefixes, false, mediaBlocks, maxBatch, kvWire);
     }
 
     Options withMediaBlocks(int blocks) {
-      return new Options(limits, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, blocks, maxBatch);
+      return new Options(
+          limits, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, blocks, maxBatch, kvWire);
     }
 
     Options withMaxBatch(int sequences) {
       return new Options(
-          limits, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, sequences);
+          limits, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, sequences, kvWire);
     }
 
     Options withLimits(NodeConfig.Limits changed) {
       return new Options(
-          changed, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch);
+          changed, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch, kvWire);
     }
   }
 
@@ -132,7 +145,7 @@ final class TestNode implements AutoCloseable {
               decoder,
               sampler,
               kv,
-              new DecodeConfig(eosIds, options.maxBatch())));
+              new DecodeConfig(eosIds, options.maxBatch(), options.kvWire())));
     }
     if (stages.contains("P")) {
       made.add(
@@ -161,7 +174,8 @@ final class TestNode implements AutoCloseable {
               encoder,
               new BlockQueue(media),
               options.cacheTiles() ? Optional.of(new MediaCache(media)) : Optional.empty(),
-              new MediaKeys("toy")));
+              new MediaKeys("toy"),
+              FILE_BYTES));
     }
     runtime.start(made, List.of(decoder, encoder, sampler));
   }

@@ -27,6 +27,7 @@ import io.epidote.proto.stage.v1.RegistryServiceGrpc;
 import io.epidote.proto.stage.v1.SampledToken;
 import io.epidote.proto.stage.v1.StageDone;
 import io.epidote.proto.stage.v1.TileReady;
+import io.epidote.proto.stage.v1.TilesReserved;
 import io.epidote.proto.stage.v1.TokensSampled;
 import io.epidote.proto.v1.FinishReason;
 import io.epidote.proto.v1.NodeStatus;
@@ -312,6 +313,8 @@ final class ScriptedNode implements AutoCloseable {
       Call<EncodeResponse> call = new Call<>(responses);
       encodes.add(request);
       heard.add("encode");
+      call.send(
+          EncodeResponse.newBuilder().setReserved(TilesReserved.getDefaultInstance()).build());
       int units = 0;
       for (MediaItem item : request.getItemsList()) {
         for (int tile : item.getWantedList()) {
