@@ -97,6 +97,9 @@ final class ScriptedNode implements AutoCloseable {
   /** Whether KV blocks of one token are announced before the first token is sampled. */
   volatile boolean announcesEarly;
 
+  /** Whether there are blocks for tiles. */
+  volatile boolean hasRoom = true;
+
   private final Server server;
   private final String address;
   private final String id;
@@ -208,6 +211,7 @@ final class ScriptedNode implements AutoCloseable {
     endsWithFirstToken = false;
     ignoresMaxTokens = false;
     announcesEarly = false;
+    hasRoom = true;
   }
 
   int stillOpen() {
@@ -313,6 +317,9 @@ final class ScriptedNode implements AutoCloseable {
       Call<EncodeResponse> call = new Call<>(responses);
       encodes.add(request);
       heard.add("encode");
+      if (!hasRoom) {
+        return;
+      }
       call.send(
           EncodeResponse.newBuilder().setReserved(TilesReserved.getDefaultInstance()).build());
       int units = 0;
