@@ -10,7 +10,7 @@ import java.util.Map;
  * @param name of the model and where the bytes are from
  * @param limit of each node, bytes
  * @param held by a node of these stages whatever it serves: weights, work, the process itself
- * @param work of one tile: its pixels and what the encoder computes in
+ * @param work of one tile: its pixels and what the encoder computes in; 0 when it is not known
  */
 record MemoryShare(
     String name, long limit, Held held, Picture picture, long kvTokenBytes, long work) {
@@ -97,14 +97,16 @@ record MemoryShare(
     row.put("held_aggregated_bytes", held.aggregated());
     row.put("tiles_per_picture", picture.tiles());
     row.put("tile_bytes", picture.bytes());
-    row.put("tile_work_bytes", work);
     row.put("kv_token_bytes", kvTokenBytes);
     row.put("pictures_encode", encodePictures());
     row.put("pictures_prefill", prefillPictures());
     row.put("pictures_decode", decodePictures());
     row.put("pictures_aggregated", aggregatedPictures());
-    row.put("pictures_encode_at_once", encodePicturesAtOnce());
-    row.put("pictures_aggregated_at_once", aggregatedPicturesAtOnce());
+    if (work > 0) {
+      row.put("tile_work_bytes", work);
+      row.put("pictures_encode_at_once", encodePicturesAtOnce());
+      row.put("pictures_aggregated_at_once", aggregatedPicturesAtOnce());
+    }
     row.put("kv_tokens_prefill", prefillKvTokens());
     row.put("kv_tokens_decode", decodeKvTokens());
     row.put("kv_tokens_aggregated", aggregatedKvTokens());
@@ -136,10 +138,10 @@ record MemoryShare(
             Locale.ROOT,
             line,
             "the same, all encoded at once",
-            encodePicturesAtOnce(),
+            work > 0 ? encodePicturesAtOnce() : "?",
             "",
             "",
-            aggregatedPicturesAtOnce())
+            work > 0 ? aggregatedPicturesAtOnce() : "?")
         + String.format(
             Locale.ROOT,
             line,
