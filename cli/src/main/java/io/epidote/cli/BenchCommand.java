@@ -9,6 +9,7 @@ import picocli.CommandLine.Command;
     synopsisSubcommandLabel = "COMMAND",
     subcommands = {
       BenchEngineCommand.class,
+      BenchMemoryCommand.class,
       BenchDatapathCommand.class,
       BenchQualityCommand.class,
       BenchServeCommand.class,

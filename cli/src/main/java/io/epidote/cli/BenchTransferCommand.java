@@ -2,6 +2,7 @@ package io.epidote.cli;
 
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.node.transfer.TransferOptions;
+import io.epidote.node.transfer.WireForm;
 import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -75,6 +76,9 @@ final class BenchTransferCommand implements Callable<Integer> {
   @Option(names = "--json", description = "Print one JSON object.")
   private boolean json;
 
+  /** Heads as most small models have them. */
+  private static final WireForm INT8 = new WireForm.Int8Kv(64, 64);
+
   private final Samples samples = new Samples();
 
   @Override
@@ -131,6 +135,10 @@ final class BenchTransferCommand implements Callable<Integer> {
     goodput(bench, "tcp_checksum", options(true, false), raw);
     goodput(bench, "unix", options(false, true), raw);
     goodput(bench, "unix_checksum", options(true, true), raw);
+    if (INT8.fits(part.value())) {
+      double int8 = bench.pull(options(true, false), INT8, PULLS);
+      samples.add("int8_kv_gb_s", int8);
+    }
     for (int bytes : CHUNKS) {
       goodput(bench, chunkName(bytes), new TransferOptions(bytes, true, false), raw);
     }
@@ -183,6 +191,13 @@ final class BenchTransferCommand implements Callable<Integer> {
             .figure("tcp_checksum_gb_s", rounded("tcp_checksum"))
             .figure("unix_gb_s", rounded("unix"))
             .figure("unix_checksum_gb_s", rounded("unix_checksum"));
+    if (INT8.fits(part.value())) {
+      report
+          .figure(
+              "int8_kv_bytes_of_exact",
+              Report.rounded((double) INT8.wireBytes(part.value()) / part.value()))
+          .figure("int8_kv_gb_s", rounded("int8_kv_gb_s"));
+    }
     for (String when : List.of("idle", "bulk", "bulk_tcp")) {
       for (String quantile : List.of("p50", "p99")) {
         String name = "small_message_%s_%s_us".formatted(when, quantile);

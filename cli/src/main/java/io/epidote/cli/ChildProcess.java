@@ -37,6 +37,13 @@ final class ChildProcess implements AutoCloseable {
           "--add-modules=jdk.incubator.vector",
           "-XX:CompileCommandFile=" + Home.folder().resolve("engine/kernels.compile"));
 
+  /**
+   * What a process that only encodes needs of heap: pictures are decoded where others were before,
+   * so that what is left is small, and a heap that begins small and has few young objects grows by
+   * what lives alone. The launcher gives the same flags.
+   */
+  static final List<String> ENCODE_HEAP = List.of("-Xms48m", "-Xmn24m");
+
   private final String name;
   private final Process process;
   private final Path log;
@@ -54,6 +61,15 @@ final class ChildProcess implements AutoCloseable {
    * @param arguments of the command, for example {@code router --http-port 0}
    */
   static ChildProcess start(String name, Path folder, List<String> arguments) {
+    return start(name, folder, List.of(), arguments);
+  }
+
+  /**
+   * The same with flags for its JVM.
+   *
+   * @param flags besides this one's own
+   */
+  static ChildProcess start(String name, Path folder, List<String> flags, List<String> arguments) {
     List<String> command = new ArrayList<>();
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
     command.addAll(
@@ -61,6 +77,7 @@ final class ChildProcess implements AutoCloseable {
             .filter(flag -> !flag.startsWith("-agentlib") && !flag.startsWith("-javaagent"))
             .toList());
     KERNELS.stream().filter(flag -> !command.contains(flag)).forEach(command::add);
+    command.addAll(flags);
     command.addAll(List.of("-cp", System.getProperty("java.class.path")));
     command.add(EpidoteCommand.class.getName());
     command.addAll(arguments);

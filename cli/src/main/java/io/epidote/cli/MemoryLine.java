@@ -38,11 +38,15 @@ final class MemoryLine implements DatapathLine {
   /** Of a picture of that size in SmolVLM's grid: 4 by 3 and an overview. */
   private static final int TILES = 13;
 
+  private static final Bytes CACHE = new Bytes(128 << 20);
+  private static final Bytes MEMORY = new Bytes(256 << 20);
+
   private final ProcessCluster cluster;
   private final NodeStatus node;
   private final ManagedChannel channel;
   private final ByteString file;
   private int sent;
+  private long idleKib;
   private long fewKib;
   private long manyKib;
 
@@ -50,7 +54,8 @@ final class MemoryLine implements DatapathLine {
     ClusterOptions options = new ClusterOptions().onAnyPort();
     options.model.folder = Home.modelOrShape("smolvlm-256m", progress);
     options.node.emulate = CostProfile.parse("tile_ms:10");
-    options.node.mediaCache = new Bytes(128 << 20);
+    options.node.mediaCache = CACHE;
+    options.node.mediaMemory = MEMORY;
     cluster = ProcessCluster.start(options, NodeSpec.parseList("E"), progress);
     try (InferenceClient client = new InferenceClient(cluster.grpcAddress())) {
       node = client.load().getNodes(0);
@@ -81,6 +86,7 @@ final class MemoryLine implements DatapathLine {
 
   @Override
   public void round() {
+    idleKib = peakKib();
     encode(FEW);
     fewKib = peakKib();
     encode(MANY);
@@ -137,13 +143,17 @@ final class MemoryLine implements DatapathLine {
   @Override
   public void report(Report report) {
     report
+        .figure("encode_idle_mib", idleKib >> 10)
         .figure("encode_peak_mib_%d_pictures".formatted(FEW), fewKib >> 10)
         .figure("encode_peak_mib_%d_pictures".formatted(MANY), manyKib >> 10)
         .figure(
             "encode_media_mib_%d_pictures".formatted(MANY),
             MANY * TILES * node.getMediaBlockBytes() >> 20)
+        .figure("encode_media_cache_mib", CACHE.value() >> 20)
+        .figure("encode_media_memory_mib", MEMORY.value() >> 20)
         .figure(
-            "encode_media_cache_mib", node.getMediaBlocksTotal() * node.getMediaBlockBytes() >> 20);
+            "encode_peak_of_limit",
+            Report.rounded((manyKib - idleKib) * 1024.0 / (CACHE.value() + MEMORY.value())));
   }
 
   @Override

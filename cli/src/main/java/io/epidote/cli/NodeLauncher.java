@@ -132,7 +132,7 @@ final class NodeLauncher {
                 decoder,
                 sampler,
                 kv,
-                DecodeConfig.of(config.eosTokenIds(), options.orders.decode())));
+                DecodeConfig.of(config.eosTokenIds(), options.kvWire, options.orders.decode())));
       }
       if (prefills) {
         // A text model has no media tokens; one block keeps the pool in form.
@@ -160,10 +160,15 @@ final class NodeLauncher {
           new EncodeStage(
               node,
               encoder,
-              ModelTiles.open(checkpoint.folder(), config, ImageLimits.defaults()),
+              ModelTiles.open(
+                  checkpoint.folder(),
+                  config,
+                  ImageLimits.defaults(),
+                  options.mediaMemory.value() / 2),
               new BlockQueue(media),
               options.noMediaCache ? Optional.empty() : Optional.of(new MediaCache(media)),
               new MediaKeys(checkpoint.fingerprint() + " " + encoder.precision()),
+              options.mediaMemory.value() / 2,
               options.orders.encode()));
     }
   }

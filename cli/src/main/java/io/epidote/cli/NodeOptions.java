@@ -1,5 +1,6 @@
 package io.epidote.cli;
 
+import io.epidote.decode.KvWire;
 import io.epidote.engine.emulated.CostProfile;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.engine.model.DecoderShape;
@@ -44,6 +45,14 @@ final class NodeOptions {
       description =
           "Media tokens of an encode or prefill node: those in use, and on an encode node those of pictures that may come again. Default: 64MiB.")
   Bytes mediaCache = new Bytes(64 << 20);
+
+  @Option(
+      names = "--media-memory",
+      paramLabel = "SIZE",
+      converter = Bytes.Converter.class,
+      description =
+          "What an encode node has of pictures beside their media tokens: half of it for files, beyond which requests are refused, half for pictures that are being decoded, which wait for room. Default: 256MiB.")
+  Bytes mediaMemory = new Bytes(256 << 20);
 
   @Option(
       names = "--no-media-cache",
@@ -127,6 +136,21 @@ final class NodeOptions {
   Bytes transferChunk = new Bytes(TransferOptions.DEFAULT_CHUNK_BYTES);
 
   @Option(
+      names = "--kv-wire",
+      paramLabel = "FORM",
+      converter = KvWireConverter.class,
+      description =
+          "How a decode node has KV blocks sent by other nodes: exact, or int8, a quarter of the bytes, which may change answers. Default: exact.")
+  KvWire kvWire = KvWire.EXACT;
+
+  static final class KvWireConverter implements ITypeConverter<KvWire> {
+    @Override
+    public KvWire convert(String text) {
+      return KvWire.parse(text);
+    }
+  }
+
+  @Option(
       names = "--no-transfer-checksum",
       description = "Do not check what was pulled; TCP's own checksum is weak.")
   boolean noTransferChecksum;
@@ -165,6 +189,8 @@ final class NodeOptions {
                 kvSwap.value() + "B",
                 "--media-cache",
                 mediaCache.value() + "B",
+                "--media-memory",
+                mediaMemory.value() + "B",
                 "--threads",
                 Integer.toString(threads),
                 "--precision",
@@ -173,6 +199,8 @@ final class NodeOptions {
                 orders.word(),
                 "--prefill-step",
                 Integer.toString(prefillStep),
+                "--kv-wire",
+                kvWire.word(),
                 "--transfer-chunk",
                 transferChunk.value() + "B"));
     adapters.forEach((name, folder) ->

@@ -1,5 +1,6 @@
 package io.epidote.cli;
 
+import io.epidote.proto.v1.Stage;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -9,6 +10,7 @@ import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -50,7 +52,10 @@ final class ProcessCluster implements Cluster {
     httpAddress = routerReady.getOrDefault("http", "");
     grpcAddress = routerReady.getOrDefault("grpc", "");
     for (NodeSpec node : nodes) {
-      children.add(ChildProcess.start(node.name(), logs, options.nodeArguments(node, grpcAddress)));
+      List<String> flags =
+          node.stages().equals(Set.of(Stage.STAGE_ENCODE)) ? ChildProcess.ENCODE_HEAP : List.of();
+      children.add(
+          ChildProcess.start(node.name(), logs, flags, options.nodeArguments(node, grpcAddress)));
     }
     for (int i = 0; i < nodes.size(); i++) {
       progress.update("starting " + children.size() + " processes");

@@ -73,6 +73,9 @@ final class StatusCommand implements Callable<Integer> {
           "precision",
           node.getWeightsList().stream()
               .collect(Collectors.toMap(WeightGroup::getName, WeightGroup::getPrecision)));
+      if (node.hasDecode()) {
+        row.put("kv_wire", node.getDecode().getKvWire());
+      }
       row.put("memory", byKind(node, MemoryUse::getBytes));
       row.put("memory_proportional", byKind(node, MemoryUse::getProportionalBytes));
       row.put("kv_blocks_used", node.getKvBlocksUsed());
@@ -117,11 +120,12 @@ final class StatusCommand implements Callable<Integer> {
           node.getStagesList().stream().map(NodeSpec::word).collect(Collectors.joining(",")),
           Bytes.words(node.getResidentBytes()),
           node.getWeightsList().stream()
-              .map(group ->
-                  "%s %s %s"
-                      .formatted(
-                          group.getName(), group.getPrecision(), Bytes.words(group.getBytes())))
-              .collect(Collectors.joining(", ")),
+                  .map(group ->
+                      "%s %s %s"
+                          .formatted(
+                              group.getName(), group.getPrecision(), Bytes.words(group.getBytes())))
+                  .collect(Collectors.joining(", "))
+              + (node.getDecode().getKvWire().equals("int8") ? ", KV int8 on the wire" : ""),
           of(node.getKvBlocksUsed(), node.getKvBlocksTotal()),
           of(node.getMediaBlocksUsed(), node.getMediaBlocksTotal()),
           node.getHandles());

@@ -56,7 +56,8 @@ final class TimelineText {
     return switch (stage.getStage()) {
       case STAGE_ENCODE -> "tiles";
       case STAGE_PREFILL -> "prompt tokens";
-      case STAGE_DECODE -> "tokens";
+      case STAGE_DECODE ->
+          stage.getKvWire().equals("int8") ? "tokens, KV came as int8: lossy" : "tokens";
       case STAGE_UNSPECIFIED, UNRECOGNIZED -> "units";
     };
   }

@@ -10,6 +10,7 @@ import io.epidote.node.grpc.ChannelKind;
 import io.epidote.node.grpc.ChannelPool;
 import io.epidote.node.transfer.PullEnd;
 import io.epidote.node.transfer.TransferOptions;
+import io.epidote.node.transfer.WireForm;
 import io.epidote.proto.stage.v1.Handle;
 import io.epidote.proto.stage.v1.RenewRequest;
 import io.epidote.proto.stage.v1.TransferServiceGrpc;
@@ -102,6 +103,11 @@ final class TransferBench implements AutoCloseable {
 
   /** Pulls all blocks that often; 10^9 bytes a second. */
   double pull(TransferOptions options, int times) {
+    return pull(options, WireForm.EXACT, times);
+  }
+
+  /** The same in another form; bytes of blocks, not of what travels. */
+  double pull(TransferOptions options, WireForm form, int times) {
     NodeRuntime consumer =
         consumers.computeIfAbsent(options, _ -> node("consumer-" + consumers.size(), options));
     long bytes = 0;
@@ -109,7 +115,7 @@ final class TransferBench implements AutoCloseable {
     for (int i = 0; i < times; i++) {
       Handle handle = grant();
       CompletableFuture<PullEnd> ended = new CompletableFuture<>();
-      consumer.context().transfers().pull(handle, destinations, ended::complete);
+      consumer.context().transfers().pull(handle, destinations, form, ended::complete);
       PullEnd end = ended.orTimeout(PULL_SECONDS, TimeUnit.SECONDS).join();
       if (!(end instanceof PullEnd.Pulled pulled)) {
         throw new IllegalStateException("A pull did not succeed: " + end);

@@ -6,9 +6,10 @@ import java.util.Set;
 /**
  * @param eosIds tokens that end an answer, from the model's configuration
  * @param maxBatch sequences in one step
+ * @param kvWire how KV blocks of other nodes come
  * @param order in which answers are let in
  */
-public record DecodeConfig(Set<Integer> eosIds, int maxBatch, QueueOrder order) {
+public record DecodeConfig(Set<Integer> eosIds, int maxBatch, KvWire kvWire, QueueOrder order) {
   public DecodeConfig {
     eosIds = Set.copyOf(eosIds);
     if (maxBatch < 1) {
@@ -16,7 +17,7 @@ public record DecodeConfig(Set<Integer> eosIds, int maxBatch, QueueOrder order) 
     }
   }
 
-  public static DecodeConfig of(Set<Integer> eosIds, QueueOrder order) {
-    return new DecodeConfig(eosIds, 64, order);
+  public static DecodeConfig of(Set<Integer> eosIds, KvWire kvWire, QueueOrder order) {
+    return new DecodeConfig(eosIds, 64, kvWire, order);
   }
 }

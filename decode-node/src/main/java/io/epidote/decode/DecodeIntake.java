@@ -174,6 +174,8 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
     List<BlockKey> keys =
         BlockKeyMessages.read(ready.getBlockKeys(), tokens / DecoderShape.BLOCK_TOKENS);
     if (!call.inbox.isHere(handle)) {
+      keys = config.kvWire().keys(keys);
+      call.account.kvWire(config.kvWire().word());
       call.inbox.keep(handle);
       call.inputs.add(new KvInput.Remote(handle, blocks, keys));
     } else if (call.phase() == DecodePhase.AWAITING_INPUT) {

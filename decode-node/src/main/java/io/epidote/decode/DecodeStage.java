@@ -65,7 +65,14 @@ public final class DecodeStage implements Stage {
     this.inputs = new StageInputs(node);
     this.arrivals =
         new KvArrivals(
-            this, kv, residents, inputs, calls, node.limits(), decoder.shape().contextTokens());
+            this,
+            kv,
+            residents,
+            inputs,
+            calls,
+            node.limits(),
+            decoder.shape().contextTokens(),
+            config.kvWire().form(decoder.shape().attention()));
     this.intake =
         new DecodeIntake(node, this, decoder.shape(), kv, arrivals, config, calls, inputs);
     if (kv.pool().blockBytes() != decoder.shape().kvBlockBytes()) {
@@ -218,7 +225,8 @@ public final class DecodeStage implements Stage {
         DecodeLoad.newBuilder()
             .setStep(steps.toProto())
             .setPull(inputs.pullCost())
-            .setAnswers(calls.size()));
+            .setAnswers(calls.size())
+            .setKvWire(config.kvWire().word()));
   }
 
   @Override

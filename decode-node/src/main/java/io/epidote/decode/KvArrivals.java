@@ -9,6 +9,7 @@ import io.epidote.node.StageInputs;
 import io.epidote.node.kv.EarlyHolders;
 import io.epidote.node.kv.KvMemory;
 import io.epidote.node.transfer.PullGroup;
+import io.epidote.node.transfer.WireForm;
 import io.epidote.node.wire.SamplingMessages;
 import io.epidote.proto.stage.v1.DecodeResponse;
 import io.epidote.proto.stage.v1.KvReceived;
@@ -36,9 +37,11 @@ final class KvArrivals {
   private final Set<DecodeCall> calls;
   private final Limits limits;
   private final int largest;
+  private final WireForm wire;
 
   /**
    * @param contextTokens of the longest sequence
+   * @param wire how KV blocks come
    */
   KvArrivals(
       DecodeStage stage,
@@ -47,13 +50,15 @@ final class KvArrivals {
       StageInputs inputs,
       Set<DecodeCall> calls,
       Limits limits,
-      int contextTokens) {
+      int contextTokens,
+      WireForm wire) {
     this.stage = stage;
     this.kv = kv;
     this.residents = residents;
     this.inputs = inputs;
     this.calls = calls;
     this.limits = limits;
+    this.wire = wire;
     this.largest = DecoderShape.blocksFor(contextTokens);
   }
 
@@ -249,7 +254,8 @@ final class KvArrivals {
           call.inbox.drop(remote.handle());
           call.account.cached(remote.blocks() * DecoderShape.BLOCK_TOKENS);
         } else {
-          pieces.add(new PullGroup.Piece(remote.handle(), bytes(table, block, remote.blocks())));
+          pieces.add(
+              new PullGroup.Piece(remote.handle(), bytes(table, block, remote.blocks()), wire));
         }
       }
       block += call.inputs.get(i).blocks();

@@ -79,6 +79,7 @@ class PictureMemoryTest {
                   new BlockQueue(media),
                   Optional.empty(),
                   new MediaKeys("toy"),
+                  1 << 20,
                   QueueOrder.FCFS)),
           List.of(encoder));
       ToyRequest request = new ToyRequest(5, 2, picturesOf(), 2);

@@ -211,7 +211,7 @@ final class RouterDriver implements AutoCloseable {
                 .build(),
             this::toPrefill);
         hook.accept(Moment.TILE, this);
-      } else {
+      } else if (response.hasDone()) {
         timings.add(response.getDone().getTiming());
         encoded = true;
         completePrefill();

@@ -6,6 +6,7 @@ import static org.awaitility.Awaitility.await;
 
 import io.epidote.decode.DecodeConfig;
 import io.epidote.decode.DecodeStage;
+import io.epidote.decode.KvWire;
 import io.epidote.encode.EncodeStage;
 import io.epidote.engine.memory.BlockPool;
 import io.epidote.engine.memory.MediaCache;
@@ -31,6 +32,9 @@ import java.util.concurrent.TimeUnit;
 
 /** A real node with toy models. {@code stages} is a combination of the letters E, P and D. */
 final class TestNode implements AutoCloseable {
+  /** What an encode stage has of files. */
+  static final int FILE_BYTES = 1 << 20;
+
   static final NodeConfig.Limits LIMITS =
       new NodeConfig.Limits(
           Duration.ofSeconds(30),
@@ -60,49 +64,55 @@ final class TestNode implements AutoCloseable {
       boolean cacheTiles,
       int mediaBlocks,
       int maxBatch,
+      KvWire kvWire,
       QueueOrder order) {
     static Options defaults() {
-      return new Options(LIMITS, 256, 256, true, true, 64, 64, QueueOrder.FCFS);
+      return new Options(LIMITS, 256, 256, true, true, 64, 64, KvWire.EXACT, QueueOrder.FCFS);
+    }
+
+    Options withKvWire(KvWire wire) {
+      return new Options(
+          limits, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch, wire, order);
     }
 
     Options withOrder(QueueOrder turns) {
       return new Options(
-          limits, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch, turns);
+          limits, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch, kvWire, turns);
     }
 
     Options withKvBlocks(int blocks) {
       return new Options(
-          limits, blocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch, order);
+          limits, blocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch, kvWire, order);
     }
 
     Options withSwapBlocks(int blocks) {
       return new Options(
-          limits, kvBlocks, blocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch, order);
+          limits, kvBlocks, blocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch, kvWire, order);
     }
 
     Options withoutPrefixes() {
       return new Options(
-          limits, kvBlocks, swapBlocks, false, cacheTiles, mediaBlocks, maxBatch, order);
+          limits, kvBlocks, swapBlocks, false, cacheTiles, mediaBlocks, maxBatch, kvWire, order);
     }
 
     Options withoutTileCache() {
       return new Options(
-          limits, kvBlocks, swapBlocks, cachePrefixes, false, mediaBlocks, maxBatch, order);
+          limits, kvBlocks, swapBlocks, cachePrefixes, false, mediaBlocks, maxBatch, kvWire, order);
     }
 
     Options withMediaBlocks(int blocks) {
       return new Options(
-          limits, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, blocks, maxBatch, order);
+          limits, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, blocks, maxBatch, kvWire, order);
     }
 
     Options withMaxBatch(int sequences) {
       return new Options(
-          limits, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, sequences, order);
+          limits, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, sequences, kvWire, order);
     }
 
     Options withLimits(NodeConfig.Limits changed) {
       return new Options(
-          changed, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch, order);
+          changed, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch, kvWire, order);
     }
   }
 
@@ -142,7 +152,7 @@ final class TestNode implements AutoCloseable {
               decoder,
               sampler,
               kv,
-              new DecodeConfig(eosIds, options.maxBatch(), options.order())));
+              new DecodeConfig(eosIds, options.maxBatch(), options.kvWire(), options.order())));
     }
     if (stages.contains("P")) {
       made.add(
@@ -174,6 +184,7 @@ final class TestNode implements AutoCloseable {
               new BlockQueue(media),
               options.cacheTiles() ? Optional.of(new MediaCache(media)) : Optional.empty(),
               new MediaKeys("toy"),
+              FILE_BYTES,
               options.order()));
     }
     runtime.start(made, List.of(decoder, encoder, sampler));

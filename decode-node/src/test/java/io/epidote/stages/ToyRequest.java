@@ -17,6 +17,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import java.util.Set;
+import java.util.function.Consumer;
 
 /**
  * A request for the toy models: its pictures' tiles stand next to each other from token 1 of the
@@ -133,6 +134,15 @@ record ToyRequest(
 
   /** The answer computed without nodes, one token after the other. */
   List<Integer> expected(Set<Integer> eosIds) {
+    return expected(eosIds, block -> {});
+  }
+
+  /**
+   * The same when the prompt's KV blocks are changed on their way to decode.
+   *
+   * @param moved changes a block
+   */
+  List<Integer> expected(Set<Integer> eosIds, Consumer<ByteBuffer> moved) {
     ToyEncoder encoder = new ToyEncoder();
     ToyDecoder decoder = new ToyDecoder();
     BlockPool kv = new BlockPool("reference", decoder.shape().kvBlockBytes(), 32);
@@ -155,6 +165,11 @@ record ToyRequest(
     int past = 0;
     while (answer.size() < maxTokens) {
       Logits logits = decoder.step(kv, List.of(new SequenceChunk(next, past, blocks, media, true)));
+      if (past == 0) {
+        for (int block = 0; block < DecoderShape.blocksFor(next.length); block++) {
+          moved.accept(kv.block(blocks[block]));
+        }
+      }
       past += next.length;
       media = List.of();
       int best = argmax(logits.row(0));

@@ -1,6 +1,7 @@
 package io.epidote.stages;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
 
 import com.google.protobuf.ByteString;
 import io.epidote.engine.error.EpidoteException;
@@ -29,6 +30,7 @@ import io.epidote.proto.stage.v1.PullResponse;
 import io.epidote.proto.stage.v1.SampledToken;
 import io.epidote.proto.stage.v1.TransferServiceGrpc;
 import io.epidote.proto.v1.SamplingParams;
+import io.grpc.Context;
 import io.grpc.ManagedChannel;
 import io.grpc.health.v1.HealthCheckRequest;
 import io.grpc.health.v1.HealthCheckResponse;
@@ -268,6 +270,47 @@ final class WireTest {
           .hasMessageContaining("2 tiles here, but the request says 3");
       assertThat(encodeError(node, item(Integer.MAX_VALUE, 1, 1), item(5, 1, 1)))
           .isInstanceOf(EpidoteException.TooLarge.class);
+      assertThat(encodeError(node, item(1, new int[TestNode.FILE_BYTES + 1])))
+          .isInstanceOf(EpidoteException.TooLarge.class)
+          .hasMessageContaining("--media-memory");
+      node.assertEmpty();
+    }
+  }
+
+  private Context.CancellableContext encode(TestNode node, MediaItem item) {
+    Context.CancellableContext call = Context.current().withCancellation();
+    call.run(() ->
+        EncodeServiceGrpc.newStub(to(node))
+            .encode(EncodeRequest.newBuilder().addItems(item).build(), new Collected<>()));
+    return call;
+  }
+
+  @Test
+  void filesThatWaitHaveABound() {
+    int[] file = new int[TestNode.FILE_BYTES * 2 / 3];
+    file[0] = 1;
+    int blocks = 20;
+    try (TestNode node =
+        new TestNode("E", Set.of(), TestNode.Options.defaults().withMediaBlocks(blocks))) {
+      Context.CancellableContext holder = encode(node, item(blocks, blocks, 1));
+      await().until(() -> node.status().getMediaBlocksUsed() == blocks);
+      Context.CancellableContext waiter = encode(node, item(1, file));
+      await().until(() -> node.status().getQueued() == 1);
+      assertThat(encodeError(node, item(1, file)))
+          .isInstanceOf(EpidoteException.Exhausted.class)
+          .hasMessageContaining("bytes of media files");
+      waiter.cancel(null);
+      await().until(() -> node.status().getQueued() == 0);
+      // Its file went with it.
+      waiter = encode(node, item(1, file));
+      await().until(() -> node.status().getQueued() == 1);
+      holder.cancel(null);
+      // Once it is encoded, it counts no more.
+      await().until(() -> node.status().getHandles() == 1);
+      Context.CancellableContext next = encode(node, item(1, file));
+      await().until(() -> node.status().getHandles() == 2);
+      waiter.cancel(null);
+      next.cancel(null);
       node.assertEmpty();
     }
   }

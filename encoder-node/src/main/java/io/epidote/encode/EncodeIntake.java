@@ -60,6 +60,7 @@ final class EncodeIntake extends EncodeServiceGrpc.EncodeServiceImplBase {
           "The encode request has no media items; expected at least one.");
     }
     long tiles = 0;
+    long bytes = 0;
     for (MediaItem item : request.getItemsList()) {
       if (item.getTiles() <= 0 || item.getData().isEmpty()) {
         throw new EpidoteException.InvalidRequest(
@@ -73,10 +74,11 @@ final class EncodeIntake extends EncodeServiceGrpc.EncodeServiceImplBase {
       }
       checkWanted(item);
       checkFrames(item);
+      bytes += item.getData().size();
       tiles += item.getWantedCount() == 0 ? item.getTiles() : item.getWantedCount();
     }
     // Before a list of them is made.
-    stage.checkFits(tiles);
+    stage.checkFits(tiles, bytes);
   }
 
   private static void checkWanted(MediaItem item) {

@@ -19,6 +19,7 @@ import io.epidote.proto.stage.v1.MediaCacheContent;
 import io.epidote.proto.stage.v1.MediaItem;
 import io.epidote.proto.stage.v1.StageDone;
 import io.epidote.proto.stage.v1.TileReady;
+import io.epidote.proto.stage.v1.TilesReserved;
 import io.epidote.proto.v1.EncodeLoad;
 import io.epidote.proto.v1.NodeStatus;
 import io.epidote.proto.v1.StageTiming;
@@ -46,11 +47,11 @@ import java.util.stream.LongStream;
  * as any of them is there.
  */
 public final class EncodeStage implements Stage {
-  /** Image files that may wait for their turn. */
-  private static final long MAX_WAITING_BYTES = 256L << 20;
-
   /** Tiles of the cache that a load report names. */
   private static final int MAX_TAGS = 8192;
+
+  private static final EncodeResponse RESERVED =
+      EncodeResponse.newBuilder().setReserved(TilesReserved.getDefaultInstance()).build();
 
   private final NodeContext node;
   private final VisionEncoder encoder;
@@ -61,9 +62,13 @@ public final class EncodeStage implements Stage {
   private final Pictures pictures;
   private final EncodeCosts costs;
   private final EncodeIntake intake;
+  private final long fileBytes;
   private final Set<EncodeCall> calls = new LinkedHashSet<>();
   private final ArrayDeque<TileWork> ready = new ArrayDeque<>();
+
+  /** Of the files of requests that have no blocks yet. */
   private long waitingBytes;
+
   private long evictionsCounted;
 
   /** What was told last: reports come often, and the cache seldom changes between them. */
@@ -77,6 +82,7 @@ public final class EncodeStage implements Stage {
    *     circle
    * @param cache of that pool; empty: every tile of every request is encoded
    * @param keys of what this encoder makes
+   * @param fileBytes bytes of the files of all requests; who comes with more is refused
    * @param order of turns among requests
    */
   public EncodeStage(
@@ -86,6 +92,7 @@ public final class EncodeStage implements Stage {
       BlockQueue media,
       Optional<MediaCache> cache,
       MediaKeys keys,
+      long fileBytes,
       QueueOrder order) {
     this.node = requireNonNull(node, "node is null");
     this.encoder = requireNonNull(encoder, "encoder is null");
@@ -95,6 +102,7 @@ public final class EncodeStage implements Stage {
     this.blocks = new TileBlocks(media, cache);
     this.pictures = new Pictures(source, node.loop(), new Decoded());
     this.costs = new EncodeCosts(encoder.maxBatch());
+    this.fileBytes = fileBytes;
     this.intake = new EncodeIntake(node, this, requireNonNull(keys, "keys is null"));
     if (media.pool().blockBytes() != encoder.tileBytes()) {
       throw new IllegalArgumentException(
@@ -122,8 +130,13 @@ public final class EncodeStage implements Stage {
     return costs;
   }
 
-  /** Refuses a request whose tiles do not even fit an empty pool. */
-  void checkFits(long tiles) {
+  /** Refuses a request whose tiles or files do not even fit a node that has no other. */
+  void checkFits(long tiles, long bytes) {
+    if (bytes > fileBytes) {
+      throw new EpidoteException.TooLarge(
+          "The request's media files have %,d bytes, but this node holds %,d; send fewer or smaller ones, or give the node more with --media-memory."
+              .formatted(bytes, fileBytes));
+    }
     if (tiles > media.pool().total()) {
       throw new EpidoteException.TooLarge(
           "The request's media are %d tiles, but this node holds %d; send fewer or smaller images, or give the node more media blocks."
@@ -132,14 +145,23 @@ public final class EncodeStage implements Stage {
   }
 
   void admit(EncodeCall call) {
-    if (calls.size() >= node.limits().requests() || waitingBytes + call.bytes > MAX_WAITING_BYTES) {
+    if (calls.size() >= node.limits().requests()) {
       call.reply().fail(full());
+      return;
+    }
+    if (heldBytes() + call.bytes > fileBytes) {
+      call.reply().fail(fullOfFiles());
       return;
     }
     calls.add(call);
     waitingBytes += call.bytes;
     blocks.enter(call, order);
     call.account.startWaiting();
+  }
+
+  /** Of files that are in memory. */
+  private long heldBytes() {
+    return waitingBytes + pictures.fileBytes();
   }
 
   @Override
@@ -169,6 +191,7 @@ public final class EncodeStage implements Stage {
       if (works.isPresent()) {
         call.account.stopWaiting();
         call.become(EncodePhase.ENCODING);
+        call.reply().send(RESERVED);
         begin(call, works.get());
         any = true;
       } else if (call.account.waitingNanos() > node.limits().maxWait().toNanos()) {
@@ -190,6 +213,7 @@ public final class EncodeStage implements Stage {
         (place, wanted) -> pictures.add(new Pictures.Picture(call.items.get(place), wanted)));
     // From here on a file is in memory for as long as it waits to be decoded.
     call.items = List.of();
+    waitingBytes -= call.bytes;
     for (int place = 0; place < call.works.length; place++) {
       if (call.works[place] == null) {
         announce(call, place);
@@ -378,9 +402,11 @@ public final class EncodeStage implements Stage {
    * tiles that others wait for are encoded all the same.
    */
   private void end(EncodeCall call) {
+    if (call.phase() == EncodePhase.RESERVING) {
+      waitingBytes -= call.bytes;
+    }
     call.become(EncodePhase.ENDED);
     calls.remove(call);
-    waitingBytes -= call.bytes;
     requireNonNull(call.ticket).leave();
     for (int place = 0; place < call.blocks.length; place++) {
       if (!call.announced.get(place)) {
@@ -455,6 +481,12 @@ public final class EncodeStage implements Stage {
   static EpidoteException full() {
     return new EpidoteException.Exhausted(
         "The encode stage has as many requests as it can hold; try again in a second.");
+  }
+
+  private EpidoteException fullOfFiles() {
+    return new EpidoteException.Exhausted(
+        "The encode stage has %,d of at most %,d bytes of media files; try again in a second."
+            .formatted(heldBytes(), fileBytes));
   }
 
   private EpidoteException waitedTooLong() {

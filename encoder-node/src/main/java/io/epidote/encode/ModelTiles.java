@@ -25,21 +25,26 @@ public final class ModelTiles implements TileSource {
 
   private final ImageProcessor images;
   private final Optional<VideoProcessor> videos;
-  private final TileBuffers buffers = new TileBuffers();
+  private final TileBuffers buffers;
 
-  private ModelTiles(ImageProcessor images, Optional<VideoProcessor> videos) {
+  private ModelTiles(ImageProcessor images, Optional<VideoProcessor> videos, TileBuffers buffers) {
     this.images = requireNonNull(images, "images is null");
     this.videos = requireNonNull(videos, "videos is null");
+    this.buffers = buffers;
   }
 
   /**
    * Reads the folder's preprocessing.
    *
+   * @param pictureBytes memory of pictures that are being decoded
    * @throws io.epidote.engine.error.EpidoteException.BadCheckpoint when it is not supported
    */
-  public static ModelTiles open(Path folder, ModelConfig config, ImageLimits limits) {
+  public static ModelTiles open(
+      Path folder, ModelConfig config, ImageLimits limits, long pictureBytes) {
     return new ModelTiles(
-        ImageProcessor.open(folder, config, limits), VideoProcessor.open(folder, config, limits));
+        ImageProcessor.open(folder, config, limits),
+        VideoProcessor.open(folder, config, limits),
+        new TileBuffers(pictureBytes));
   }
 
   @Override

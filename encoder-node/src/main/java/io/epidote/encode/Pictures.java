@@ -22,6 +22,10 @@ final class Pictures {
 
   /** A file, and what is to be made of its tiles. */
   record Picture(MediaItem item, List<TileWork> works) {
+    int fileBytes() {
+      return item.getData().size();
+    }
+
     boolean isWanted() {
       return works.stream().anyMatch(TileWork::isWanted);
     }
@@ -41,6 +45,7 @@ final class Pictures {
   private final Executor engine;
   private final Outcome outcome;
   private final ArrayDeque<Picture> waiting = new ArrayDeque<>();
+  private long fileBytes;
   private int decoding;
   private int tilesDecoding;
 
@@ -52,11 +57,21 @@ final class Pictures {
 
   void add(Picture picture) {
     waiting.add(picture);
+    fileBytes += picture.fileBytes();
+  }
+
+  /** Of the files that wait or are being decoded. */
+  long fileBytes() {
+    return fileBytes;
   }
 
   /** Some request has ended: pictures that were for it alone need not be decoded. */
   void drop() {
-    waiting.removeIf(picture -> !picture.isWanted());
+    waiting.removeIf(picture -> {
+      boolean dropped = !picture.isWanted();
+      fileBytes -= dropped ? picture.fileBytes() : 0;
+      return dropped;
+    });
   }
 
   /**
@@ -95,6 +110,7 @@ final class Pictures {
           Runnable report = decode(picture);
           engine.execute(() -> {
             decoding--;
+            fileBytes -= picture.fileBytes();
             tilesDecoding -= picture.item().getTiles();
             report.run();
           });

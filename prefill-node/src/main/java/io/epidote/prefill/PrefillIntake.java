@@ -13,6 +13,7 @@ import io.epidote.node.StageStream;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.grpc.ReplyStream;
 import io.epidote.node.transfer.PullGroup;
+import io.epidote.node.transfer.WireForm;
 import io.epidote.node.wire.StageAccount;
 import io.epidote.proto.stage.v1.Handle;
 import io.epidote.proto.stage.v1.MediaReady;
@@ -321,7 +322,9 @@ final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
       Handle handle = ((MediaInput.Remote) call.media[span]).handle();
       pieces.add(
           new PullGroup.Piece(
-              handle, List.of(media.pool().block(blocks[i]).slice(0, (int) handle.getBytes()))));
+              handle,
+              List.of(media.pool().block(blocks[i]).slice(0, (int) handle.getBytes())),
+              WireForm.EXACT));
       call.media[span] = new MediaInput.Arriving(media.pool(), blocks[i]);
     }
     call.inbox.pull(

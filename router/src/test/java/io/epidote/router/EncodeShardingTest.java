@@ -14,6 +14,7 @@ import io.epidote.proto.v1.EncodeLoad;
 import io.epidote.proto.v1.GenerateResponse;
 import io.epidote.proto.v1.NodeStatus;
 import io.epidote.proto.v1.Stage;
+import io.grpc.Context;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.LongStream;
@@ -139,6 +140,27 @@ class EncodeShardingTest {
     awaitReported("e2");
     ask(10, 10);
     assertThat(tiles(cluster.encode)).isBetween(3, 5);
+  }
+
+  /** Or two requests, each with room on one node, would wait for each other's node for ever. */
+  @Test
+  void aNodeIsAskedWhenTheOneBeforeItHasRoom() {
+    cluster.encode.hasRoom = false;
+    List<Context.CancellableContext> calls = new ArrayList<>();
+    // For the second, the other node comes first in turn.
+    for (int request = 1; request <= 2; request++) {
+      int asked = request;
+      Context.CancellableContext call = Context.current().withCancellation();
+      call.run(() -> cluster.inference().generate(generate(4, 5).build()));
+      calls.add(call);
+      await().until(() -> cluster.encode.encodes.size() == asked);
+    }
+    assertThat(second.encodes).isEmpty();
+    calls.forEach(call -> call.cancel(null));
+    await().until(() -> cluster.encode.stillOpen() + cluster.prefill.stillOpen() == 0);
+    cluster.encode.hasRoom = true;
+    assertThat(ask(4, 5)).isEqualTo("hello world");
+    assertThat(second.encodes).hasSize(1);
   }
 
   @Test

@@ -27,6 +27,7 @@ import io.epidote.proto.stage.v1.RegistryServiceGrpc;
 import io.epidote.proto.stage.v1.SampledToken;
 import io.epidote.proto.stage.v1.StageDone;
 import io.epidote.proto.stage.v1.TileReady;
+import io.epidote.proto.stage.v1.TilesReserved;
 import io.epidote.proto.stage.v1.TokensSampled;
 import io.epidote.proto.v1.FinishReason;
 import io.epidote.proto.v1.NodeStatus;
@@ -95,6 +96,9 @@ final class ScriptedNode implements AutoCloseable {
 
   /** Whether KV blocks of one token are announced before the first token is sampled. */
   volatile boolean announcesEarly;
+
+  /** Whether there are blocks for tiles. */
+  volatile boolean hasRoom = true;
 
   private final Server server;
   private final String address;
@@ -207,6 +211,7 @@ final class ScriptedNode implements AutoCloseable {
     endsWithFirstToken = false;
     ignoresMaxTokens = false;
     announcesEarly = false;
+    hasRoom = true;
   }
 
   int stillOpen() {
@@ -312,6 +317,11 @@ final class ScriptedNode implements AutoCloseable {
       Call<EncodeResponse> call = new Call<>(responses);
       encodes.add(request);
       heard.add("encode");
+      if (!hasRoom) {
+        return;
+      }
+      call.send(
+          EncodeResponse.newBuilder().setReserved(TilesReserved.getDefaultInstance()).build());
       int units = 0;
       for (MediaItem item : request.getItemsList()) {
         for (int tile : item.getWantedList()) {

@@ -134,12 +134,14 @@ record CropPreprocessing(Optional<Size> exact, int shortestEdge, int tileSize, P
   @Override
   public List<FloatBuffer> tiles(BufferedImage picture, TileBuffers buffers) {
     Size size = resized(picture.getWidth(), picture.getHeight());
-    return List.of(
-        pixels.normalize(
-            pixels.resize(picture, size),
-            (size.width() - tileSize) / 2,
-            (size.height() - tileSize) / 2,
-            tileSize,
-            buffers));
+    try (PixelMemory.Room room = buffers.pictures().open()) {
+      return List.of(
+          pixels.normalize(
+              pixels.resize(picture, size, room),
+              (size.width() - tileSize) / 2,
+              (size.height() - tileSize) / 2,
+              tileSize,
+              buffers));
+    }
   }
 }

@@ -92,8 +92,15 @@ record GridPreprocessing(
 
   @Override
   public List<FloatBuffer> tiles(BufferedImage picture, TileBuffers buffers) {
+    try (PixelMemory.Room room = buffers.pictures().open()) {
+      return tiles(picture, buffers, room);
+    }
+  }
+
+  private List<FloatBuffer> tiles(
+      BufferedImage picture, TileBuffers buffers, PixelMemory.Room room) {
     Size resized = resized(picture.getWidth(), picture.getHeight());
-    BufferedImage grid = pixels.resize(pixels.resize(picture, resized), tiled(resized));
+    BufferedImage grid = pixels.resize(pixels.resize(picture, resized, room), tiled(resized), room);
     TilePlan plan = plan(picture.getWidth(), picture.getHeight());
     List<FloatBuffer> tiles = new ArrayList<>(plan.tiles());
     for (int row = 0; row < plan.rows(); row++) {
@@ -102,7 +109,7 @@ record GridPreprocessing(
       }
     }
     if (plan.isGrid()) {
-      BufferedImage overview = pixels.resize(grid, new Size(tileSize, tileSize));
+      BufferedImage overview = pixels.resize(grid, new Size(tileSize, tileSize), room);
       tiles.add(pixels.normalize(overview, 0, 0, tileSize, buffers));
     }
     return tiles;

@@ -94,8 +94,12 @@ public final class ImageProcessor {
    * back when it has read them.
    */
   public List<FloatBuffer> tiles(ByteBuffer file, TileBuffers buffers) {
-    return preprocessing.tiles(
-        RgbConverter.convert(reader.decode(file), preprocessing.pixels().transparency()), buffers);
+    return reader.decode(
+        file,
+        buffers.pictures(),
+        picture ->
+            preprocessing.tiles(
+                RgbConverter.convert(picture, preprocessing.pixels().transparency()), buffers));
   }
 
   /** As {@link #tiles(ByteBuffer)}. */

@@ -16,8 +16,10 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Function;
 import java.util.regex.Pattern;
 import javax.imageio.ImageIO;
+import javax.imageio.ImageReadParam;
 import javax.imageio.ImageReader;
 import javax.imageio.spi.ImageReaderSpi;
 import javax.imageio.stream.ImageInputStream;
@@ -56,20 +58,40 @@ final class PictureReader {
     return read(format, file, "header", (reader, _) -> header(format, reader, file));
   }
 
-  /** Reads the (first) picture. */
-  BufferedImage decode(ByteBuffer file) {
+  /**
+   * Reads the (first) picture.
+   *
+   * @param memory where there has to be room for it, and where it may stand
+   * @param use what is made of the picture, which is gone afterwards
+   */
+  <T> T decode(ByteBuffer file, PixelMemory memory, Function<BufferedImage, T> use) {
     ImageFormat format = checkFile(file);
     checkWhole(format, file);
-    return read(
-        format,
-        file,
-        "picture",
-        (reader, warnings) -> {
-          ImageInfo info = header(format, reader, file);
-          BufferedImage image = reader.read(0);
-          failOnTruncation(warnings);
-          return format == ImageFormat.GIF ? onScreen(reader, image, info) : image;
-        });
+    try (PixelMemory.Room room = memory.open()) {
+      return use.apply(
+          read(
+              format,
+              file,
+              "picture",
+              (reader, warnings) -> {
+                ImageInfo info = header(format, reader, file);
+                room.await(info);
+                BufferedImage image = reader.read(0, param(format, reader, info, room));
+                failOnTruncation(warnings);
+                return format == ImageFormat.GIF ? onScreen(reader, image, info) : image;
+              }));
+    }
+  }
+
+  /** Photographs are by far the largest pictures, and nearly all of one type. */
+  private static ImageReadParam param(
+      ImageFormat format, ImageReader reader, ImageInfo info, PixelMemory.Room room)
+      throws IOException {
+    ImageReadParam param = reader.getDefaultReadParam();
+    if (format == ImageFormat.JPEG && RgbConverter.isPlain(reader.getImageTypes(0).next())) {
+      param.setDestination(RgbConverter.plain(info.width(), info.height(), room));
+    }
+    return param;
   }
 
   /** Reads a GIF's frames in their order. */

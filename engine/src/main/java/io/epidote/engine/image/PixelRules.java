@@ -17,6 +17,9 @@ import java.util.List;
  */
 @SuppressWarnings("ArrayRecordComponent") // package-private, never compared
 record PixelRules(int filter, float[] scale, float[] offset, Transparency transparency) {
+  /** Pixels on either side that the widest filter looks at. */
+  private static final int MAX_SUPPORT = 3;
+
   /** The values that a processor takes where its config names none. */
   record Defaults(int resample, List<Double> mean, List<Double> std, Transparency transparency) {
     /** Of Idefics3, SmolVLM and SigLIP, but for how pictures are resampled. */
@@ -69,12 +72,32 @@ record PixelRules(int filter, float[] scale, float[] offset, Transparency transp
     };
   }
 
-  BufferedImage resize(BufferedImage image, Preprocessing.Size size) {
+  /** The picture in another size, for as long as the room is open; itself when it has that. */
+  BufferedImage resize(BufferedImage image, Preprocessing.Size size, PixelMemory.Room room) {
     if (image.getWidth() == size.width() && image.getHeight() == size.height()) {
       return image;
     }
-    return new ResampleOp(size.width(), size.height(), filter)
-        .filter(image, new BufferedImage(size.width(), size.height(), image.getType()));
+    ResampleOp operation = new ResampleOp(size.width(), size.height(), filter);
+    if (isDrawn(image, size) || image.getType() != BufferedImage.TYPE_3BYTE_BGR) {
+      // Java2D draws the edges of pictures in bytes in another way.
+      BufferedImage packed =
+          image.getType() == BufferedImage.TYPE_INT_RGB
+              ? image
+              : RgbConverter.packed(image, Transparency.DROPPED);
+      return operation.filter(
+          packed, new BufferedImage(size.width(), size.height(), BufferedImage.TYPE_INT_RGB));
+    }
+    return operation.filter(image, RgbConverter.plain(size.width(), size.height(), room));
+  }
+
+  /** Whether {@link ResampleOp} leaves it to Java2D. */
+  private boolean isDrawn(BufferedImage image, Preprocessing.Size size) {
+    int least =
+        Math.min(
+            Math.min(image.getWidth(), image.getHeight()), Math.min(size.width(), size.height()));
+    return filter == ResampleOp.FILTER_POINT
+        || filter == ResampleOp.FILTER_TRIANGLE
+        || least <= MAX_SUPPORT;
   }
 
   /**

@@ -4,16 +4,60 @@ import java.awt.color.ColorSpace;
 import java.awt.image.BufferedImage;
 import java.awt.image.ColorModel;
 import java.awt.image.ComponentColorModel;
+import java.awt.image.DataBuffer;
+import java.awt.image.DataBufferByte;
 import java.awt.image.Raster;
+import java.awt.image.WritableRaster;
+import javax.imageio.ImageTypeSpecifier;
 
 /**
  * Any decoded picture as 8-bit RGB with the values that the file holds. Java would convert greys
  * and embedded colour profiles to sRGB, which Pillow, and so the model's training, does not.
  */
 final class RgbConverter {
+  private static final int CHANNELS = 3;
+
   private RgbConverter() {}
 
+  /** Whether pictures of this type are what is wanted, in bytes: blue, green, red. */
+  static boolean isPlain(ImageTypeSpecifier type) {
+    return type.getBufferedImageType() == BufferedImage.TYPE_3BYTE_BGR
+        && type.getColorModel().getColorSpace().isCS_sRGB();
+  }
+
+  /** A picture of that type, with any content, for as long as the room is open. */
+  static BufferedImage plain(int width, int height, PixelMemory.Room room) {
+    int rowBytes = width * CHANNELS;
+    byte[] pixels = room.array(height * rowBytes);
+    ColorModel model =
+        new ComponentColorModel(
+            ColorSpace.getInstance(ColorSpace.CS_sRGB),
+            false,
+            false,
+            java.awt.Transparency.OPAQUE,
+            DataBuffer.TYPE_BYTE);
+    WritableRaster raster =
+        Raster.createInterleavedRaster(
+            new DataBufferByte(pixels, height * rowBytes),
+            width,
+            height,
+            rowBytes,
+            CHANNELS,
+            new int[] {2, 1, 0},
+            null);
+    return new BufferedImage(model, raster, false, null);
+  }
+
+  /** The picture itself when it is RGB already. */
   static BufferedImage convert(BufferedImage image, Transparency transparency) {
+    if (isPlain(ImageTypeSpecifier.createFromRenderedImage(image))) {
+      return image;
+    }
+    return packed(image, transparency);
+  }
+
+  /** The same with a picture's pixels in integers. */
+  static BufferedImage packed(BufferedImage image, Transparency transparency) {
     BufferedImage rgb =
         new BufferedImage(image.getWidth(), image.getHeight(), BufferedImage.TYPE_INT_RGB);
     int width = image.getWidth();

@@ -7,15 +7,34 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
- * Memory of tiles' pixels that is used again. Direct buffers are freed by the garbage collector,
- * which does not see how large they are: a node that made new ones would grow with every picture.
- * Safe for use by several threads.
+ * Memory of pixels that is used again: of tiles, and of the pictures that they are cut from. Direct
+ * buffers are freed by the garbage collector, which does not see how large they are: a node that
+ * made new ones would grow with every picture. Safe for use by several threads.
  */
 public final class TileBuffers {
   private static final int MAX_FREE = 64;
 
   private final ConcurrentLinkedQueue<FloatBuffer> free = new ConcurrentLinkedQueue<>();
   private final AtomicInteger count = new AtomicInteger();
+  private final PixelMemory pictures;
+
+  /** For any number of pictures at a time. */
+  public TileBuffers() {
+    this(Long.MAX_VALUE);
+  }
+
+  /**
+   * @param pictureBytes memory of pictures that are being decoded; more have to wait. One that
+   *     needs more is decoded when no other is
+   */
+  public TileBuffers(long pictureBytes) {
+    this.pictures = new PixelMemory(pictureBytes);
+  }
+
+  /** Where pictures are decoded. */
+  PixelMemory pictures() {
+    return pictures;
+  }
 
   /** A direct buffer in native order, from position 0, with any content. */
   FloatBuffer take(int floats) {

@@ -84,11 +84,15 @@ public final class VideoProcessor {
     List<FloatBuffer> tiles = new ArrayList<>();
     VideoPlan plan = plan(video);
     if (isAnimation(video)) {
-      Animation.decode(
-          reader,
-          video.files().getFirst(),
-          plan.frames(),
-          picture -> tiles.addAll(preprocessing.tiles(convert(picture), buffers)));
+      ByteBuffer file = video.files().getFirst();
+      try (PixelMemory.Room room = buffers.pictures().open()) {
+        room.await(reader.probe(file));
+        Animation.decode(
+            reader,
+            file,
+            plan.frames(),
+            picture -> tiles.addAll(preprocessing.tiles(convert(picture), buffers)));
+      }
       return tiles;
     }
     for (int frame : plan.frames()) {
@@ -97,7 +101,10 @@ public final class VideoProcessor {
               frame,
               video,
               () ->
-                  preprocessing.tiles(convert(reader.decode(video.files().get(frame))), buffers)));
+                  reader.decode(
+                      video.files().get(frame),
+                      buffers.pictures(),
+                      picture -> preprocessing.tiles(convert(picture), buffers))));
     }
     return tiles;
   }

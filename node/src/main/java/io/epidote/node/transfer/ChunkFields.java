@@ -8,6 +8,7 @@ import java.nio.ByteBuffer;
 final class ChunkFields {
   static final int OFFSET = tag(PullResponse.OFFSET_FIELD_NUMBER, WireFormat.WIRETYPE_VARINT);
   static final int CRC32C = tag(PullResponse.CRC32C_FIELD_NUMBER, WireFormat.WIRETYPE_FIXED32);
+  static final int FORM = tag(PullResponse.FORM_FIELD_NUMBER, WireFormat.WIRETYPE_VARINT);
   static final int DATA = tag(PullResponse.DATA_FIELD_NUMBER, WireFormat.WIRETYPE_LENGTH_DELIMITED);
 
   private static final int TAG_TYPE_BITS = 3;

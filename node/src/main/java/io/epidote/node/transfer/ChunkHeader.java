@@ -7,11 +7,12 @@ import java.util.OptionalInt;
 /**
  * What an arriving {@code PullResponse} says before its data.
  *
- * @param offset where the data belong, from the start of the handle
+ * @param offset where the data belong, from the start of what travels
+ * @param form number of the {@code WireForm} of the data
  * @param length bytes of data as announced; as many as the message has left, or it is a lie
  * @param crc32c of the data, where the producer sent it
  */
-record ChunkHeader(long offset, long length, OptionalInt crc32c) {
+record ChunkHeader(long offset, int form, long length, OptionalInt crc32c) {
   private static final int MAX_VARINT_BITS = 64;
 
   /**
@@ -21,6 +22,7 @@ record ChunkHeader(long offset, long length, OptionalInt crc32c) {
    */
   static ChunkHeader read(InputStream message) throws IOException {
     long offset = 0;
+    int form = 0;
     OptionalInt crc32c = OptionalInt.empty();
     while (message.available() > 0) {
       int tag = (int) varint(message);
@@ -28,13 +30,15 @@ record ChunkHeader(long offset, long length, OptionalInt crc32c) {
         offset = varint(message);
       } else if (tag == ChunkFields.CRC32C) {
         crc32c = OptionalInt.of(fixed32(message));
+      } else if (tag == ChunkFields.FORM) {
+        form = (int) varint(message);
       } else if (tag == ChunkFields.DATA) {
-        return new ChunkHeader(offset, varint(message), crc32c);
+        return new ChunkHeader(offset, form, varint(message), crc32c);
       } else {
         throw new IOException("a field with tag %d stands before the data".formatted(tag));
       }
     }
-    return new ChunkHeader(offset, 0, crc32c);
+    return new ChunkHeader(offset, form, 0, crc32c);
   }
 
   private static long varint(InputStream in) throws IOException {

@@ -35,19 +35,21 @@ final class OutgoingChunk {
   private final byte[] header;
 
   /**
-   * @param offset from the start of the handle
+   * @param offset from the start of what travels
+   * @param form of the pieces
    * @param pieces parts of blocks, in order, from position to limit
    * @param checksum whether the puller checks
    */
-  OutgoingChunk(Owner owner, long offset, List<ByteBuffer> pieces, boolean checksum) {
+  OutgoingChunk(
+      Owner owner, long offset, WireForm form, List<ByteBuffer> pieces, boolean checksum) {
     this.owner = owner;
     this.pieces = pieces;
     this.length = pieces.stream().mapToInt(ByteBuffer::remaining).sum();
-    this.header = header(offset, checksum);
+    this.header = header(offset, form, checksum);
   }
 
   /** The message up to its data, in protobuf's form. */
-  private byte[] header(long offset, boolean checksum) {
+  private byte[] header(long offset, WireForm form, boolean checksum) {
     ByteBuffer buffer = ByteBuffer.allocate(MAX_HEADER_BYTES).order(ByteOrder.LITTLE_ENDIAN);
     buffer.put((byte) ChunkFields.OFFSET);
     ChunkFields.putVarint(buffer, offset);
@@ -57,11 +59,20 @@ final class OutgoingChunk {
       buffer.put((byte) ChunkFields.CRC32C);
       buffer.putInt((int) crc.getValue());
     }
+    if (form instanceof WireForm.Int8Kv) {
+      buffer.put((byte) ChunkFields.FORM);
+      ChunkFields.putVarint(buffer, io.epidote.proto.stage.v1.WireForm.WIRE_FORM_INT8_KV_VALUE);
+    }
     buffer.put((byte) ChunkFields.DATA);
     ChunkFields.putVarint(buffer, length);
     byte[] bytes = new byte[buffer.position()];
     buffer.flip().get(bytes);
     return bytes;
+  }
+
+  /** What the data are. */
+  List<ByteBuffer> pieces() {
+    return pieces;
   }
 
   /** Bytes of data. */

@@ -5,6 +5,7 @@ import static java.util.Objects.requireNonNull;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.node.grpc.GrpcErrors;
 import io.epidote.proto.stage.v1.Handle;
+import io.epidote.proto.stage.v1.Int8Kv;
 import io.epidote.proto.stage.v1.PullRequest;
 import io.epidote.proto.stage.v1.PullResponse;
 import io.epidote.proto.stage.v1.TransferServiceGrpc;
@@ -23,6 +24,7 @@ import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.Future;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
@@ -45,6 +47,13 @@ public final class Pull {
   private final Consumer<PullEnd> ended;
   private final long startedAt = System.nanoTime();
   private volatile long progressAt = startedAt;
+  private final WireForm form;
+  private final long expected;
+
+  /** Of the form that is not exact: where a head is complete before it is written. */
+  private final Optional<Int8Codec> codec;
+
+  private final ByteBuffer head;
   private final TransferOptions options;
   private final Deque<Channel> routes;
   private long received;
@@ -59,6 +68,7 @@ public final class Pull {
   Pull(
       Handle handle,
       List<ByteBuffer> destinations,
+      WireForm form,
       TransferOptions options,
       List<Channel> routes,
       Duration stall,
@@ -66,6 +76,12 @@ public final class Pull {
       Consumer<PullEnd> ended) {
     this.handle = requireNonNull(handle, "handle is null");
     this.destinations = destinations.stream().map(ByteBuffer::duplicate).toList();
+    this.form = form;
+    this.expected = form.wireBytes(handle.getBytes());
+    this.codec =
+        form instanceof WireForm.Int8Kv rows ? Optional.of(new Int8Codec(rows)) : Optional.empty();
+    this.head =
+        ByteBuffer.allocate(form instanceof WireForm.Int8Kv rows ? rows.headWireBytes() : 0);
     this.options = options;
     this.routes = new ArrayDeque<>(routes);
     this.stallNanos = stall.toNanos();
@@ -83,6 +99,14 @@ public final class Pull {
                       .formatted(handle.getId(), handle.getNodeId(), handle.getBytes(), room))));
       return;
     }
+    if (!destinations.stream().allMatch(part -> form.fits(part.remaining()))) {
+      ended.accept(
+          new PullEnd.Failed(
+              new EpidoteException.InvalidRequest(
+                  "Handle %d of node %s is not on blocks that can travel as %s."
+                      .formatted(handle.getId(), handle.getNodeId(), form))));
+      return;
+    }
     long check = Math.max(1, stallNanos / 4);
     synchronized (this) {
       watch =
@@ -92,14 +116,17 @@ public final class Pull {
   }
 
   private void call(Channel route) {
-    ClientCalls.asyncServerStreamingCall(
-        route.newCall(method(), CallOptions.DEFAULT),
+    PullRequest.Builder request =
         PullRequest.newBuilder()
             .setHandle(handle)
             .setChunkBytes(options.chunkBytes())
-            .setSkipChecksum(!options.checksum())
-            .build(),
-        new Receiver());
+            .setSkipChecksum(!options.checksum());
+    if (form instanceof WireForm.Int8Kv rows) {
+      request.setInt8Kv(
+          Int8Kv.newBuilder().setKeyWidth(rows.keyWidth()).setValueWidth(rows.valueWidth()));
+    }
+    ClientCalls.asyncServerStreamingCall(
+        route.newCall(method(), CallOptions.DEFAULT), request.build(), new Receiver());
   }
 
   /** The contract's method, but its messages are read into this pull's destinations. */
@@ -199,13 +226,19 @@ public final class Pull {
    */
   private @Nullable PullEnd accept(InputStream message) throws IOException {
     ChunkHeader header = ChunkHeader.read(message);
+    if (codec.isPresent()
+        != (header.form() == io.epidote.proto.stage.v1.WireForm.WIRE_FORM_INT8_KV_VALUE)) {
+      return failed(
+          "a chunk came that is %s, which was not asked for: does the producer know --kv-wire int8? Run the same version everywhere, or pull exact blocks"
+              .formatted(codec.isPresent() ? "not int8" : "not exact"));
+    }
     if (header.offset() != received) {
       return failed("a chunk came for offset %d".formatted(header.offset()));
     }
-    if (header.length() <= 0 || header.length() > handle.getBytes() - received) {
+    if (header.length() <= 0 || header.length() > expected - received) {
       return failed(
           "a chunk of %d bytes came where 1 to %d fit"
-              .formatted(header.length(), handle.getBytes() - received));
+              .formatted(header.length(), expected - received));
     }
     if (header.length() != message.available()) {
       return failed(
@@ -250,6 +283,10 @@ public final class Pull {
   }
 
   private void write(ByteBuffer source) {
+    if (codec.isPresent()) {
+      dequantise(codec.get(), source);
+      return;
+    }
     while (source.hasRemaining()) {
       ByteBuffer destination = destinations.get(filling);
       int bytes = Math.min(source.remaining(), destination.remaining());
@@ -258,6 +295,23 @@ public final class Pull {
       source.position(source.position() + bytes);
       if (!destination.hasRemaining()) {
         filling++;
+      }
+    }
+  }
+
+  private void dequantise(Int8Codec rows, ByteBuffer source) {
+    while (source.hasRemaining()) {
+      int bytes = Math.min(source.remaining(), head.remaining());
+      head.put(head.position(), source, source.position(), bytes);
+      head.position(head.position() + bytes);
+      source.position(source.position() + bytes);
+      if (!head.hasRemaining()) {
+        ByteBuffer destination = destinations.get(filling);
+        rows.dequantise(head.flip(), destination);
+        head.clear();
+        if (!destination.hasRemaining()) {
+          filling++;
+        }
       }
     }
   }
@@ -290,8 +344,8 @@ public final class Pull {
     @Override
     public void onCompleted() {
       close(
-          received == handle.getBytes()
-              ? new PullEnd.Pulled(received, System.nanoTime() - startedAt)
+          received == expected
+              ? new PullEnd.Pulled(handle.getBytes(), received, System.nanoTime() - startedAt)
               : failed("the stream ended early"));
     }
   }

@@ -10,13 +10,14 @@ import org.jspecify.annotations.Nullable;
 
 /** All pulls of one request: they succeed or fail together. Belongs to the engine thread. */
 public final class PullGroup {
-  /** A handle and where its bytes go. */
-  public record Piece(Handle handle, List<ByteBuffer> destinations) {}
+  /** A handle, where its bytes go, and how they travel. */
+  public record Piece(Handle handle, List<ByteBuffer> destinations, WireForm form) {}
 
   private final List<Pull> pulls = new ArrayList<>();
   private final Consumer<PullEnd> ended;
   private int running;
   private long bytes;
+  private long moved;
   private long nanos;
   private @Nullable PullEnd failure;
 
@@ -41,6 +42,7 @@ public final class PullGroup {
           transfers.pull(
               piece.handle(),
               piece.destinations(),
+              piece.form(),
               end -> engine.execute(() -> group.pieceEnded(end))));
     }
     return group;
@@ -58,13 +60,14 @@ public final class PullGroup {
     running--;
     if (end instanceof PullEnd.Pulled pulled) {
       bytes += pulled.bytes();
+      moved += pulled.moved();
       nanos = Math.max(nanos, pulled.nanos());
     } else if (failure == null) {
       failure = end;
       pulls.forEach(Pull::cancel);
     }
     if (running == 0) {
-      ended.accept(failure == null ? new PullEnd.Pulled(bytes, nanos) : failure);
+      ended.accept(failure == null ? new PullEnd.Pulled(bytes, moved, nanos) : failure);
     }
   }
 }

@@ -4,6 +4,7 @@ import io.epidote.engine.error.EpidoteException;
 import io.epidote.node.grpc.GrpcErrors;
 import io.epidote.node.lease.LeaseTable;
 import io.epidote.proto.stage.v1.Handle;
+import io.epidote.proto.stage.v1.Int8Kv;
 import io.epidote.proto.stage.v1.PullRequest;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.netty.channel.Channel;
@@ -11,6 +12,7 @@ import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
@@ -19,8 +21,9 @@ import org.jspecify.annotations.Nullable;
  * at most {@link #AHEAD_BYTES} that have not left. The lock orders the pump, which runs on the
  * connection's event loop, with the lease's end, which can come from any thread.
  *
- * <p>Chunks are the blocks themselves. The lease is pinned until the last of them was released,
- * however the pull ends; a connection that keeps them although the pull is over is closed.
+ * <p>Chunks are the blocks themselves, or quantised copies of them. The lease is pinned until the
+ * last of them was released, however the pull ends; a connection that keeps them although the pull
+ * is over is closed.
  */
 final class PullSession implements OutgoingChunk.Owner {
   /** So much that the socket never runs dry while the next chunk is prepared. */
@@ -30,9 +33,11 @@ final class PullSession implements OutgoingChunk.Owner {
   private static final long LINGER_MILLIS = 1000;
 
   private final ChunkSender sender;
+  private final WireBuffers buffers;
   private final ServerCallStreamObserver<OutgoingChunk> call;
   private final int chunkBytes;
   private final boolean checksum;
+  private final Optional<Int8Codec> codec;
   private final ArrayDeque<ByteBuffer> rest = new ArrayDeque<>();
   private final List<OutgoingChunk> inFlight = new ArrayList<>();
   private int inFlightBytes;
@@ -44,25 +49,59 @@ final class PullSession implements OutgoingChunk.Owner {
 
   private @Nullable Channel connection;
 
+  /**
+   * @param buffers for chunks that are not the blocks themselves
+   */
   PullSession(
-      ChunkSender sender, ServerCallStreamObserver<OutgoingChunk> call, PullRequest request) {
+      ChunkSender sender,
+      WireBuffers buffers,
+      ServerCallStreamObserver<OutgoingChunk> call,
+      PullRequest request) {
     this.sender = sender;
+    this.buffers = buffers;
     this.call = call;
     this.chunkBytes = TransferOptions.chunkBytes(request.getChunkBytes());
     this.checksum = !request.getSkipChecksum();
+    this.codec = codec(request);
     call.setOnCancelHandler(this::stop);
     call.setOnReadyHandler(this::pump);
+  }
+
+  private static Optional<Int8Codec> codec(PullRequest request) {
+    if (!request.hasInt8Kv()) {
+      return Optional.empty();
+    }
+    Int8Kv rows = request.getInt8Kv();
+    try {
+      return Optional.of(
+          new Int8Codec(new WireForm.Int8Kv(rows.getKeyWidth(), rows.getValueWidth())));
+    } catch (IllegalArgumentException e) {
+      throw new EpidoteException.InvalidRequest(
+          "Blocks cannot be sent as int8: " + e.getMessage() + ".", e);
+    }
   }
 
   synchronized void start(LeaseTable leases, Handle handle) {
     try {
       LeaseTable.Pin acquired = leases.acquire(handle, this::leaseEnded);
-      rest.addAll(acquired.buffers());
       pin = acquired;
+      rest.addAll(acquired.buffers());
+      checkForm(handle);
     } catch (EpidoteException e) {
       over = true;
       call.onError(GrpcErrors.toStatus(e));
+      unpin();
     }
+  }
+
+  private void checkForm(Handle handle) {
+    codec.ifPresent(rows -> {
+      if (!rest.stream().allMatch(block -> rows.form().fits(block.remaining()))) {
+        throw new EpidoteException.InvalidRequest(
+            "Handle %d is not on KV blocks with keys of %d and values of %d floats, and cannot be sent as int8."
+                .formatted(handle.getId(), rows.form().keyWidth(), rows.form().valueWidth()));
+      }
+    });
   }
 
   private synchronized void pump() {
@@ -82,6 +121,25 @@ final class PullSession implements OutgoingChunk.Owner {
   }
 
   private OutgoingChunk nextChunk() {
+    return codec
+        .map(this::quantised)
+        .orElseGet(() -> new OutgoingChunk(this, offset, WireForm.EXACT, pieces(), checksum));
+  }
+
+  /** As many heads as fit a chunk. */
+  private OutgoingChunk quantised(Int8Codec rows) {
+    int headBytes = rows.form().headWireBytes();
+    ByteBuffer chunk = buffers.take(Math.max(chunkBytes, headBytes));
+    while (!rest.isEmpty() && chunk.position() + headBytes <= Math.max(chunkBytes, headBytes)) {
+      rows.quantise(rest.element(), chunk);
+      if (!rest.element().hasRemaining()) {
+        rest.remove();
+      }
+    }
+    return new OutgoingChunk(this, offset, rows.form(), List.of(chunk.flip()), checksum);
+  }
+
+  private List<ByteBuffer> pieces() {
     List<ByteBuffer> pieces = new ArrayList<>();
     int missing = chunkBytes;
     while (!rest.isEmpty() && missing > 0) {
@@ -95,7 +153,7 @@ final class PullSession implements OutgoingChunk.Owner {
       }
       missing -= bytes;
     }
-    return new OutgoingChunk(this, offset, pieces, checksum);
+    return pieces;
   }
 
   @Override
@@ -107,6 +165,9 @@ final class PullSession implements OutgoingChunk.Owner {
   public synchronized void released(OutgoingChunk chunk) {
     inFlight.removeIf(other -> other == chunk);
     inFlightBytes -= chunk.length();
+    if (codec.isPresent()) {
+      chunk.pieces().forEach(buffers::give);
+    }
     if (over) {
       unpin();
     } else if (pin != null && connection != null && connection.isActive()) {

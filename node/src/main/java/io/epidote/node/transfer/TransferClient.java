@@ -60,9 +60,11 @@ public final class TransferClient {
    *
    * @param destinations filled in order from their positions; together exactly the handle's bytes.
    *     They must not be reused before {@code ended} has run
+   * @param form how the bytes travel; each destination must fit it
    * @param ended runs exactly once, on a gRPC or timer thread
    */
-  public Pull pull(Handle handle, List<ByteBuffer> destinations, Consumer<PullEnd> ended) {
+  public Pull pull(
+      Handle handle, List<ByteBuffer> destinations, WireForm form, Consumer<PullEnd> ended) {
     Consumer<PullEnd> releasing =
         end -> {
           ended.accept(end);
@@ -81,7 +83,7 @@ public final class TransferClient {
     } catch (IllegalStateException e) {
       unusable = new EpidoteException.Unavailable("This node is closing.", e);
     }
-    Pull pull = new Pull(handle, destinations, options, routes, stall, timer, releasing);
+    Pull pull = new Pull(handle, destinations, form, options, routes, stall, timer, releasing);
     if (unusable == null) {
       pull.start();
     } else {

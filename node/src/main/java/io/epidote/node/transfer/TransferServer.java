@@ -2,6 +2,8 @@ package io.epidote.node.transfer;
 
 import static java.util.Objects.requireNonNull;
 
+import io.epidote.engine.error.EpidoteException;
+import io.epidote.node.grpc.GrpcErrors;
 import io.epidote.node.lease.LeaseTable;
 import io.epidote.proto.stage.v1.Handle;
 import io.epidote.proto.stage.v1.PullRequest;
@@ -26,6 +28,7 @@ import io.grpc.stub.StreamObserver;
 public final class TransferServer implements BindableService {
   private final LeaseTable leases;
   private final ChunkSender sender;
+  private final WireBuffers buffers = new WireBuffers();
 
   public TransferServer(LeaseTable leases, BulkTransport transport) {
     this.leases = requireNonNull(leases, "leases is null");
@@ -54,8 +57,16 @@ public final class TransferServer implements BindableService {
   }
 
   private void pull(PullRequest request, StreamObserver<OutgoingChunk> observer) {
-    new PullSession(sender, (ServerCallStreamObserver<OutgoingChunk>) observer, request)
-        .start(leases, request.getHandle());
+    PullSession session;
+    try {
+      session =
+          new PullSession(
+              sender, buffers, (ServerCallStreamObserver<OutgoingChunk>) observer, request);
+    } catch (EpidoteException e) {
+      observer.onError(GrpcErrors.toStatus(e));
+      return;
+    }
+    session.start(leases, request.getHandle());
   }
 
   private void release(ReleaseRequest request, StreamObserver<ReleaseResponse> observer) {

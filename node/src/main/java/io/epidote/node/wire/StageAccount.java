@@ -23,6 +23,7 @@ public final class StageAccount {
   private long handoffNanos = -1;
   private int units;
   private int cached;
+  private String kvWire = "";
 
   /**
    * @param precision of the weights that the stage computes with, or {@code emulated}
@@ -76,6 +77,11 @@ public final class StageAccount {
     cached += units;
   }
 
+  /** KV blocks of this request come from another node in this form. */
+  public void kvWire(String word) {
+    kvWire = word;
+  }
+
   /** A pull of this request began; there may be several at a time. */
   public void transferStarted() {
     if (transfers++ == 0) {
@@ -108,6 +114,7 @@ public final class StageAccount {
         .setBytesMoved(bytesMoved)
         .setUnits(units)
         .setCachedUnits(cached)
+        .setKvWire(kvWire)
         .build();
   }
 }

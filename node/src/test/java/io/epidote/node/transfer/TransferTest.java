@@ -83,7 +83,7 @@ final class TransferTest {
   private static CompletableFuture<PullEnd> pull(
       NodeRuntime consumer, Handle handle, List<ByteBuffer> destinations) {
     CompletableFuture<PullEnd> ended = new CompletableFuture<>();
-    consumer.context().transfers().pull(handle, destinations, ended::complete);
+    consumer.context().transfers().pull(handle, destinations, WireForm.EXACT, ended::complete);
     return ended;
   }
 
@@ -156,7 +156,10 @@ final class TransferTest {
       rooms.add(room(handle.getBytes()));
       ends.add(ended);
       pulls.add(
-          consumer(unix).context().transfers().pull(handle, rooms.getLast(), ended::complete));
+          consumer(unix)
+              .context()
+              .transfers()
+              .pull(handle, rooms.getLast(), WireForm.EXACT, ended::complete));
     }
     for (int i = 2; i < 12; i += 3) {
       awaitFirstBytesOrEnd(rooms.get(i), ends.get(i));
@@ -203,7 +206,8 @@ final class TransferTest {
         leases.revoke(handle);
       }
       CompletableFuture<PullEnd> ended = new CompletableFuture<>();
-      Pull pull = consumer(unix).context().transfers().pull(handle, sink, ended::complete);
+      Pull pull =
+          consumer(unix).context().transfers().pull(handle, sink, WireForm.EXACT, ended::complete);
       switch (when) {
         case CONSUMER_BEFORE_BYTES -> pull.cancel();
         case CONSUMER_IN_MID_TRANSFER -> {

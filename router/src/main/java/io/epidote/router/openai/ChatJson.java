@@ -170,19 +170,23 @@ final class ChatJson {
             .put("predicted_ttft_ms", timeline.getPredictedTtftMs());
     ArrayNode stages = root.putArray("stages");
     for (StageTiming stage : timeline.getStagesList()) {
-      stages
-          .addObject()
-          .put("stage", StageNames.of(stage.getStage()))
-          .put("node", stage.getNodeId())
-          .put("precision", stage.getPrecision())
-          .put("queue_ms", stage.getQueueMs())
-          .put("compute_ms", stage.getComputeMs())
-          .put("transfer_ms", stage.getTransferMs())
-          .put("overlapped_compute_ms", stage.getOverlappedComputeMs())
-          .put("overlapped_transfer_ms", stage.getOverlappedTransferMs())
-          .put("handoff_ms", stage.getHandoffMs())
-          .put("bytes_moved", stage.getBytesMoved())
-          .put("units", stage.getUnits());
+      ObjectNode entry =
+          stages
+              .addObject()
+              .put("stage", StageNames.of(stage.getStage()))
+              .put("node", stage.getNodeId())
+              .put("precision", stage.getPrecision())
+              .put("queue_ms", stage.getQueueMs())
+              .put("compute_ms", stage.getComputeMs())
+              .put("transfer_ms", stage.getTransferMs())
+              .put("overlapped_compute_ms", stage.getOverlappedComputeMs())
+              .put("overlapped_transfer_ms", stage.getOverlappedTransferMs())
+              .put("handoff_ms", stage.getHandoffMs())
+              .put("bytes_moved", stage.getBytesMoved())
+              .put("units", stage.getUnits());
+      if (!stage.getKvWire().isEmpty()) {
+        entry.put("kv_wire", stage.getKvWire());
+      }
     }
     return root;
   }

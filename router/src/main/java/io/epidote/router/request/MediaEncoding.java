@@ -9,16 +9,25 @@ import io.epidote.proto.stage.v1.TileReady;
 import io.epidote.proto.v1.StageTiming;
 import io.epidote.router.cluster.EncodeShard;
 import io.grpc.SynchronizationContext;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.Deque;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalDouble;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The encode side of an answer: its media are divided over the encode nodes, each gets a call with
  * the files that it needs, and the tiles that they announce, in whatever order, are told by their
  * place in the prompt. Everything happens in the request's turn.
+ *
+ * <p>A node is asked when the one before it has room for all its tiles, in the order of node ids,
+ * whatever request or router asks. So a request that waits for room on one node holds none of those
+ * behind it, and no two can wait for each other in a circle.
  */
 final class MediaEncoding {
   /** What the answer hears. */
@@ -39,12 +48,15 @@ final class MediaEncoding {
   }
 
   private final String stageRequestId;
-  private final List<EncodeShard> shards;
+  private final Deque<EncodeShard> unasked;
   private final OptionalDouble ttftLeftMs;
   private final SynchronizationContext turn;
   private final Events events;
   private final Map<Long, Integer> spanOfTile;
   private final List<StageCall<EncodeRequest, EncodeResponse>> calls = new ArrayList<>();
+
+  /** The last that was asked, until it has room. */
+  private @Nullable EncodeShard reserving;
 
   /**
    * @param shards the nodes that encode, and what
@@ -58,16 +70,26 @@ final class MediaEncoding {
       SynchronizationContext turn,
       Events events) {
     this.stageRequestId = stageRequestId;
-    this.shards = shards;
     this.ttftLeftMs = ttftLeftMs;
+    this.unasked =
+        shards.stream()
+            .sorted(Comparator.comparing(shard -> shard.seat().member().id()))
+            .collect(Collectors.toCollection(ArrayDeque::new));
     this.turn = turn;
     this.events = events;
     this.spanOfTile = prepared.spanOfTile();
   }
 
-  /** Opens a call to every node that has something to do. */
+  /** Opens a call to the first node that has something to do. */
   void start() {
-    shards.forEach(this::open);
+    openNext();
+  }
+
+  private void openNext() {
+    reserving = unasked.poll();
+    if (reserving != null) {
+      open(reserving);
+    }
   }
 
   private void open(EncodeShard shard) {
@@ -86,6 +108,11 @@ final class MediaEncoding {
 
   private void heard(EncodeShard shard, EncodeResponse response) {
     switch (response.getEventCase()) {
+      case RESERVED -> {
+        if (shard.equals(reserving)) {
+          openNext();
+        }
+      }
       case READY -> ready(shard, response.getReady());
       case DONE -> events.done(response.getDone().getTiming());
       case EVENT_NOT_SET -> {}
