@@ -54,7 +54,8 @@ final class NodeCommand implements Callable<Integer> {
   @Option(
       names = "--port",
       paramLabel = "N",
-      description = "Port to listen on, 0 (default) for any free one.")
+      description =
+          "Port to listen on, and the next one for bulk data. 0 (default) for any free ones.")
   private int port;
 
   @Mixin private ModelOptions model = new ModelOptions();

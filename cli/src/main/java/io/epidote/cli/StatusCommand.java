@@ -85,6 +85,7 @@ final class StatusCommand implements Callable<Integer> {
       row.put("handles", node.getHandles());
       row.put("running", node.getRunning());
       row.put("queued", node.getQueued());
+      row.put("awaiting", node.getAwaiting());
       report.row(row);
     }
     return report;

@@ -26,7 +26,8 @@ final class ClusterAssertions {
                           + node.getMediaBlocksUsed()
                           + node.getHandles()
                           + node.getRunning()
-                          + node.getQueued())
+                          + node.getQueued()
+                          + node.getAwaiting())
                   .as("blocks, handles and requests of %s", node.getNodeId())
                   .isZero();
             }

@@ -232,9 +232,11 @@ public final class DecodeStage implements Stage {
   @Override
   public StageLoad load() {
     int running = (int) calls.stream().filter(call -> call.phase() == DecodePhase.RUNNING).count();
+    int awaiting = (int) calls.stream().filter(call -> !call.complete).count();
     return new StageLoad(
         running,
-        calls.size() - running,
+        calls.size() - running - awaiting,
+        awaiting,
         inputs.ending(),
         List.of(kv),
         List.of(),

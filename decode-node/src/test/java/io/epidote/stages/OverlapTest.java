@@ -7,6 +7,7 @@ import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.memory.BlockPool;
 import io.epidote.node.NodeConfig;
 import io.epidote.proto.stage.v1.MediaReady;
+import io.epidote.proto.v1.NodeStatus;
 import io.epidote.proto.v1.Stage;
 import io.epidote.proto.v1.StageTiming;
 import io.epidote.stages.RouterDriver.Answer;
@@ -287,6 +288,25 @@ final class OverlapTest {
       assertThat(Cluster.error(run))
           .isInstanceOf(EpidoteException.Unavailable.class)
           .hasMessageContaining("0.3s");
+      cluster.assertEmpty();
+    }
+  }
+
+  @Test
+  void anAnswerWhosePromptIsNotDoneDoesNotQueueAtItsNode() {
+    try (Cluster cluster = new Cluster("E-P-D", Set.of(), TestNode.Options.defaults())) {
+      Run run =
+          cluster.driver.start(
+              new ToyRequest(1, 40, List.of(), 4),
+              (moment, running) -> {
+                if (moment == Moment.KV_READY) {
+                  running.forgetKv();
+                }
+              });
+      await().until(() -> cluster.decode.status().getAwaiting() == 1);
+      NodeStatus status = cluster.decode.status();
+      assertThat(status.getQueued() + status.getRunning()).isZero();
+      run.cancel();
       cluster.assertEmpty();
     }
   }

@@ -209,7 +209,9 @@ final class TestNode implements AutoCloseable {
         .untilAsserted(() -> {
           NodeStatus status = status();
           assertThat(status.getHandles()).as("handles").isZero();
-          assertThat(status.getRunning() + status.getQueued()).as("requests").isZero();
+          assertThat(status.getRunning() + status.getQueued() + status.getAwaiting())
+              .as("requests")
+              .isZero();
           assertThat(status.getSwapBlocksUsed()).as("blocks in swap space").isZero();
           // Read after a command of the engine thread: what it wrote before is visible.
           for (BlockPool pool : pools) {

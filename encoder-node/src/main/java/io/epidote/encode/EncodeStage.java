@@ -440,6 +440,7 @@ public final class EncodeStage implements Stage {
         calls.size() - queued,
         queued,
         0,
+        0,
         List.of(),
         List.of(media.pool()),
         new StageLoad.Weights(

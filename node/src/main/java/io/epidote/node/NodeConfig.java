@@ -13,7 +13,7 @@ import java.util.Locale;
  * @param nodeId unique in the cluster
  * @param bindHost address to listen on
  * @param advertisedHost host under which other nodes and routers reach this one
- * @param port to listen on, 0 for a free one
+ * @param port to listen on, and the next one for bulk data; 0 for free ones
  * @param routers {@code host:port} of every router
  * @param model name of the served checkpoint
  * @param fingerprint content hash of the checkpoint

@@ -74,10 +74,12 @@ public final class NodeRuntime implements AutoCloseable {
   private final List<RegistrationClient> registrations = new ArrayList<>();
   private final MeterRegistry meters;
   private @Nullable Server server;
+  private @Nullable Server bulkServer;
   private Optional<UnixServer> unixServer = Optional.empty();
   private @Nullable StatusReport report;
   private List<AutoCloseable> models = List.of();
   private volatile String address = "";
+  private volatile int bulkPort;
   private volatile NodeStatus latest = NodeStatus.getDefaultInstance();
   private volatile List<MemoryUse> memory = List.of();
   private volatile @Nullable String discrepancy;
@@ -94,7 +96,13 @@ public final class NodeRuntime implements AutoCloseable {
     this.loop = new EngineLoop("epidote-engine-" + config.nodeId(), limits.admissions());
     this.leases =
         new LeaseTable(
-            config.nodeId(), () -> address, epoch, limits.lease(), System::nanoTime, loop);
+            config.nodeId(),
+            () -> address,
+            () -> bulkPort,
+            epoch,
+            limits.lease(),
+            System::nanoTime,
+            loop);
     this.context =
         new NodeContext(
             config.nodeId(),
@@ -145,6 +153,11 @@ public final class NodeRuntime implements AutoCloseable {
       Server started = GrpcTransport.start(builder, bind);
       server = started;
       address = config.advertisedHost() + ":" + started.getPort();
+      InetSocketAddress bulkBind =
+          new InetSocketAddress(config.bindHost(), config.port() == 0 ? 0 : config.port() + 1);
+      Server pulled = GrpcTransport.start(bulk.server(bulkBind).addService(transfers), bulkBind);
+      bulkServer = pulled;
+      bulkPort = pulled.getPort();
       if (config.transfer().unixSockets()) {
         unixServer = UnixServer.tryStart(bulk, transfers, address, epoch);
       }
@@ -261,6 +274,7 @@ public final class NodeRuntime implements AutoCloseable {
     gauge("epidote.handles", NodeStatus::getHandles);
     gauge("epidote.requests.running", NodeStatus::getRunning);
     gauge("epidote.requests.queued", NodeStatus::getQueued);
+    gauge("epidote.requests.awaiting", NodeStatus::getAwaiting);
     gauge("epidote.resident.bytes", NodeStatus::getResidentBytes);
     Gauge.builder("epidote.engine.defects", loop, EngineLoop::defects).register(meters);
     Gauge.builder("epidote.integrity.faults", this, node -> node.discrepancy == null ? 0 : 1)
@@ -298,6 +312,11 @@ public final class NodeRuntime implements AutoCloseable {
     if (running != null) {
       running.shutdownNow();
       await(running);
+    }
+    Server pulled = bulkServer;
+    if (pulled != null) {
+      pulled.shutdownNow();
+      await(pulled);
     }
     unixServer.ifPresent(UnixServer::close);
     // Ends the pulls that are under way; what they hold is freed when they have.

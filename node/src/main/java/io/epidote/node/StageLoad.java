@@ -10,7 +10,8 @@ import java.util.function.Supplier;
  * What a stage is doing.
  *
  * @param running requests that have what they need to compute, or whose result is waited for
- * @param queued requests that wait for input or blocks
+ * @param queued requests that wait for something of this node: blocks, a turn, a pull
+ * @param awaiting requests whose input other stages are still making
  * @param ending requests that are over for their caller but whose pulls have not ended yet
  * @param kv memory of KV blocks in use here; stages of a node may share one
  * @param mediaPools pools of media tokens in use here
@@ -19,6 +20,7 @@ import java.util.function.Supplier;
 public record StageLoad(
     int running,
     int queued,
+    int awaiting,
     int ending,
     List<KvMemory> kv,
     List<BlockPool> mediaPools,
@@ -32,6 +34,6 @@ public record StageLoad(
 
   /** Whether no request holds anything. */
   boolean isIdle() {
-    return running + queued + ending == 0;
+    return running + queued + awaiting + ending == 0;
   }
 }

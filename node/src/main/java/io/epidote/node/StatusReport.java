@@ -52,11 +52,13 @@ final class StatusReport {
     Map<String, StageLoad.Weights> weights = new TreeMap<>();
     int running = 0;
     int queued = 0;
+    int awaiting = 0;
     for (Stage stage : stages) {
       StageLoad load = stage.load();
       status.addStages(stage.kind());
       running += load.running();
       queued += load.queued();
+      awaiting += load.awaiting();
       weights.put(load.weights().name(), load.weights());
     }
     for (StageLoad.Weights group : weights.values()) {
@@ -73,6 +75,7 @@ final class StatusReport {
     return status
         .setRunning(running)
         .setQueued(queued)
+        .setAwaiting(awaiting)
         .setHandles(leases.outstanding())
         .setResidentBytes(
             memory.isEmpty()

@@ -414,9 +414,16 @@ public final class PrefillStage implements Stage {
                       default -> false;
                     })
                 .count();
+    int awaiting =
+        (int)
+            calls.stream()
+                .filter(call ->
+                    call.phase() == PrefillPhase.AWAITING_MEDIA && !call.allMediaAnnounced())
+                .count();
     return new StageLoad(
         running,
-        calls.size() - running,
+        calls.size() - running - awaiting,
+        awaiting,
         intake.ending(),
         List.of(kv),
         List.of(intake.pool()),

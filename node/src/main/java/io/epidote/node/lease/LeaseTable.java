@@ -14,6 +14,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Executor;
 import java.util.function.Consumer;
+import java.util.function.IntSupplier;
 import java.util.function.LongSupplier;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
@@ -46,6 +47,7 @@ public final class LeaseTable {
 
   private final String nodeId;
   private final Supplier<String> address;
+  private final IntSupplier bulkPort;
   private final long epoch;
   private final long periodNanos;
   private final LongSupplier clock;
@@ -56,7 +58,7 @@ public final class LeaseTable {
 
   /**
    * @param nodeId and {@code epoch} name this life of this process; {@code address} is where its
-   *     TransferService answers
+   *     TransferService answers, and {@code bulkPort} where it is pulled from, 0 for the same
    * @param period how long a lease lives without being renewed
    * @param clock monotonic nanoseconds
    * @param engine runs {@code onFree}: the engine thread, which owns the blocks
@@ -64,12 +66,14 @@ public final class LeaseTable {
   public LeaseTable(
       String nodeId,
       Supplier<String> address,
+      IntSupplier bulkPort,
       long epoch,
       Duration period,
       LongSupplier clock,
       Executor engine) {
     this.nodeId = requireNonNull(nodeId, "nodeId is null");
     this.address = requireNonNull(address, "address is null");
+    this.bulkPort = requireNonNull(bulkPort, "bulkPort is null");
     this.epoch = epoch;
     this.periodNanos = period.toNanos();
     this.clock = requireNonNull(clock, "clock is null");
@@ -93,6 +97,7 @@ public final class LeaseTable {
             .setId(nextId++)
             .setBytes((long) pool.blockBytes() * blocks.length)
             .setEpoch(epoch)
+            .setBulkPort(bulkPort.getAsInt())
             .build();
     Lease lease = new Lease(handle, pool, blocks.clone(), onFree);
     lease.renewedAt = clock.getAsLong();

@@ -29,6 +29,7 @@ import io.netty.channel.WriteBufferWaterMark;
 import io.netty.channel.nio.NioIoHandler;
 import io.netty.channel.socket.nio.NioDomainSocketChannel;
 import io.netty.channel.socket.nio.NioServerDomainSocketChannel;
+import io.netty.channel.socket.nio.NioServerSocketChannel;
 import io.netty.channel.socket.nio.NioSocketChannel;
 import io.netty.handler.codec.ByteToMessageDecoder;
 import io.netty.handler.codec.http2.Http2Settings;
@@ -134,6 +135,7 @@ public final class BulkTransport implements AutoCloseable {
 
   /** Makes a server fit for {@link TransferServer}. */
   public NettyServerBuilder prepare(NettyServerBuilder builder) {
+    LateWrites.areExpected();
     return builder
         .withChildOption(ChannelOption.WRITE_BUFFER_WATER_MARK, BUFFERED)
         .callExecutor(new PullsOnTheirConnection())
@@ -141,7 +143,17 @@ public final class BulkTransport implements AutoCloseable {
             new Negotiator(InternalProtocolNegotiators.serverPlaintext(), _ -> sender.splicer()));
   }
 
-  /** A server that listens on a Unix socket, on threads for bulk data. */
+  /** A server for pulls alone, on threads for bulk data. */
+  public NettyServerBuilder server(InetSocketAddress address) {
+    return prepare(
+        GrpcTransport.server(address)
+            .channelType(NioServerSocketChannel.class)
+            .bossEventLoopGroup(giving)
+            .workerEventLoopGroup(giving)
+            .directExecutor());
+  }
+
+  /** The same on a Unix socket. */
   NettyServerBuilder unixServer(Path socket) {
     return prepare(
         GrpcTransport.configure(NettyServerBuilder.forAddress(UnixDomainSocketAddress.of(socket)))

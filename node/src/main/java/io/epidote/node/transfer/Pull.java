@@ -40,6 +40,8 @@ import org.jspecify.annotations.Nullable;
  * is being written any more.
  */
 public final class Pull {
+  private static final int COPIED_BYTES = 64 << 10;
+
   private final Handle handle;
   private final List<ByteBuffer> destinations;
   private final long stallNanos;
@@ -262,12 +264,15 @@ public final class Pull {
   }
 
   private void write(InputStream message, int length, @Nullable CRC32C crc) throws IOException {
-    if (!(message instanceof HasByteBuffer network) || !network.byteBufferSupported()) {
-      throw new IOException("it does not come in network buffers; is it compressed?");
-    }
+    // Rarely, what Netty has put together cannot be seen as buffers; then it is copied once more.
+    HasByteBuffer network =
+        message instanceof HasByteBuffer buffers && buffers.byteBufferSupported() ? buffers : null;
     int missing = length;
     while (missing > 0) {
-      ByteBuffer source = network.getByteBuffer();
+      ByteBuffer source =
+          network == null
+              ? ByteBuffer.wrap(message.readNBytes(Math.min(missing, COPIED_BYTES)))
+              : network.getByteBuffer();
       if (source == null || !source.hasRemaining()) {
         throw new IOException("it ends before its data");
       }
@@ -277,7 +282,9 @@ public final class Pull {
         crc.update(source.duplicate());
       }
       write(source);
-      message.skipNBytes(bytes);
+      if (network != null) {
+        message.skipNBytes(bytes);
+      }
       missing -= bytes;
     }
   }

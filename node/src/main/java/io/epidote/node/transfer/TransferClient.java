@@ -77,7 +77,7 @@ public final class TransferClient {
           .flatMap(sockets -> sockets.find(handle))
           .map(BulkTransport::unixAddress)
           .ifPresent(address -> routes.add(channels.channel(address, ChannelKind.BULK)));
-      routes.add(channels.channel(handle.getAddress(), ChannelKind.BULK));
+      routes.add(channels.channel(bulkAddress(handle), ChannelKind.BULK));
     } catch (EpidoteException e) {
       unusable = e;
     } catch (IllegalStateException e) {
@@ -90,6 +90,14 @@ public final class TransferClient {
       ended.accept(new PullEnd.Failed(unusable));
     }
     return pull;
+  }
+
+  private static String bulkAddress(Handle handle) {
+    String address = handle.getAddress();
+    return handle.getBulkPort() == 0
+        ? address
+        : address.substring(0, address.lastIndexOf(':') + 1)
+            + Integer.toUnsignedLong(handle.getBulkPort());
   }
 
   /** Tells the producer that a handle is not needed any more; does not wait. */

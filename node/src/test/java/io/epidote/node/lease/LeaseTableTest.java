@@ -48,7 +48,7 @@ final class LeaseTableTest {
     final List<Runnable> engine = new ArrayList<>();
     long now;
     final LeaseTable table =
-        new LeaseTable("node", () -> "host:1", 77, PERIOD, () -> now, engine::add);
+        new LeaseTable("node", () -> "host:1", () -> 2, 77, PERIOD, () -> now, engine::add);
     final List<Handle> handles = new ArrayList<>();
     final Map<Long, Integer> freed = new HashMap<>();
     final List<LeaseTable.Pin> pins = new ArrayList<>();
@@ -226,7 +226,8 @@ final class LeaseTableTest {
       AtomicInteger freed = new AtomicInteger();
       BlockPool pool = new BlockPool("kv", 64, 1);
       LeaseTable table =
-          new LeaseTable("node", () -> "host:1", 1, PERIOD, System::nanoTime, Runnable::run);
+          new LeaseTable(
+              "node", () -> "host:1", () -> 2, 1, PERIOD, System::nanoTime, Runnable::run);
       Handle handle =
           table.grant(pool, pool.tryAllocate(1).orElseThrow(), end -> freed.incrementAndGet());
       LeaseTable.Pin pin = table.acquire(handle, () -> {});

@@ -335,7 +335,8 @@ final class TransferTest {
     String address = "127.0.0.1:1";
     BlockPool pool = new BlockPool("kv", 1 << 16, 4);
     LeaseTable leases =
-        new LeaseTable("node", () -> address, 77, Producer.LEASE, System::nanoTime, Runnable::run);
+        new LeaseTable(
+            "node", () -> address, () -> 0, 77, Producer.LEASE, System::nanoTime, Runnable::run);
     BulkTransport transport = new BulkTransport();
     Optional<UnixServer> server =
         UnixServer.tryStart(transport, new TransferServer(leases, transport), address, 77);
