@@ -13,6 +13,7 @@ import picocli.CommandLine.Command;
       BenchDatapathCommand.class,
       BenchQualityCommand.class,
       BenchServeCommand.class,
-      BenchTransferCommand.class
+      BenchTransferCommand.class,
+      BenchAdaptersCommand.class
     })
 final class BenchCommand {}

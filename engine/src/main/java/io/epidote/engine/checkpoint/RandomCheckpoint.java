@@ -34,7 +34,7 @@ public final class RandomCheckpoint {
 
   private final Map<String, long[]> tensors = new LinkedHashMap<>();
 
-  private RandomCheckpoint() {}
+  RandomCheckpoint() {}
 
   /** The folder of a shape's checkpoint under {@code root}, written first when it is not there. */
   public static Path folder(Path root, ModelShape shape) {
@@ -49,7 +49,7 @@ public final class RandomCheckpoint {
       Files.writeString(draft.resolve("config.json"), shape.config());
       RandomCheckpoint checkpoint = new RandomCheckpoint();
       checkpoint.list(ConfigReader.read(draft));
-      checkpoint.write(draft.resolve("model.safetensors"));
+      checkpoint.write(draft.resolve("model.safetensors"), SEED);
       RandomTokenizer.writeIfMissing(draft);
       Files.move(draft, folder, StandardCopyOption.ATOMIC_MOVE);
       return folder;
@@ -82,12 +82,21 @@ public final class RandomCheckpoint {
       MoeConfig moe = text.moe().get();
       add(name + "block_sparse_moe.gate.weight", moe.experts(), hidden);
       for (int e = 0; e < moe.experts(); e++) {
-        String expert = name + "block_sparse_moe.experts." + e + ".";
-        add(expert + "w1.weight", moe.expertIntermediateSize(), hidden);
-        add(expert + "w3.weight", moe.expertIntermediateSize(), hidden);
-        add(expert + "w2.weight", hidden, moe.expertIntermediateSize());
+        addExpert(name, text, moe, e);
       }
     }
+  }
+
+  /**
+   * An expert of Mixtral's form.
+   *
+   * @param layer the layer's module, for example {@code model.layers.0.}
+   */
+  void addExpert(String layer, TextConfig text, MoeConfig moe, int number) {
+    String expert = layer + "block_sparse_moe.experts." + number + ".";
+    add(expert + "w1.weight", moe.expertIntermediateSize(), text.hiddenSize());
+    add(expert + "w3.weight", moe.expertIntermediateSize(), text.hiddenSize());
+    add(expert + "w2.weight", text.hiddenSize(), moe.expertIntermediateSize());
   }
 
   private void listVision(ModelConfig model, VisionConfig vision) {
@@ -123,7 +132,8 @@ public final class RandomCheckpoint {
     tensors.put(name, shape);
   }
 
-  private void write(Path file) throws IOException {
+  /** Writes what was added. */
+  void write(Path file, long seed) throws IOException {
     Map<String, Object> header = new LinkedHashMap<>();
     long end = 0;
     for (Map.Entry<String, long[]> tensor : tensors.entrySet()) {
@@ -140,7 +150,7 @@ public final class RandomCheckpoint {
       end += bytes;
     }
     byte[] json = new ObjectMapper().writeValueAsString(header).getBytes(StandardCharsets.UTF_8);
-    SplittableRandom random = new SplittableRandom(SEED);
+    SplittableRandom random = new SplittableRandom(seed);
     try (FileChannel channel = FileChannel.open(file, CREATE_NEW, READ, WRITE)) {
       ByteBuffer start =
           ByteBuffer.allocate(Long.BYTES + json.length).order(ByteOrder.LITTLE_ENDIAN);

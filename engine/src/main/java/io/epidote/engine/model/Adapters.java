@@ -39,15 +39,6 @@ public final class Adapters {
     this.reclaiming = requireNonNull(reclaiming, "reclaiming is null");
   }
 
-  /** Of a decoder that can have none. */
-  public static Adapters none(String why) {
-    return new Adapters(
-        folder -> {
-          throw new InvalidRequest("%s cannot be loaded: %s".formatted(folder, why));
-        },
-        Runnable::run);
-  }
-
   /** Of a decoder that computes nothing: of an adapter, only its form is checked. */
   public static Adapters withoutWeights() {
     return new Adapters(
