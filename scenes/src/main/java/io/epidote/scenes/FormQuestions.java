@@ -206,10 +206,11 @@ public final class FormQuestions {
     return new Question(TaskKind.COUNT, text, answer);
   }
 
+  /** For instance "a red circle at the top left, a blue square in the center". */
   private Question places(Scene scene, String plain, boolean instructed) {
     String answer =
         scene.shapes().stream()
-            .map(s -> s.cell().words() + ": " + s.pair().words())
+            .map(s -> s.pair().withArticle() + " " + s.cell().phrase())
             .collect(Collectors.joining(", "));
     String text = instructed ? wording(PLACES_ASKED, PLACES_FORMS, any(POLITE)) : plain;
     return new Question(TaskKind.DESCRIBE, text, answer);
@@ -227,7 +228,7 @@ public final class FormQuestions {
     }
   }
 
-  /** For instance "above and left of it". */
+  /** For instance "at the top left": above and to the left of the other. */
   private Optional<Question> relation(Scene scene) {
     PlacedShape one = any(scene.shapes());
     PlacedShape other = any(scene.shapes());
@@ -236,9 +237,7 @@ public final class FormQuestions {
     }
     int rows = one.cell().row() - other.cell().row();
     int columns = one.cell().column() - other.cell().column();
-    String vertical = rows < 0 ? "above" : rows > 0 ? "below" : "";
-    String horizontal = columns < 0 ? "left of" : columns > 0 ? "right of" : "";
-    String and = vertical.isEmpty() || horizontal.isEmpty() ? "" : " and ";
+    Cell direction = Cell.values()[3 * (Integer.signum(rows) + 1) + Integer.signum(columns) + 1];
     String text;
     while (true) {
       String what = any(RELATIONS_ASKED);
@@ -252,7 +251,7 @@ public final class FormQuestions {
         break;
       }
     }
-    return Optional.of(new Question(TaskKind.WHERE, text, vertical + and + horizontal + " it"));
+    return Optional.of(new Question(TaskKind.WHERE, text, direction.phrase()));
   }
 
   private static boolean unique(Scene scene, PlacedShape shape) {

@@ -12,8 +12,9 @@ import java.util.Locale;
 import java.util.Map;
 
 /**
- * The command line of the trainer: {@code train}, {@code export}, {@code evaluate}, {@code curve};
- * see docs/scenes.md.
+ * The command line of the trainer: {@code train}, {@code export}, {@code evaluate}, {@code curve},
+ * and for adapters {@code adapter}, {@code evaluate-adapter}, {@code classifier}, {@code
+ * evaluate-classifier}; see docs/scenes.md.
  */
 public final class TrainerMain {
   private TrainerMain() {}
@@ -22,7 +23,7 @@ public final class TrainerMain {
   public static void main(String[] args) throws IOException, InterruptedException {
     if (args.length == 0 || args.length % 2 == 0) {
       throw new IllegalArgumentException(
-          "expected: train|adapter|export|evaluate|curve [--name value]...; docs/scenes.md has the commands");
+          "expected: train|export|spread|evaluate|curve|adapter|evaluate-adapter|classifier|evaluate-classifier [--name value]...; docs/scenes.md has the commands");
     }
     Map<String, String> options = new HashMap<>();
     for (int i = 1; i < args.length; i += 2) {
@@ -78,6 +79,16 @@ public final class TrainerMain {
                         .resolve(form.word())))
             .run();
       }
+      case "spread" -> SpareRows.spread(Path.of(options.getOrDefault("--folder", "models/scenes")));
+      case "classifier" ->
+          ClassifierTraining.run(
+              Path.of(options.getOrDefault("--file", "models/scenes-adapters/router.json")));
+      case "evaluate-classifier" ->
+          ClassifierTraining.evaluate(
+              Path.of(options.getOrDefault("--file", "models/scenes-adapters/router.json")),
+              number(options, "--seed", 7),
+              number(options, "--count", 500));
+      case "evaluate-adapter" -> evaluateAdapter(options);
       case "export" ->
           TrainingState.load(config, saved)
               .export(Path.of(options.getOrDefault("--folder", "models/scenes")));
@@ -103,6 +114,38 @@ public final class TrainerMain {
         System.out.print(curve.table());
       }
       default -> throw new IllegalArgumentException("unknown command " + args[0]);
+    }
+  }
+
+  /** Base and adapter on the adapter's own tasks. */
+  private static void evaluateAdapter(Map<String, String> options) throws IOException {
+    AnswerForm form = form(options);
+    Path base = Path.of(options.getOrDefault("--base", "models/scenes"));
+    Path adapter =
+        Path.of(options.getOrDefault("--folder", "models/scenes-adapters")).resolve(form.word());
+    boolean shuffled = Boolean.parseBoolean(options.getOrDefault("--shuffled", "false"));
+    for (Path merged : Arrays.asList(null, adapter)) {
+      try (ReferenceModel model = new ReferenceModel(base, merged)) {
+        Map<String, Evaluation.Score> scores =
+            Evaluation.ofForm(
+                    model.config(),
+                    new Vocabulary(),
+                    form,
+                    number(options, "--count", 500),
+                    number(options, "--seed", 7),
+                    shuffled)
+                .run(model::predict);
+        Evaluation.Score all =
+            scores.values().stream().reduce(Evaluation.Score::plus).orElseThrow();
+        System.out.printf(
+            Locale.ROOT,
+            "%-9s %s %6.2f %% of %d: %s%n",
+            form.word(),
+            merged == null ? "base   " : "adapter",
+            100 * all.accuracy(),
+            all.count(),
+            Evaluation.format(scores));
+      }
     }
   }
 
