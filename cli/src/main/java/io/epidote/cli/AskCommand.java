@@ -44,7 +44,8 @@ final class AskCommand implements Callable<Integer> {
   @Option(
       names = "--model",
       paramLabel = "NAME",
-      description = "The served model's name. Default: the only one.")
+      description =
+          "The served model's name, with :NAME behind it for an adapter. Default: the only one.")
   private String model = "";
 
   @Option(

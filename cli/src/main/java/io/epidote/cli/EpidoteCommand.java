@@ -38,6 +38,7 @@ import picocli.CommandLine.Spec;
       UpCommand.class,
       AskCommand.class,
       StatusCommand.class,
+      AdapterCommand.class,
       EvalCommand.class,
       BenchCommand.class,
       ModelCommand.class,

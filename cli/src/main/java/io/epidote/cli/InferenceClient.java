@@ -3,6 +3,7 @@ package io.epidote.cli;
 import com.google.protobuf.ByteString;
 import io.epidote.engine.error.EpidoteException.Unavailable;
 import io.epidote.node.grpc.GrpcErrors;
+import io.epidote.proto.v1.AdapterAdminGrpc;
 import io.epidote.proto.v1.Chat;
 import io.epidote.proto.v1.ChatMessage;
 import io.epidote.proto.v1.ContentPart;
@@ -13,8 +14,13 @@ import io.epidote.proto.v1.GetLoadRequest;
 import io.epidote.proto.v1.GetLoadResponse;
 import io.epidote.proto.v1.InferenceGrpc;
 import io.epidote.proto.v1.InferenceGrpc.InferenceBlockingStub;
+import io.epidote.proto.v1.ListAdaptersRequest;
+import io.epidote.proto.v1.ListAdaptersResponse;
+import io.epidote.proto.v1.LoadAdapterRequest;
+import io.epidote.proto.v1.LoadAdapterResponse;
 import io.epidote.proto.v1.Media;
 import io.epidote.proto.v1.SamplingParams;
+import io.epidote.proto.v1.UnloadAdapterRequest;
 import io.grpc.ManagedChannel;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
@@ -122,6 +128,36 @@ final class InferenceClient implements AutoCloseable {
     } catch (StatusRuntimeException e) {
       throw translated(e);
     }
+  }
+
+  LoadAdapterResponse loadAdapter(LoadAdapterRequest request) {
+    try {
+      return adapters().loadAdapter(request);
+    } catch (StatusRuntimeException e) {
+      throw translated(e);
+    }
+  }
+
+  void unloadAdapter(String name) {
+    try {
+      var unused =
+          adapters().unloadAdapter(UnloadAdapterRequest.newBuilder().setName(name).build());
+    } catch (StatusRuntimeException e) {
+      throw translated(e);
+    }
+  }
+
+  ListAdaptersResponse listAdapters() {
+    try {
+      return adapters().listAdapters(ListAdaptersRequest.getDefaultInstance());
+    } catch (StatusRuntimeException e) {
+      throw translated(e);
+    }
+  }
+
+  private AdapterAdminGrpc.AdapterAdminBlockingStub adapters() {
+    return AdapterAdminGrpc.newBlockingStub(channel)
+        .withDeadlineAfter(TIMEOUT.toSeconds(), TimeUnit.SECONDS);
   }
 
   private RuntimeException translated(StatusRuntimeException e) {

@@ -12,6 +12,7 @@ import io.epidote.engine.image.ImageLimits;
 import io.epidote.engine.memory.BlockPool;
 import io.epidote.engine.memory.MediaCache;
 import io.epidote.engine.memory.MediaKeys;
+import io.epidote.engine.model.Adapters;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.Models;
 import io.epidote.engine.model.Precision;
@@ -73,14 +74,22 @@ final class NodeLauncher {
       NodeRuntime node = new NodeRuntime(config, meters);
       List<Stage> stages = new ArrayList<>();
       List<AutoCloseable> models = new ArrayList<>();
+      Optional<Adapters> adapters;
       try {
         addStages(settings, checkpoint, node.context(), stages, models);
+        adapters =
+            models.stream()
+                .filter(Decoder.class::isInstance)
+                .map(model -> ((Decoder) model).adapters())
+                .findFirst();
+        adapters.ifPresent(all ->
+            settings.options().adapters.forEach((name, folder) -> all.load(name, folder, false)));
       } catch (RuntimeException e) {
         closeAll(models, e);
         node.close();
         throw e;
       }
-      node.start(stages, models);
+      node.start(stages, models, adapters);
       return node;
     }
   }

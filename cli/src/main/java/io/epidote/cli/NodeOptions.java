@@ -4,8 +4,11 @@ import io.epidote.engine.emulated.CostProfile;
 import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.RuntimeOptions;
 import io.epidote.node.transfer.TransferOptions;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Option;
@@ -59,6 +62,14 @@ final class NodeOptions {
         "Weights of linear layers: fp32, int8 or int4; or by stage, for example encode=fp32,prefill=int8,decode=int4. int8 and int4 may change answers. Default: fp32."
       })
   StagePrecisions precisions = StagePrecisions.all(Precision.FP32);
+
+  @Option(
+      names = "--adapter",
+      paramLabel = "NAME=DIR",
+      description = {
+        "An adapter of the model, ESFT or LoRA, which requests name as MODEL:NAME. Repeat for several; 'epidote adapter' loads and unloads while the node runs."
+      })
+  Map<String, Path> adapters = new TreeMap<>();
 
   @Option(
       names = "--no-prepack",
@@ -126,6 +137,8 @@ final class NodeOptions {
                 precisions.word(),
                 "--transfer-chunk",
                 transferChunk.value() + "B"));
+    adapters.forEach((name, folder) ->
+        arguments.addAll(List.of("--adapter", name + "=" + folder.toAbsolutePath())));
     if (noPrefixCache) {
       arguments.add("--no-prefix-cache");
     }

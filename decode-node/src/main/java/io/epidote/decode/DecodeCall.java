@@ -3,6 +3,7 @@ package io.epidote.decode;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.memory.BlockKey;
 import io.epidote.engine.model.DecoderShape;
+import io.epidote.engine.model.LoadedAdapter;
 import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SamplingOptions;
@@ -19,6 +20,7 @@ import io.epidote.proto.stage.v1.DecodeStart;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.BiConsumer;
 import org.jspecify.annotations.Nullable;
 
@@ -34,6 +36,9 @@ final class DecodeCall {
   final SequenceBlocks blocks;
 
   final KvBudget.Claim claim;
+
+  /** Taken for as long as the request lives. */
+  Optional<LoadedAdapter> adapter;
 
   final StageInputs.Inbox inbox;
 
@@ -75,10 +80,12 @@ final class DecodeCall {
       DecodeStart start,
       DecoderShape shape,
       KvMemory kv,
+      Optional<LoadedAdapter> adapter,
       ReplyStream<DecodeResponse> reply,
       StageAccount account,
       StageInputs inputs,
       BiConsumer<DecodeCall, EpidoteException> failed) {
+    this.adapter = adapter;
     this.reply = reply;
     this.account = account;
     this.inbox = inputs.open(account, error -> failed.accept(this, error));
@@ -127,7 +134,8 @@ final class DecodeCall {
 
   /** The last token as work for the decoder. */
   SequenceChunk chunk() {
-    return new SequenceChunk(new int[] {lastToken}, past(), blocks.table(), List.of(), true);
+    return new SequenceChunk(
+        new int[] {lastToken}, past(), blocks.table(), List.of(), true, adapter);
   }
 
   /** How the token after the last one is chosen. */

@@ -3,6 +3,7 @@ package io.epidote.decode;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.memory.BlockKey;
 import io.epidote.engine.model.DecoderShape;
+import io.epidote.engine.model.LoadedAdapter;
 import io.epidote.node.NodeContext;
 import io.epidote.node.StageInputs;
 import io.epidote.node.StageStream;
@@ -21,6 +22,7 @@ import io.epidote.proto.stage.v1.KvReady;
 import io.epidote.proto.v1.FinishReason;
 import io.grpc.stub.StreamObserver;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
@@ -83,11 +85,18 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
     @Override
     public DecodeCall begin(DecodeRequest start, ReplyStream<DecodeResponse> reply) {
       StageAccount account = new StageAccount(stage.kind(), node.nodeId(), stage.precision());
-      DecodeCall call =
-          new DecodeCall(start.getStart(), shape, kv, reply, account, inputs, stage::fail);
-      checkFits(call);
-      calls.add(call);
-      return call;
+      Optional<LoadedAdapter> adapter = stage.takeAdapter(start.getStart().getAdapter());
+      try {
+        DecodeCall call =
+            new DecodeCall(
+                start.getStart(), shape, kv, adapter, reply, account, inputs, stage::fail);
+        checkFits(call);
+        calls.add(call);
+        return call;
+      } catch (RuntimeException e) {
+        stage.giveAdapter(adapter);
+        throw e;
+      }
     }
 
     @Override
@@ -198,8 +207,27 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
           "First token %d came; expected one, once, from a vocabulary of %d."
               .formatted(Integer.toUnsignedLong(token), shape.vocabulary()));
     }
+    checkAdapter(call, first.getAdapterDigest());
     call.generated = 1;
     call.lastToken = token;
+  }
+
+  /** The prompt may have run on an adapter that took this one's place since the request began. */
+  private void checkAdapter(DecodeCall call, String digest) {
+    if (call.adapter.map(LoadedAdapter::digest).orElse("").equals(digest)) {
+      return;
+    }
+    String name = call.adapter.map(LoadedAdapter::name).orElse("");
+    Optional<LoadedAdapter> newer = stage.takeAdapter(name);
+    if (newer.map(LoadedAdapter::digest).orElse("").equals(digest)) {
+      stage.giveAdapter(call.adapter);
+      call.adapter = newer;
+      return;
+    }
+    stage.giveAdapter(newer);
+    throw new EpidoteException.Unavailable(
+        "The adapter '%s' of this node is not the one that the prompt ran on (%s, not %s); send the request again."
+            .formatted(name, call.adapter.map(LoadedAdapter::digest).orElse("none"), digest));
   }
 
   /** Everything was announced; only now is it certain that there will be an answer. */

@@ -4,6 +4,7 @@ import static java.util.Objects.requireNonNull;
 
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.model.Decoder;
+import io.epidote.engine.model.LoadedAdapter;
 import io.epidote.engine.model.Logits;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SampledToken;
@@ -24,6 +25,7 @@ import io.epidote.proto.v1.StageTiming;
 import io.grpc.BindableService;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 
 /**
@@ -179,6 +181,20 @@ public final class DecodeStage implements Stage {
     call.become(DecodePhase.ENDED);
     calls.remove(call);
     arrivals.ended(call);
+    giveAdapter(call.adapter);
+  }
+
+  /**
+   * Takes the adapter that a request names, for as long as the request lives.
+   *
+   * @throws EpidoteException.NotFound when this node does not have it
+   */
+  Optional<LoadedAdapter> takeAdapter(String name) {
+    return name.isEmpty() ? Optional.empty() : Optional.of(decoder.adapters().take(name));
+  }
+
+  void giveAdapter(Optional<LoadedAdapter> adapter) {
+    adapter.ifPresent(decoder.adapters()::give);
   }
 
   @Override

@@ -2,6 +2,7 @@ package io.epidote.stages;
 
 import io.epidote.engine.kernel.AttentionShape;
 import io.epidote.engine.memory.BlockPool;
+import io.epidote.engine.model.Adapters;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.Logits;
@@ -40,6 +41,13 @@ final class ToyDecoder implements Decoder {
   volatile Consumer<List<SequenceChunk>> beforeStep = batch -> {};
 
   final List<Integer> batchSizes = new CopyOnWriteArrayList<>();
+
+  private final Adapters adapters = Adapters.withoutWeights();
+
+  @Override
+  public Adapters adapters() {
+    return adapters;
+  }
 
   @Override
   public DecoderShape shape() {

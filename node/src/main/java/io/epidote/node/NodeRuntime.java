@@ -3,6 +3,7 @@ package io.epidote.node;
 import static java.util.Objects.requireNonNull;
 
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.engine.model.Adapters;
 import io.epidote.node.engine.EngineLoop;
 import io.epidote.node.grpc.ChannelPool;
 import io.epidote.node.grpc.GrpcTransport;
@@ -118,6 +119,16 @@ public final class NodeRuntime implements AutoCloseable {
    *     its models with it
    */
   public void start(List<Stage> stages, List<? extends AutoCloseable> models) {
+    start(stages, models, Optional.empty());
+  }
+
+  /**
+   * The same with adapters, which can be loaded and unloaded from then on.
+   *
+   * @param adapters of the decoder among the models
+   */
+  public void start(
+      List<Stage> stages, List<? extends AutoCloseable> models, Optional<Adapters> adapters) {
     this.models = List.copyOf(models);
     try {
       InetSocketAddress bind = new InetSocketAddress(config.bindHost(), config.port());
@@ -126,6 +137,7 @@ public final class NodeRuntime implements AutoCloseable {
       builder.addService(transfers);
       builder.addService(health.getHealthService());
       builder.addService(ProtoReflectionServiceV1.newInstance());
+      adapters.ifPresent(all -> builder.addService(new AdapterEndpoint(config.nodeId(), all)));
       stages.stream()
           .map(Stage::services)
           .flatMap(List<BindableService>::stream)
@@ -140,7 +152,7 @@ public final class NodeRuntime implements AutoCloseable {
       close();
       throw e;
     }
-    StatusReport reporter = new StatusReport(config.nodeId(), address, stages, leases);
+    StatusReport reporter = new StatusReport(config.nodeId(), address, stages, leases, adapters);
     report = reporter;
     loop.start(
         stages.stream().map(stage -> (BooleanSupplier) stage::runStep).toList(),

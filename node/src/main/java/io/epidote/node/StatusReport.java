@@ -2,6 +2,7 @@ package io.epidote.node;
 
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.memory.BlockPool;
+import io.epidote.engine.model.Adapters;
 import io.epidote.engine.model.ModelMemory;
 import io.epidote.node.kv.KvMemory;
 import io.epidote.node.lease.LeaseTable;
@@ -15,6 +16,7 @@ import java.util.Collections;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.BooleanSupplier;
@@ -27,8 +29,15 @@ final class StatusReport {
   private final String address;
   private final List<Stage> stages;
   private final LeaseTable leases;
+  private final Optional<Adapters> adapters;
 
-  StatusReport(String nodeId, String address, List<Stage> stages, LeaseTable leases) {
+  StatusReport(
+      String nodeId,
+      String address,
+      List<Stage> stages,
+      LeaseTable leases,
+      Optional<Adapters> adapters) {
+    this.adapters = adapters;
     this.nodeId = nodeId;
     this.address = address;
     this.stages = List.copyOf(stages);
@@ -60,6 +69,7 @@ final class StatusReport {
     Set<KvMemory> kv = distinct(StageLoad::kv);
     Set<BlockPool> media = distinct(StageLoad::mediaPools);
     stages.forEach(stage -> stage.describe(status));
+    adapters.ifPresent(all -> status.addAllAdapters(AdapterEndpoint.describe(all)));
     return status
         .setRunning(running)
         .setQueued(queued)

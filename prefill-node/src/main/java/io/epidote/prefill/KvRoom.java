@@ -34,10 +34,10 @@ final class KvRoom {
 
   /**
    * The chain of a prompt's keys. Its root holds what all of a prompt's blocks depend on and who
-   * may find them: the weights, one day the adapter, and the tenant's salt.
+   * may find them: the adapter's digest, the weights and the tenant's salt.
    */
-  KeyChain keyChain(String salt) {
-    return new KeyChain(DecoderShape.BLOCK_TOKENS, "", config.weights(), salt);
+  KeyChain keyChain(String adapter, String salt) {
+    return new KeyChain(DecoderShape.BLOCK_TOKENS, adapter, config.weights(), salt);
   }
 
   /** Blocks that a request needs: of its prompt, and of its answer when that is decoded here. */

@@ -4,6 +4,7 @@ import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.memory.BlockKey;
 import io.epidote.engine.memory.KeyChain;
 import io.epidote.engine.model.DecoderShape;
+import io.epidote.engine.model.LoadedAdapter;
 import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SamplingOptions;
@@ -23,6 +24,7 @@ import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.BiConsumer;
 import org.jspecify.annotations.Nullable;
 
@@ -46,6 +48,10 @@ final class PrefillCall {
 
   final StageInputs.Inbox inbox;
   final KeyChain keyChain;
+
+  /** Taken for as long as the request lives. */
+  final Optional<LoadedAdapter> adapter;
+
   private final int hiddenSize;
 
   BlockQueue.@Nullable Ticket ticket;
@@ -91,6 +97,7 @@ final class PrefillCall {
       ReplyStream<PrefillResponse> reply,
       StageAccount account,
       KeyChain keyChain,
+      Optional<LoadedAdapter> adapter,
       StageInputs inputs,
       BiConsumer<PrefillCall, EpidoteException> failed) {
     this.reply = reply;
@@ -105,6 +112,7 @@ final class PrefillCall {
     this.mediaFirst = start.getMediaFirst();
     this.kvLast = start.getKvLast();
     this.keyChain = keyChain;
+    this.adapter = adapter;
     this.inbox = inputs.open(account, error -> failed.accept(this, error));
     for (int token : tokens) {
       if (token < 0 || token >= shape.vocabulary()) {
@@ -257,7 +265,8 @@ final class PrefillCall {
         done,
         Arrays.copyOf(blocks, DecoderShape.blocksFor(end)),
         rows,
-        end == tokens.length);
+        end == tokens.length,
+        adapter);
   }
 
   /** How the token after the prompt is chosen. */

@@ -5,6 +5,7 @@ import static java.util.Objects.requireNonNull;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.memory.BlockPool;
 import io.epidote.engine.model.DecoderShape;
+import io.epidote.engine.model.LoadedAdapter;
 import io.epidote.node.NodeConfig.Limits;
 import io.epidote.node.NodeContext;
 import io.epidote.node.StageInputs;
@@ -19,6 +20,7 @@ import io.epidote.proto.stage.v1.MediaReceived;
 import io.epidote.proto.stage.v1.PrefillRequest;
 import io.epidote.proto.stage.v1.PrefillResponse;
 import io.epidote.proto.stage.v1.PrefillServiceGrpc;
+import io.epidote.proto.stage.v1.PrefillStart;
 import io.epidote.proto.v1.Cost;
 import io.grpc.stub.StreamObserver;
 import java.util.ArrayList;
@@ -99,24 +101,37 @@ final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
 
     @Override
     public PrefillCall begin(PrefillRequest start, ReplyStream<PrefillResponse> reply) {
-      StageAccount account = new StageAccount(stage.kind(), node.nodeId(), stage.precision());
-      PrefillCall call =
-          new PrefillCall(
-              start.getStart(),
-              shape,
-              reply,
-              account,
-              stage.keyChain(start.getStart()),
-              inputs,
-              stage::fail);
-      stage.checkFits(call);
-      checkSpansFit(call);
-      calls.add(call);
+      Optional<LoadedAdapter> adapter = stage.takeAdapter(start.getStart().getAdapter());
+      PrefillCall call;
+      try {
+        call = admit(start.getStart(), reply, adapter);
+      } catch (RuntimeException e) {
+        stage.giveAdapter(adapter);
+        throw e;
+      }
       stage.moreKnown(call);
       if (call.spans.isEmpty()) {
         call.account.inputAnnounced();
         stage.inputComplete(call);
       }
+      return call;
+    }
+
+    private PrefillCall admit(
+        PrefillStart start, ReplyStream<PrefillResponse> reply, Optional<LoadedAdapter> adapter) {
+      PrefillCall call =
+          new PrefillCall(
+              start,
+              shape,
+              reply,
+              new StageAccount(stage.kind(), node.nodeId(), stage.precision()),
+              stage.keyChain(start, adapter),
+              adapter,
+              inputs,
+              stage::fail);
+      stage.checkFits(call);
+      checkSpansFit(call);
+      calls.add(call);
       return call;
     }
 

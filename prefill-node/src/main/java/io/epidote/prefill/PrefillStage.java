@@ -6,6 +6,7 @@ import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.memory.KeyChain;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.DecoderShape;
+import io.epidote.engine.model.LoadedAdapter;
 import io.epidote.engine.model.Logits;
 import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.BatchSampler;
@@ -32,6 +33,7 @@ import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
@@ -102,8 +104,23 @@ public final class PrefillStage implements Stage {
   }
 
   /** For the keys of a prompt's blocks. */
-  KeyChain keyChain(PrefillStart start) {
-    return room.keyChain(HexFormat.of().formatHex(start.getCacheSalt().toByteArray()));
+  KeyChain keyChain(PrefillStart start, Optional<LoadedAdapter> adapter) {
+    return room.keyChain(
+        adapter.map(LoadedAdapter::digest).orElse(""),
+        HexFormat.of().formatHex(start.getCacheSalt().toByteArray()));
+  }
+
+  /**
+   * Takes the adapter that a request names, for as long as the request lives.
+   *
+   * @throws EpidoteException.NotFound when this node does not have it
+   */
+  Optional<LoadedAdapter> takeAdapter(String name) {
+    return name.isEmpty() ? Optional.empty() : Optional.of(decoder.adapters().take(name));
+  }
+
+  void giveAdapter(Optional<LoadedAdapter> adapter) {
+    adapter.ifPresent(decoder.adapters()::give);
   }
 
   /** Refuses a prompt that does not even fit an empty pool. */
@@ -276,7 +293,8 @@ public final class PrefillStage implements Stage {
             .setFirstToken(
                 FirstToken.newBuilder()
                     .setToken(SamplingMessages.token(token))
-                    .setFinishReason(finish))
+                    .setFinishReason(finish)
+                    .setAdapterDigest(call.adapter.map(LoadedAdapter::digest).orElse("")))
             .build());
     if (finish == FinishReason.FINISH_REASON_UNSPECIFIED) {
       offer.rest(call);
@@ -345,6 +363,7 @@ public final class PrefillStage implements Stage {
     room.release(call);
     offer.revoke(call);
     leaveBudget(call);
+    giveAdapter(call.adapter);
   }
 
   @Override

@@ -10,6 +10,7 @@ import io.epidote.router.request.Admission;
 import io.epidote.router.request.ByteBudget;
 import io.epidote.router.request.RequestFlow;
 import io.epidote.router.request.ServedModel;
+import io.epidote.router.rpc.AdapterAdminEndpoint;
 import io.epidote.router.rpc.InferenceEndpoint;
 import io.grpc.Server;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
@@ -63,7 +64,10 @@ public final class Router implements AutoCloseable {
     registry =
         new RegistryEndpoint(cluster, model.name(), model.fingerprint(), config.version(), threads);
     cluster.onReadiness(this::showHealth);
-    grpc = startGrpc(new InferenceEndpoint(flow, registry, budget));
+    grpc =
+        startGrpc(
+            new InferenceEndpoint(flow, registry, budget),
+            new AdapterAdminEndpoint(cluster, registry));
     try {
       http =
           HttpServer.start(
@@ -153,11 +157,12 @@ public final class Router implements AutoCloseable {
     health.setStatus("epidote.v1.Inference", status);
   }
 
-  private Server startGrpc(InferenceEndpoint inference) {
+  private Server startGrpc(InferenceEndpoint inference, AdapterAdminEndpoint adapters) {
     try {
       return GrpcTransport.server(new InetSocketAddress(config.host(), config.grpcPort()))
           .executor(threads)
           .addService(inference)
+          .addService(adapters)
           .addService(registry)
           .addService(health.getHealthService())
           .addService(ProtoReflectionServiceV1.newInstance())

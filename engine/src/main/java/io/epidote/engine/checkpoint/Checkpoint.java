@@ -7,8 +7,6 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -30,14 +28,9 @@ import org.jspecify.annotations.Nullable;
  * A model folder of Hugging Face form, its weights mapped and never copied through the heap. Safe
  * for use by several threads; what {@link #tensor} returns is valid until {@link #close}.
  */
-public final class Checkpoint implements AutoCloseable {
+public final class Checkpoint implements TensorSource, AutoCloseable {
   private static final String SINGLE = "model.safetensors";
   private static final String INDEX = "model.safetensors.index.json";
-
-  private static final ValueLayout.OfFloat F32 =
-      ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-  private static final ValueLayout.OfShort HALF =
-      ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
   private final Path folder;
   private final ModelConfig config;
@@ -179,50 +172,9 @@ public final class Checkpoint implements AutoCloseable {
     return file(name).slice(checked(name, shape));
   }
 
-  /**
-   * Puts a tensor's elements, converted to float32, at the destination's position and moves the
-   * position behind them.
-   *
-   * @throws BadCheckpoint when the tensor is missing, of another shape or not of floats
-   */
+  @Override
   public void readFloats(String name, FloatBuffer destination, long... shape) {
-    TensorInfo tensor = checked(name, shape);
-    long elements = tensor.elements();
-    if (destination.remaining() < elements) {
-      throw new IllegalArgumentException(
-          "tensor %s has %d elements, the destination room for %d"
-              .formatted(name, elements, destination.remaining()));
-    }
-    MemorySegment source = file(name).slice(tensor);
-    int position = destination.position();
-    int count = Math.toIntExact(elements);
-    switch (tensor.dtype()) {
-      case F32 ->
-          MemorySegment.copy(
-              source,
-              F32,
-              0,
-              MemorySegment.ofBuffer(destination),
-              ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(destination.order()),
-              0,
-              elements);
-      case F16 -> {
-        for (int i = 0; i < count; i++) {
-          destination.put(position + i, Float.float16ToFloat(source.get(HALF, 2L * i)));
-        }
-      }
-      case BF16 -> {
-        for (int i = 0; i < count; i++) {
-          // bfloat16 is the upper half of a float32.
-          destination.put(position + i, Float.intBitsToFloat(source.get(HALF, 2L * i) << 16));
-        }
-      }
-      default ->
-          throw new BadCheckpoint(
-              "%s: tensor %s is of %s, expected F32, F16 or BF16"
-                  .formatted(tensor.file(), name, tensor.dtype()));
-    }
-    destination.position(position + count);
+    file(name).readFloats(checked(name, shape), destination);
   }
 
   /**

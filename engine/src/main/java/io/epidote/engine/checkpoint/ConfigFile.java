@@ -1,6 +1,7 @@
 package io.epidote.engine.checkpoint;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.StreamReadFeature;
 import com.fasterxml.jackson.core.json.JsonReadFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -26,6 +27,9 @@ public final class ConfigFile {
   private static final ObjectMapper MAPPER =
       JsonMapper.builder().enable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS).build();
 
+  private static final ObjectMapper STRICT =
+      JsonMapper.builder().enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION).build();
+
   private final Path file;
   private final String prefix;
   private final ObjectNode object;
@@ -42,9 +46,18 @@ public final class ConfigFile {
    * @throws BadCheckpoint when it is missing, unreadable or not a JSON object
    */
   public static ConfigFile read(Path file) {
+    return read(file, MAPPER);
+  }
+
+  /** Likewise a file in which no key may stand twice. */
+  static ConfigFile readStrict(Path file) {
+    return read(file, STRICT);
+  }
+
+  private static ConfigFile read(Path file, ObjectMapper mapper) {
     JsonNode node;
     try {
-      node = MAPPER.readTree(Files.readAllBytes(file));
+      node = mapper.readTree(Files.readAllBytes(file));
     } catch (NoSuchFileException e) {
       throw new BadCheckpoint(
           "%s is missing from %s; a model folder of Hugging Face form has it"

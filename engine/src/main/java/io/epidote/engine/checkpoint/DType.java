@@ -24,6 +24,11 @@ public enum DType {
     this.bytes = bytes;
   }
 
+  /** Whether a tensor of it can be converted to float32. */
+  boolean isReadable() {
+    return this == F32 || this == F16 || this == BF16;
+  }
+
   /** Bytes of one element. */
   public int bytes() {
     return bytes;

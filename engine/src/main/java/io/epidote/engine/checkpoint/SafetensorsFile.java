@@ -11,6 +11,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -34,6 +35,10 @@ record SafetensorsFile(
     Optional<WeightDigests.Stamp> stamp,
     MemorySegment bytes,
     Map<String, TensorInfo> tensors) {
+  private static final ValueLayout.OfFloat F32 =
+      ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+  private static final ValueLayout.OfShort HALF =
+      ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
   private static final ValueLayout.OfLong HEADER_LENGTH =
       ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
@@ -69,6 +74,55 @@ record SafetensorsFile(
   /** The bytes of one of this file's tensors. */
   MemorySegment slice(TensorInfo tensor) {
     return bytes.asSlice(tensor.offset(), tensor.bytes());
+  }
+
+  /**
+   * Puts a tensor's elements, converted to float32, at the destination's position and moves the
+   * position behind them.
+   *
+   * @throws BadCheckpoint when they are not floats
+   */
+  void readFloats(TensorInfo tensor, FloatBuffer destination) {
+    long elements = tensor.elements();
+    if (destination.remaining() < elements) {
+      throw new IllegalArgumentException(
+          "tensor %s has %d elements, the destination room for %d"
+              .formatted(tensor.name(), elements, destination.remaining()));
+    }
+    MemorySegment source = slice(tensor);
+    int position = destination.position();
+    int count = Math.toIntExact(elements);
+    switch (tensor.dtype()) {
+      case F32 ->
+          MemorySegment.copy(
+              source,
+              F32,
+              0,
+              MemorySegment.ofBuffer(destination),
+              ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(destination.order()),
+              0,
+              elements);
+      case F16 -> {
+        for (int i = 0; i < count; i++) {
+          destination.put(position + i, Float.float16ToFloat(source.get(HALF, 2L * i)));
+        }
+      }
+      case BF16 -> {
+        for (int i = 0; i < count; i++) {
+          // bfloat16 is the upper half of a float32.
+          destination.put(position + i, Float.intBitsToFloat(source.get(HALF, 2L * i) << 16));
+        }
+      }
+      default -> throw notFloats(tensor);
+    }
+    destination.position(position + count);
+  }
+
+  static BadCheckpoint notFloats(TensorInfo tensor) {
+    return bad(
+        tensor.file(),
+        tensor.name(),
+        "is of %s, expected F32, F16 or BF16".formatted(tensor.dtype()));
   }
 
   private static MemorySegment map(Path file, Arena arena) {

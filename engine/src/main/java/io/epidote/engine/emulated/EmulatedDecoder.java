@@ -3,6 +3,7 @@ package io.epidote.engine.emulated;
 import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
 
 import io.epidote.engine.memory.BlockPool;
+import io.epidote.engine.model.Adapters;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.Logits;
@@ -29,16 +30,19 @@ final class EmulatedDecoder implements Decoder {
   private final CostProfile costs;
   private final DecoderShape shape;
   private final Set<Integer> never;
+  private final Adapters adapters;
   private FloatBuffer logits = FloatBuffer.allocate(0);
   private final List<Integer> written = new ArrayList<>();
 
   /**
    * @param never tokens that are not chosen: those that end an answer
+   * @param adapters that change answers and take no time
    */
-  EmulatedDecoder(CostProfile costs, DecoderShape shape, Set<Integer> never) {
+  EmulatedDecoder(CostProfile costs, DecoderShape shape, Set<Integer> never, Adapters adapters) {
     this.costs = costs;
     this.shape = shape;
     this.never = Set.copyOf(never);
+    this.adapters = adapters;
   }
 
   @Override
@@ -71,7 +75,7 @@ final class EmulatedDecoder implements Decoder {
 
   private long run(BlockPool kv, SequenceChunk chunk) {
     int past = chunk.pastTokens();
-    long hash = past == 0 ? 0 : read(kv, chunk, past - 1, 0);
+    long hash = past == 0 ? adapterHash(chunk) : read(kv, chunk, past - 1, 0);
     long[] inputs = inputs(chunk);
     for (int i = 0; i < inputs.length; i++) {
       int position = past + i;
@@ -86,6 +90,10 @@ final class EmulatedDecoder implements Decoder {
       }
     }
     return hash;
+  }
+
+  private static long adapterHash(SequenceChunk chunk) {
+    return chunk.adapter().map(a -> Long.parseUnsignedLong(a.digest(), 0, 16, 16)).orElse(0L);
   }
 
   private long[] inputs(SequenceChunk chunk) {
@@ -148,6 +156,11 @@ final class EmulatedDecoder implements Decoder {
   @Override
   public long weightBytes() {
     return 0;
+  }
+
+  @Override
+  public Adapters adapters() {
+    return adapters;
   }
 
   @Override

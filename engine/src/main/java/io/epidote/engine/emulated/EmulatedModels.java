@@ -4,6 +4,7 @@ import static java.util.Objects.requireNonNull;
 
 import io.epidote.engine.checkpoint.ModelConfig;
 import io.epidote.engine.error.EpidoteException.BadCheckpoint;
+import io.epidote.engine.model.Adapters;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.ModelMemory;
 import io.epidote.engine.model.Models;
@@ -39,6 +40,7 @@ public final class EmulatedModels {
 
   /** A model of prefill and decode. It never ends an answer: one has as many tokens as it may. */
   public Decoder openDecoder() {
-    return new EmulatedDecoder(costs, Models.decoderShape(config.text()), config.eosTokenIds());
+    return new EmulatedDecoder(
+        costs, Models.decoderShape(config.text()), config.eosTokenIds(), Adapters.withoutWeights());
   }
 }

@@ -77,6 +77,19 @@ final class Activations {
   }
 
   /**
+   * What the bytes of {@link #quantize} stand for.
+   *
+   * @param magnitude that it put as the row's scale
+   */
+  static void restore(long bytes, float magnitude, int width, long row) {
+    float unit = magnitude / RANGE;
+    for (int i = 0; i < width; i++) {
+      int value = Byte.toUnsignedInt(ALL.get(ValueLayout.JAVA_BYTE, bytes + i)) - ZERO;
+      Memory.put(row + i * F, value * unit);
+    }
+  }
+
+  /**
    * {@code sum = x + delta}; {@code normed = sum / rms(sum) * weight}.
    *
    * @param delta 0 when there is none

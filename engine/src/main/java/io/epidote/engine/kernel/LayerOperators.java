@@ -3,6 +3,8 @@ package io.epidote.engine.kernel;
 import io.epidote.engine.onnx.ElementType;
 import java.lang.foreign.Arena;
 import java.util.List;
+import java.util.Optional;
+import java.util.function.Function;
 
 /**
  * The two halves of a decoder's layer, each in one operator: at a few rows a step, handing rows
@@ -25,8 +27,8 @@ public final class LayerOperators implements AutoCloseable {
 
   /**
    * Inputs: {@code x [T, hidden]}, what is added to it or nothing, the norm's weight, the
-   * projection to gate and up side by side, the projection down. Outputs: as of {@link
-   * #FLOAT_ATTENTION}. Attribute: {@link RowOperators#WIDTH}, of the rows between.
+   * projection to gate and up side by side, the projection down. Outputs and attribute: as of
+   * {@link #FLOAT_ATTENTION}.
    */
   public static final String FLOAT_SWI_GLU = "FloatSwiGluLayer";
 
@@ -38,16 +40,29 @@ public final class LayerOperators implements AutoCloseable {
   private final Arena arena = Arena.ofShared();
   private final PagedAttention attention;
   private final RowOperators rows;
+  private final AdapterStep adapters;
+  private final int intermediate;
+  private final LoraKernel lora;
   private final InnerRows normed = new InnerRows(arena);
   private final InnerRows inner = new InnerRows(arena);
   private final FloatArray projected = new FloatArray(arena);
 
   /**
-   * @param attention of the same session, as are {@code rows}
+   * @param attention of the same session, as are {@code rows} and {@code adapters}
+   * @param intermediate of dense layers, the width of the rows between
+   * @param threads of the session
    */
-  public LayerOperators(PagedAttention attention, RowOperators rows) {
+  public LayerOperators(
+      PagedAttention attention,
+      RowOperators rows,
+      AdapterStep adapters,
+      int intermediate,
+      int threads) {
     this.attention = attention;
     this.rows = rows;
+    this.adapters = adapters;
+    this.intermediate = intermediate;
+    this.lora = new LoraKernel(arena, threads);
   }
 
   /** Rows between the steps of a half, as its linear layers read them. */
@@ -120,8 +135,8 @@ public final class LayerOperators implements AutoCloseable {
         name,
         List.of(real, real, real, weights, weights),
         List.of(real, real),
-        RowOperators.WIDTH,
-        width -> context -> swiGlu(context, quantise, (int) width));
+        PagedAttention.LAYER,
+        layer -> context -> swiGlu(context, quantise, (int) layer));
   }
 
   private void attention(KernelContext context, boolean quantise, int layer) throws Throwable {
@@ -140,13 +155,16 @@ public final class LayerOperators implements AutoCloseable {
     norm(context, residual);
     long qkv = projected.address();
     linear(context, normed, tokens, shape.tokenFloats(), projection, bias, qkv);
+    adapt(context, layer, AdapterLayers.Layer::qkv, normed, qkv, shape.tokenFloats());
     attention.attend(context, layer, qkv, inner.values(), inner.quantised());
     linear(context, inner, tokens, hidden, outProjection, outBias, residual.result());
+    adapt(context, layer, AdapterLayers.Layer::out, inner, residual.result(), hidden);
   }
 
-  private void swiGlu(KernelContext context, boolean quantise, int width) throws Throwable {
+  private void swiGlu(KernelContext context, boolean quantise, int layer) throws Throwable {
     Residual residual = Residual.of(context);
     int tokens = residual.tokens();
+    int width = intermediate;
     long gateUp = context.input(3);
     long down = context.input(4);
     normed.reserve(quantise, tokens, residual.hidden());
@@ -154,8 +172,29 @@ public final class LayerOperators implements AutoCloseable {
     projected.reserve(2L * tokens * width);
     norm(context, residual);
     linear(context, normed, tokens, 2 * width, gateUp, 0, projected.address());
+    adapt(context, layer, part -> part.dense().gateUp(), normed, projected.address(), 2 * width);
     rows.swiGlu(context, tokens, width, projected.address(), inner.values(), inner.quantised());
     linear(context, inner, tokens, residual.hidden(), down, 0, residual.result());
+    adapt(context, layer, part -> part.dense().down(), inner, residual.result(), residual.hidden());
+  }
+
+  /** Adds what low-rank adapters make of the rows that a linear layer read to its result. */
+  private void adapt(
+      KernelContext context,
+      int layer,
+      Function<AdapterLayers.Layer, Optional<LoraMatrices>> part,
+      InnerRows from,
+      long result,
+      int out)
+      throws Throwable {
+    if (!adapters.parts().isEmpty()) {
+      lora.add(
+          context,
+          adapters.segments(layer, part),
+          new LoraKernel.Source(from.values(), from.quantised()),
+          result,
+          out);
+    }
   }
 
   /** The first three inputs and both outputs of either half. */
@@ -210,7 +249,7 @@ public final class LayerOperators implements AutoCloseable {
 
   /** Bytes outside the heap that steps work in. */
   public long scratchBytes() {
-    return normed.bytes() + inner.bytes() + projected.bytes();
+    return normed.bytes() + inner.bytes() + projected.bytes() + lora.bytes();
   }
 
   @Override

@@ -1,6 +1,7 @@
 package io.epidote.engine.kernel;
 
-import java.nio.FloatBuffer;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 
 /** A {@link PackedMatrix} of floats: in a panel, its columns of each row in order. */
 public record PackedFloats(int in, int out) implements PackedMatrix {
@@ -19,7 +20,8 @@ public record PackedFloats(int in, int out) implements PackedMatrix {
   }
 
   /** Writes one element. */
-  public void put(FloatBuffer matrix, int row, int column, float value) {
-    matrix.put((column / COLUMNS * in + row) * COLUMNS + column % COLUMNS, value);
+  public void put(MemorySegment matrix, int row, int column, float value) {
+    long index = ((long) (column / COLUMNS) * in + row) * COLUMNS + column % COLUMNS;
+    matrix.set(ValueLayout.JAVA_FLOAT_UNALIGNED, index * Float.BYTES, value);
   }
 }

@@ -9,6 +9,15 @@ public sealed interface PackedMatrix permits PackedBytes, PackedFloats {
   /** Columns of a panel: two vectors of 512 bits. */
   int COLUMNS = 32;
 
+  /**
+   * A matrix of bytes or of floats.
+   *
+   * @param bytes whether of bytes
+   */
+  static PackedMatrix of(boolean bytes, int in, int out) {
+    return bytes ? new PackedBytes(in, out) : new PackedFloats(in, out);
+  }
+
   /** Rows of the matrix. */
   int in();
 

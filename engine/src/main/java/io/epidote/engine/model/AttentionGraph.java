@@ -60,11 +60,15 @@ final class AttentionGraph {
             config.attentionBiases().inputs() ? biases(projection) : GraphBuilder.absent(),
             layers.packed(out),
             config.attentionBiases().output() ? biases(out) : GraphBuilder.absent()),
-        PagedAttention.LAYER,
         layer);
   }
 
   private LinearLayers.Matrix projection(String name) {
+    return projection(config, name);
+  }
+
+  /** To queries, keys and values side by side. */
+  static LinearLayers.Matrix projection(TextConfig config, String name) {
     int queryWidth = config.heads() * config.headDim();
     int kvWidth = config.kvHeads() * config.headDim();
     return new LinearLayers.Matrix(
@@ -76,6 +80,11 @@ final class AttentionGraph {
   }
 
   private LinearLayers.Matrix outProjection(String name) {
+    return outProjection(config, name);
+  }
+
+  /** Of what attention gives. */
+  static LinearLayers.Matrix outProjection(TextConfig config, String name) {
     return LinearLayers.Matrix.of(
         name + "o_proj.weight", config.heads() * config.headDim(), config.hiddenSize());
   }

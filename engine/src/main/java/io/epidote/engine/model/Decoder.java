@@ -20,7 +20,10 @@ public interface Decoder extends AutoCloseable {
    */
   Logits step(BlockPool kv, List<SequenceChunk> batch);
 
-  /** Bytes of the weights that this stage has loaded. */
+  /** The adapters that chunks may name. */
+  Adapters adapters();
+
+  /** Bytes of the base's weights that this stage has loaded. */
   long weightBytes();
 
   /** {@link Precision#word} of these weights, or what else computes: {@code emulated}. */

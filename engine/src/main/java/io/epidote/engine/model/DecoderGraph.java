@@ -81,9 +81,9 @@ final class DecoderGraph {
           FeedForward.of(name + "mlp.", config.hiddenSize(), config.intermediateSize());
       if (experts.isPresent()) {
         ExpertsGraph moe = new ExpertsGraph(config, experts.get(), graph, layers);
-        at = after(at, norm, true, rows -> moe.write(name, rows));
+        at = after(at, norm, true, rows -> moe.write(name, index, rows));
       } else if (layers.packs()) {
-        at = dense.writeHalf(graph, layers, at, norm);
+        at = dense.writeHalf(graph, layers, layer, at, norm);
       } else {
         at = after(at, norm, false, rows -> dense.write(graph, layers, rows));
       }

@@ -7,6 +7,7 @@ import io.epidote.engine.checkpoint.Family;
 import io.epidote.engine.checkpoint.MoeConfig;
 import io.epidote.engine.checkpoint.TextConfig;
 import io.epidote.engine.kernel.ExpertOperator;
+import io.epidote.engine.kernel.PagedAttention;
 import io.epidote.engine.onnx.ElementType;
 import io.epidote.engine.onnx.GraphBuilder;
 import io.epidote.engine.onnx.Value;
@@ -17,9 +18,10 @@ import java.util.stream.IntStream;
 import java.util.stream.LongStream;
 
 /**
- * Mixture of experts. Pairs of token and expert are sorted by expert; each expert runs once over
- * its own rows and is skipped when it has none. A token's answer is summed in the order of its own
- * top k, so that it does not depend on the batch.
+ * Mixture of experts: one operator of our own ({@link ExpertOperator}), or at INT4 a branch for
+ * each expert. Pairs of token and expert are sorted by expert; each expert runs once over its own
+ * rows and is skipped when it has none. A token's answer is summed in the order of its own top k,
+ * so that it does not depend on the batch.
  */
 final class ExpertsGraph {
   private final TextConfig config;
@@ -38,57 +40,54 @@ final class ExpertsGraph {
    * The experts of one layer, {@code [T, hidden]} to {@code [T, hidden]}.
    *
    * @param layer the layer's module, for example {@code model.layers.0.}
+   * @param index of the layer
    * @param rows with their real values, which the gates read
    */
-  Value write(String layer, LinearLayers.Rows rows) {
+  Value write(String layer, int index, LinearLayers.Rows rows) {
     Value x = rows.values();
     int hidden = config.hiddenSize();
-    boolean mixtral = config.family() == Family.MIXTRAL;
-    String module = layer + (mixtral ? "block_sparse_moe." : "mlp.");
+    String module = layer + FeedForward.expertsModule(config);
     ExpertGates gates = ExpertGates.write(graph, layers, moe, module + "gate.weight", hidden, x);
     List<FeedForward> experts =
-        IntStream.range(0, moe.experts()).mapToObj(e -> expert(module, e)).toList();
+        IntStream.range(0, moe.experts())
+            .mapToObj(e -> FeedForward.expert(config, moe, layer, e))
+            .toList();
     Value mixed =
-        layers.quantizesRows()
-            ? mixBytes(module, gates, rows, experts)
+        layers.packs()
+            ? mixPacked(module, index, gates, rows, experts)
             : mix(layer, gates, x, experts);
     return moe.sharedExpertIntermediateSize() > 0
         ? graph.op("Add", List.of(mixed, sharedExpert(module, x, rows)))
         : mixed;
   }
 
-  private FeedForward expert(String module, int number) {
-    String name = module + "experts." + number + ".";
-    int hidden = config.hiddenSize();
-    int intermediate = moe.expertIntermediateSize();
-    return config.family() == Family.MIXTRAL
-        ? new FeedForward(
-            name + "w1.weight", name + "w3.weight", name + "w2.weight", hidden, intermediate)
-        : FeedForward.of(name, hidden, intermediate);
-  }
-
   /** All experts in one operator. */
-  private Value mixBytes(
-      String module, ExpertGates gates, LinearLayers.Rows rows, List<FeedForward> experts) {
+  private Value mixPacked(
+      String module,
+      int layer,
+      ExpertGates gates,
+      LinearLayers.Rows rows,
+      List<FeedForward> experts) {
     MatrixWeights weights = layers.weights();
+    boolean bytes = layers.quantizesRows();
     return graph
         .epidoteOps(
-            ExpertOperator.NAME,
+            bytes ? ExpertOperator.BYTES : ExpertOperator.FLOATS,
             List.of(
-                rows.quantised().orElseThrow(),
-                rows.scales().orElseThrow(),
+                rows.quantised().orElse(rows.values()),
+                rows.scales().orElse(GraphBuilder.absent()),
                 gates.experts(),
                 gates.weights(),
-                weights.packedBytes(
+                weights.packed(
+                    bytes,
                     module + "experts.gate_up.packed",
                     experts.stream().map(FeedForward::gateUp).toList()),
-                weights.packedBytes(
+                weights.packed(
+                    bytes,
                     module + "experts.down.packed",
                     experts.stream().map(FeedForward::downMatrix).toList())),
             List.of(true),
-            integer(
-                ExpertOperator.SHAPE,
-                ExpertOperator.shape(moe.experts(), moe.expertIntermediateSize())))
+            integer(PagedAttention.LAYER, layer))
         .getFirst();
   }
 

@@ -2,6 +2,9 @@ package io.epidote.engine.model;
 
 import static io.epidote.engine.onnx.Attribute.integer;
 
+import io.epidote.engine.checkpoint.Family;
+import io.epidote.engine.checkpoint.MoeConfig;
+import io.epidote.engine.checkpoint.TextConfig;
 import io.epidote.engine.kernel.LayerOperators;
 import io.epidote.engine.kernel.RowOperators;
 import io.epidote.engine.onnx.GraphBuilder;
@@ -26,6 +29,26 @@ record FeedForward(String gate, String up, String down, int hidden, int intermed
         intermediate);
   }
 
+  /** The module of a layer's experts, after the layer's. */
+  static String expertsModule(TextConfig config) {
+    return config.family() == Family.MIXTRAL ? "block_sparse_moe." : "mlp.";
+  }
+
+  /**
+   * One of a layer's experts.
+   *
+   * @param layer the layer's module, for example {@code model.layers.0.}
+   */
+  static FeedForward expert(TextConfig config, MoeConfig moe, String layer, int number) {
+    String name = layer + expertsModule(config) + "experts." + number + ".";
+    int hidden = config.hiddenSize();
+    int intermediate = moe.expertIntermediateSize();
+    return config.family() == Family.MIXTRAL
+        ? new FeedForward(
+            name + "w1.weight", name + "w3.weight", name + "w2.weight", hidden, intermediate)
+        : of(name, hidden, intermediate);
+  }
+
   /** Gate and up side by side. */
   LinearLayers.Matrix gateUp() {
     return new LinearLayers.Matrix(List.of(gate, up), hidden, intermediate, intermediate);
@@ -36,14 +59,13 @@ record FeedForward(String gate, String up, String down, int hidden, int intermed
   }
 
   /** The half of a layer that it is, with the norm before it, in one node. */
-  Residual writeHalf(GraphBuilder graph, LinearLayers layers, Residual at, Value norm) {
+  Residual writeHalf(GraphBuilder graph, LinearLayers layers, int layer, Residual at, Value norm) {
     return at.half(
         graph,
         layers.quantizesRows() ? LayerOperators.BYTE_SWI_GLU : LayerOperators.FLOAT_SWI_GLU,
         norm,
         List.of(layers.packed(gateUp()), layers.packed(downMatrix())),
-        RowOperators.WIDTH,
-        intermediate);
+        layer);
   }
 
   /** {@code [T, hidden]} to {@code [T, hidden]}. */

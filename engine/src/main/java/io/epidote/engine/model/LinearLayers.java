@@ -98,7 +98,7 @@ final class LinearLayers {
 
   /** A matrix as our own products read it. */
   Value packed(Matrix matrix) {
-    return quantizesRows() ? weights.packedBytes(matrix) : weights.packedFloats(matrix);
+    return weights.packed(quantizesRows(), matrix);
   }
 
   /** Makes rows ready for linear layers. */

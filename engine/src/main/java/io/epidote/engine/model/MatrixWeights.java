@@ -1,34 +1,23 @@
 package io.epidote.engine.model;
 
 import io.epidote.engine.checkpoint.Checkpoint;
-import io.epidote.engine.kernel.PackedBytes;
-import io.epidote.engine.kernel.PackedFloats;
 import io.epidote.engine.kernel.PackedMatrix;
 import io.epidote.engine.model.LinearLayers.Matrix;
 import io.epidote.engine.onnx.ElementType;
 import io.epidote.engine.onnx.GraphBuilder;
 import io.epidote.engine.onnx.Value;
-import java.lang.foreign.MemorySegment;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.function.IntUnaryOperator;
 
 /** A checkpoint's matrices as weights of a graph, in the form that a kernel reads. */
 final class MatrixWeights {
-  /** Keeps the scale of a row of zeros from being 0. */
-  private static final float SMALLEST_SCALE = 1e-20f;
-
-  private final Checkpoint checkpoint;
   private final GraphBuilder graph;
-  private final Map<String, IntUnaryOperator> rowOrders = new HashMap<>();
+  private final MatrixPacking packing;
 
   MatrixWeights(Checkpoint checkpoint, GraphBuilder graph) {
-    this.checkpoint = checkpoint;
     this.graph = graph;
+    this.packing = new MatrixPacking(checkpoint);
   }
 
   /**
@@ -37,7 +26,7 @@ final class MatrixWeights {
    * @param source the checkpoint's row for each row
    */
   void reorderRows(String name, IntUnaryOperator source) {
-    rowOrders.put(name, source);
+    packing.reorderRows(name, source);
   }
 
   /**
@@ -62,11 +51,11 @@ final class MatrixWeights {
         ElementType.FLOAT,
         bytes -> {
           FloatBuffer destination = bytes.asFloatBuffer();
-          FloatBuffer all = read(part.name(), heads * part.headRows(), columns);
+          FloatBuffer all = packing.read(part.name(), heads * part.headRows(), columns);
           for (int head = 0; head < heads; head++) {
             int from = (head * part.headRows() + part.first()) * columns;
             int to = head * count * columns;
-            forTiles(
+            MatrixPacking.forTiles(
                 count,
                 columns,
                 (row, column) ->
@@ -78,43 +67,31 @@ final class MatrixWeights {
         transposed ? new long[] {heads, columns, count} : new long[] {heads, count, columns});
   }
 
-  /** A matrix as {@link PackedBytes}. */
-  Value packedBytes(Matrix matrix) {
-    return packedBytes(matrix.name() + ".packed", List.of(matrix));
+  /**
+   * A matrix as our own products read it.
+   *
+   * @param bytes whether as {@link io.epidote.engine.kernel.PackedBytes}
+   */
+  Value packed(boolean bytes, Matrix matrix) {
+    return packed(bytes, matrix.name() + ".packed", List.of(matrix));
   }
 
-  /** Matrices of the same shape as {@link PackedBytes}, one after the other. */
-  Value packedBytes(String name, List<Matrix> matrices) {
-    PackedBytes packed = new PackedBytes(matrices.getFirst().in(), matrices.getFirst().out());
-    return graph.weight(
+  /** Matrices of the same shape, one after the other. */
+  Value packed(boolean bytes, String name, List<Matrix> matrices) {
+    PackedMatrix packed =
+        PackedMatrix.of(bytes, matrices.getFirst().in(), matrices.getFirst().out());
+    ElementType type = bytes ? ElementType.UINT8 : ElementType.FLOAT;
+    return graph.largeWeight(
         name,
-        ElementType.UINT8,
+        type,
         destination -> {
-          MemorySegment all = MemorySegment.ofBuffer(destination);
           for (int i = 0; i < matrices.size(); i++) {
-            pack(matrices.get(i), packed, all.asSlice(i * packed.bytes(), packed.bytes()));
+            packing.pack(
+                matrices.get(i), packed, destination.asSlice(i * packed.bytes(), packed.bytes()));
           }
         },
         (long) matrices.size() * packed.panels(),
-        packed.panelBytes());
-  }
-
-  private void pack(Matrix matrix, PackedBytes packed, MemorySegment destination) {
-    int in = matrix.in();
-    byte[] column = new byte[in];
-    int at = 0;
-    for (int i = 0; i < matrix.outs().length; i++) {
-      int out = matrix.outs()[i];
-      FloatBuffer rows = read(matrix.names().get(i), out, in);
-      for (int o = 0; o < out; o++) {
-        FloatBuffer values = rows.slice(o * in, in);
-        float scale = scale(values, PackedBytes.RANGE);
-        for (int k = 0; k < in; k++) {
-          column[k] = (byte) Math.round(values.get(k) / scale);
-        }
-        packed.put(destination, at++, column, scale);
-      }
-    }
+        packed.panelBytes() / type.bytes());
   }
 
   /** Rows of bytes, {@code [rows, columns]}, and their scales, {@code [rows, 1]}. */
@@ -128,10 +105,10 @@ final class MatrixWeights {
             name + ".table",
             ElementType.INT8,
             destination -> {
-              FloatBuffer all = read(name, rows, columns);
+              FloatBuffer all = packing.read(name, rows, columns);
               for (int row = 0; row < rows; row++) {
                 FloatBuffer values = all.slice(row * columns, columns);
-                scales[row] = scale(values, Byte.MAX_VALUE);
+                scales[row] = MatrixPacking.scale(values, Byte.MAX_VALUE);
                 for (int i = 0; i < columns; i++) {
                   destination.put(
                       row * columns + i, (byte) Math.round(values.get(i) / scales[row]));
@@ -150,31 +127,6 @@ final class MatrixWeights {
     return new Table(bytes, rowScales);
   }
 
-  /** A matrix as {@link PackedFloats}. */
-  Value packedFloats(Matrix matrix) {
-    PackedFloats packed = new PackedFloats(matrix.in(), matrix.out());
-    return graph.weight(
-        matrix.name() + ".packed",
-        ElementType.FLOAT,
-        destination -> {
-          FloatBuffer floats = destination.asFloatBuffer();
-          int column = 0;
-          for (int i = 0; i < matrix.outs().length; i++) {
-            int out = matrix.outs()[i];
-            FloatBuffer rows = read(matrix.names().get(i), out, matrix.in());
-            int first = column;
-            forTiles(
-                out,
-                matrix.in(),
-                (o, k) -> packed.put(floats, k, first + o, rows.get(o * matrix.in() + k)));
-            column += out;
-          }
-        },
-        packed.panels(),
-        matrix.in(),
-        PackedMatrix.COLUMNS);
-  }
-
   /** Blocks of four bits, and a scale for each. */
   record Int4(Value nibbles, Value scales) {}
 
@@ -191,7 +143,7 @@ final class MatrixWeights {
             destination -> {
               int row = 0;
               for (int i = 0; i < matrix.outs().length; i++) {
-                FloatBuffer rows = read(matrix.names().get(i), matrix.outs()[i], in);
+                FloatBuffer rows = packing.read(matrix.names().get(i), matrix.outs()[i], in);
                 for (int o = 0; o < matrix.outs()[i]; o++, row++) {
                   Int4Blocks.pack(
                       rows.slice(o * in, in),
@@ -212,53 +164,5 @@ final class MatrixWeights {
             destination -> destination.asFloatBuffer().put(scales),
             (long) total * blocks);
     return new Int4(packed, blockScales);
-  }
-
-  private FloatBuffer read(String name, int rows, int columns) {
-    FloatBuffer floats =
-        ByteBuffer.allocateDirect(Math.toIntExact((long) rows * columns * Float.BYTES))
-            .order(ByteOrder.nativeOrder())
-            .asFloatBuffer();
-    checkpoint.readFloats(name, floats, rows, columns);
-    IntUnaryOperator source = rowOrders.get(name);
-    return source == null ? floats : reordered(floats, rows, columns, source);
-  }
-
-  private static FloatBuffer reordered(
-      FloatBuffer floats, int rows, int columns, IntUnaryOperator source) {
-    FloatBuffer result = FloatBuffer.allocate(rows * columns);
-    for (int row = 0; row < rows; row++) {
-      result.put(row * columns, floats, source.applyAsInt(row) * columns, columns);
-    }
-    return result;
-  }
-
-  /** The scale at which the largest magnitude becomes {@code range}. */
-  private static float scale(FloatBuffer values, int range) {
-    float largest = 0;
-    for (int i = 0; i < values.limit(); i++) {
-      largest = Math.max(largest, Math.abs(values.get(i)));
-    }
-    return Math.max(largest / range, SMALLEST_SCALE);
-  }
-
-  /** Takes one element of a matrix. */
-  @FunctionalInterface
-  private interface Element {
-    void take(int row, int column);
-  }
-
-  /** Visits a matrix in tiles, so that both sides of a transposition stay in the cache. */
-  private static void forTiles(int rows, int columns, Element element) {
-    int tile = 32;
-    for (int r = 0; r < rows; r += tile) {
-      for (int c = 0; c < columns; c += tile) {
-        for (int row = r; row < Math.min(r + tile, rows); row++) {
-          for (int column = c; column < Math.min(c + tile, columns); column++) {
-            element.take(row, column);
-          }
-        }
-      }
-    }
   }
 }

@@ -2,6 +2,7 @@ package io.epidote.engine.model;
 
 import io.epidote.engine.checkpoint.Checkpoint;
 import io.epidote.engine.checkpoint.LatentAttention;
+import io.epidote.engine.checkpoint.TensorNames;
 import io.epidote.engine.checkpoint.TextConfig;
 import io.epidote.engine.checkpoint.VisionConfig;
 import io.epidote.engine.error.EpidoteException.BadCheckpoint;
@@ -64,11 +65,16 @@ public final class Models {
     TextConfig text = checkpoint.config().text();
     Path entry = cache.entry(checkpoint, "decoder", options.precision(), DecoderGraph::write);
     DecoderShape shape = decoderShape(text);
-    DecoderOperators operators =
-        DecoderOperators.of(shape.attention(), text.rmsNormEps(), options.threads());
+    DecoderOperators operators = DecoderOperators.of(text, shape.attention(), options);
     LoadedGraph graph = LoadedGraph.open(entry, options, operators.all());
     warmUp.join();
-    Decoder decoder = new OnnxDecoder(shape, operators, graph, options.precision());
+    AdapterLoader.Base base =
+        new AdapterLoader.Base(text, TensorNames.of(checkpoint).text(), options.precision());
+    Adapters adapters =
+        new Adapters(
+            new AdapterLoader(base, operators.slots(), options.cache()),
+            Thread::startVirtualThread);
+    Decoder decoder = new OnnxDecoder(shape, operators, graph, options.precision(), adapters);
     warmUp(decoder);
     return decoder;
   }

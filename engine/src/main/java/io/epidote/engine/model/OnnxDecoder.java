@@ -21,18 +21,24 @@ final class OnnxDecoder implements Decoder {
   private final LoadedGraph graph;
   private final DecoderShape shape;
   private final Precision precision;
+  private final Adapters adapters;
   private @Nullable BlockPool pool;
   private long[] planes = new long[0];
 
   /**
-   * @param operators of the graph; closed with the decoder
+   * @param operators of the graph; closed with the decoder, as are {@code adapters}
    */
   OnnxDecoder(
-      DecoderShape shape, DecoderOperators operators, LoadedGraph graph, Precision precision) {
+      DecoderShape shape,
+      DecoderOperators operators,
+      LoadedGraph graph,
+      Precision precision,
+      Adapters adapters) {
     this.shape = shape;
     this.operators = operators;
     this.graph = graph;
     this.precision = precision;
+    this.adapters = adapters;
   }
 
   @Override
@@ -51,12 +57,18 @@ final class OnnxDecoder implements Decoder {
   }
 
   @Override
+  public Adapters adapters() {
+    return adapters;
+  }
+
+  @Override
   public ModelMemory memory() {
     ModelMemory session = graph.memory();
     return new ModelMemory(
         session.weightFile(),
         session.weightCopies(),
-        session.activations() + operators.scratchBytes());
+        session.activations() + operators.scratchBytes(),
+        adapters.files());
   }
 
   @Override
@@ -64,6 +76,7 @@ final class OnnxDecoder implements Decoder {
     try (NDManager manager = graph.newManager()) {
       StepLayout layout = StepLayout.of(batch, shape, planes(kv));
       operators.attention().prepare(layout.paged());
+      operators.adapters().prepare(layout.adapters());
       NDList inputs =
           new NDList(
               longs(manager, layout.tokenIds(), layout.tokens()),
@@ -80,6 +93,7 @@ final class OnnxDecoder implements Decoder {
       } finally {
         // Attention wrote into the blocks by address.
         Reference.reachabilityFence(kv);
+        operators.adapters().prepare(List.of());
       }
     }
   }
@@ -111,5 +125,6 @@ final class OnnxDecoder implements Decoder {
   public void close() {
     graph.close();
     operators.close();
+    adapters.close();
   }
 }

@@ -2,6 +2,7 @@ package io.epidote.engine.model;
 
 import static io.epidote.engine.onnx.Attribute.integer;
 
+import io.epidote.engine.kernel.PagedAttention;
 import io.epidote.engine.onnx.GraphBuilder;
 import io.epidote.engine.onnx.Value;
 import java.util.List;
@@ -19,20 +20,14 @@ record Residual(Value x, Value change) {
    *
    * @param inputs after {@code x}, what is added to it and the norm's weight
    */
-  Residual half(
-      GraphBuilder graph,
-      String operator,
-      Value norm,
-      List<Value> inputs,
-      String attribute,
-      int value) {
+  Residual half(GraphBuilder graph, String operator, Value norm, List<Value> inputs, int layer) {
     boolean adds = !change.equals(GraphBuilder.absent());
     List<Value> made =
         graph.epidoteOps(
             operator,
             Stream.concat(Stream.of(x, change, norm), inputs.stream()).toList(),
             List.of(adds, true),
-            integer(attribute, value));
+            integer(PagedAttention.LAYER, layer));
     return new Residual(adds ? made.getFirst() : x, made.getLast());
   }
 }

@@ -2,6 +2,7 @@ package io.epidote.engine.model;
 
 import java.nio.ByteBuffer;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * The next tokens of one sequence.
@@ -11,9 +12,21 @@ import java.util.List;
  * @param blocks the sequence's block table, covering past and new tokens
  * @param media media tokens that replace some of {@code tokenIds}
  * @param wantLogits whether the logits after the chunk's last token are needed
+ * @param adapter of the decoder that runs it, taken for the sequence; empty for the base
  */
 public record SequenceChunk(
-    int[] tokenIds, int pastTokens, int[] blocks, List<MediaRows> media, boolean wantLogits) {
+    int[] tokenIds,
+    int pastTokens,
+    int[] blocks,
+    List<MediaRows> media,
+    boolean wantLogits,
+    Optional<LoadedAdapter> adapter) {
+  /** For the base. */
+  public SequenceChunk(
+      int[] tokenIds, int pastTokens, int[] blocks, List<MediaRows> media, boolean wantLogits) {
+    this(tokenIds, pastTokens, blocks, media, wantLogits, Optional.empty());
+  }
+
   /**
    * Media tokens in place of the embeddings of {@code tokens} tokens from {@code offset} in the
    * chunk.

@@ -1,9 +1,13 @@
 package io.epidote.engine.model;
 
+import io.epidote.engine.kernel.AdapterStep;
 import io.epidote.engine.kernel.PagedStep;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.stream.IntStream;
 
 /** A step's chunks as the arrays that {@link DecoderGraph} and attention take, packed. */
 record StepLayout(
@@ -13,7 +17,8 @@ record StepLayout(
     ByteBuffer mediaRows,
     long[] mediaPositions,
     long[] logitRows,
-    PagedStep paged) {
+    PagedStep paged,
+    List<AdapterStep.Part> adapters) {
 
   static StepLayout of(List<SequenceChunk> batch, DecoderShape shape, long[] planes) {
     int tokens = 0;
@@ -63,7 +68,30 @@ record StepLayout(
         mediaRows.flip(),
         mediaPositions,
         logitRows,
-        new PagedStep(planes, positions, sequences, starts, blocks));
+        new PagedStep(planes, positions, sequences, starts, blocks),
+        adapters(batch, starts));
+  }
+
+  /**
+   * @param starts of each chunk, its first token in the step
+   */
+  private static List<AdapterStep.Part> adapters(List<SequenceChunk> batch, int[] starts) {
+    Map<LoadedAdapter, IntStream.Builder> tokens = new LinkedHashMap<>();
+    for (int s = 0; s < batch.size(); s++) {
+      SequenceChunk chunk = batch.get(s);
+      if (chunk.adapter().isPresent()) {
+        IntStream.Builder own =
+            tokens.computeIfAbsent(chunk.adapter().get(), _ -> IntStream.builder());
+        for (int i = 0; i < chunk.tokenIds().length; i++) {
+          own.add(starts[s] + i);
+        }
+      }
+    }
+    return tokens.entrySet().stream()
+        .map(entry ->
+            new AdapterStep.Part(
+                entry.getKey().weights().layers(), entry.getValue().build().toArray()))
+        .toList();
   }
 
   private static void check(SequenceChunk chunk, DecoderShape shape) {

@@ -15,6 +15,7 @@ import io.epidote.engine.onnx.format.TypeProto;
 import io.epidote.engine.onnx.format.ValueInfoProto;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
@@ -155,13 +156,23 @@ public final class GraphBuilder {
 
   /** A tensor of the model, filled from the checkpoint. */
   public Value weight(String name, ElementType type, WeightFile.Filler filler, long... shape) {
+    return largeWeight(
+        name,
+        type,
+        bytes -> filler.fill(bytes.asByteBuffer().order(ByteOrder.LITTLE_ENDIAN)),
+        shape);
+  }
+
+  /** Likewise one that may be larger than a buffer. */
+  public Value largeWeight(
+      String name, ElementType type, WeightFile.LargeFiller filler, long... shape) {
     long length = Arrays.stream(shape).reduce(type.bytes(), Math::multiplyExact);
     TensorProto.Builder tensor = tensor(type, shape).setName(name);
     try {
       if (length < INLINE_BYTES) {
         ByteBuffer bytes = littleEndian(Math.toIntExact(length));
         if (!weights.planned()) {
-          filler.fill(bytes);
+          filler.fill(MemorySegment.ofBuffer(bytes));
         }
         tensor.setRawData(ByteString.copyFrom(bytes.rewind()));
       } else {

@@ -5,8 +5,9 @@ import static java.nio.file.StandardOpenOption.READ;
 import static java.nio.file.StandardOpenOption.WRITE;
 
 import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileChannel.MapMode;
 import java.nio.file.Path;
@@ -55,10 +56,18 @@ public final class WeightFile implements AutoCloseable {
     void fill(ByteBuffer destination) throws IOException;
   }
 
-  Extent append(long length, Filler filler) throws IOException {
+  /** Likewise, for tensors that may be larger than a buffer. */
+  @FunctionalInterface
+  public interface LargeFiller {
+    void fill(MemorySegment destination) throws IOException;
+  }
+
+  Extent append(long length, LargeFiller filler) throws IOException {
     long offset = (end + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     if (channel != null) {
-      filler.fill(channel.map(MapMode.READ_WRITE, offset, length).order(ByteOrder.LITTLE_ENDIAN));
+      try (Arena arena = Arena.ofConfined()) {
+        filler.fill(channel.map(MapMode.READ_WRITE, offset, length, arena));
+      }
     }
     end = offset + length;
     bytes += length;

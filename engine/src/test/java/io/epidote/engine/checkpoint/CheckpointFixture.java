@@ -111,6 +111,11 @@ public final class CheckpointFixture {
 
   /** Writes a whole folder with F32 weights in one file. */
   public static Path write(Form form, Path folder, long seed) {
+    return write(form, folder, tensors(form, seed));
+  }
+
+  /** Likewise with these tensors. */
+  public static Path write(Form form, Path folder, Map<String, Tensor> tensors) {
     writeJson(folder.resolve("config.json"), config(form));
     writeJson(
         folder.resolve("generation_config.json"),
@@ -121,7 +126,7 @@ public final class CheckpointFixture {
           folder.resolve("preprocessor_config.json"),
           form.llava() ? clipPreprocessorConfig(form) : preprocessorConfig());
     }
-    SafetensorsWriter.write(folder.resolve("model.safetensors"), tensors(form, seed), DType.F32);
+    SafetensorsWriter.write(folder.resolve("model.safetensors"), tensors, DType.F32);
     return folder;
   }
 
@@ -495,7 +500,7 @@ public final class CheckpointFixture {
   }
 
   /** Standard deviation 0.1: small enough to stay finite, large enough for answers to differ. */
-  private static Tensor random(Random random, float mean, long... shape) {
+  static Tensor random(Random random, float mean, long... shape) {
     List<Long> sizes = new ArrayList<>();
     int elements = 1;
     for (long size : shape) {

@@ -46,6 +46,10 @@ public final class MemoryAccount {
       return models.stream().mapToLong(figure).sum();
     }
 
+    private boolean hasAdapter(String name) {
+      return models.stream().anyMatch(model -> model.adapterFiles().contains(name));
+    }
+
     private boolean hasFile(String name) {
       return !name.isEmpty() && models.stream().anyMatch(model -> model.weightFile().equals(name));
     }
@@ -74,6 +78,7 @@ public final class MemoryAccount {
 
     private List<MemoryUse> divide(Holdings holdings) {
       List<Mapping> weights = new ArrayList<>();
+      List<Mapping> adapters = new ArrayList<>();
       List<Mapping> classes = new ArrayList<>();
       List<Mapping> libraries = new ArrayList<>();
       List<Mapping> heap = new ArrayList<>();
@@ -81,6 +86,8 @@ public final class MemoryAccount {
       for (Mapping mapping : mappings) {
         if (holdings.hasFile(mapping.file())) {
           weights.add(mapping);
+        } else if (!mapping.file().isEmpty() && holdings.hasAdapter(mapping.file())) {
+          adapters.add(mapping);
         } else if (mapping.file().endsWith(".jsa")) {
           classes.add(mapping);
         } else if (!mapping.file().isEmpty()) {
@@ -94,6 +101,7 @@ public final class MemoryAccount {
         }
       }
       add("weights_mapped", weights);
+      add("adapters", adapters);
       take("weights_copied", holdings.sum(ModelMemory::weightCopies));
       take("kv", resident(holdings.kv()));
       take("swap", holdings.swapBytes());

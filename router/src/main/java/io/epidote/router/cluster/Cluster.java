@@ -3,6 +3,7 @@ package io.epidote.router.cluster;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.memory.MediaKeys;
 import io.epidote.proto.stage.v1.MediaItem;
+import io.epidote.proto.v1.AdapterStatus;
 import io.epidote.proto.v1.Stage;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -68,9 +69,12 @@ public final class Cluster {
    *
    * @param items media to encode, all tiles of each
    * @param promptTokens media tokens included
+   * @param adapter its name, empty for none
    * @throws EpidoteException.Unavailable naming what is missing and what to start
+   * @throws EpidoteException.NotFound when no node of a stage has the adapter
    */
-  public Placement place(List<MediaItem> items, int promptTokens, PromptPrefix prompt) {
+  public Placement place(
+      List<MediaItem> items, int promptTokens, PromptPrefix prompt, String adapter) {
     List<Member> now = inOrder(!items.isEmpty());
     List<Stage> needed =
         items.isEmpty() ? List.of(Stage.STAGE_PREFILL, Stage.STAGE_DECODE) : StageNames.ALL;
@@ -78,7 +82,8 @@ public final class Cluster {
     if (!missing.isEmpty()) {
       throw new EpidoteException.Unavailable(missingMessage(missing));
     }
-    List<TopologyPlanner.Node> nodes = NodeCosts.of(now, prompt);
+    checkAdapter(adapter);
+    List<TopologyPlanner.Node> nodes = NodeCosts.of(now, prompt, adapter);
     List<TopologyPlanner.Choice> best =
         TopologyPlanner.best(
             new TopologyPlanner.Request(
@@ -102,6 +107,43 @@ public final class Cluster {
         prefill.seat(Stage.STAGE_PREFILL, () -> prefill.promptTokens().remove(tokens)),
         decode.seat(Stage.STAGE_DECODE, () -> decode.answers().remove(1)),
         choice.firstTokenMs());
+  }
+
+  /**
+   * Fails when an adapter is not known to a stage that needs it: no request is to wait for that.
+   *
+   * @param adapter its name, empty for none
+   * @throws EpidoteException.NotFound naming the stage and what to do
+   */
+  public void checkAdapter(String adapter) {
+    List<Member> now = members;
+    for (Stage stage : List.of(Stage.STAGE_PREFILL, Stage.STAGE_DECODE)) {
+      List<Member> of = now.stream().filter(member -> member.stages().contains(stage)).toList();
+      if (!of.isEmpty() && of.stream().noneMatch(member -> member.hasAdapter(adapter))) {
+        throw new EpidoteException.NotFound(
+            "No node that serves the %s stage has the adapter \"%s\"; load it with `epidote adapter load %s DIR`."
+                .formatted(
+                    StageNames.of(stage),
+                    adapter.length() > 100 ? adapter.substring(0, 100) + "…" : adapter,
+                    adapter.matches("[A-Za-z0-9._-]{1,64}") ? adapter : "NAME"));
+      }
+    }
+  }
+
+  /** Names of the adapters that requests can name: known to every stage that needs them. */
+  public List<String> adapters() {
+    return members.stream()
+        .flatMap(member -> member.status().getAdaptersList().stream())
+        .map(AdapterStatus::getName)
+        .distinct()
+        .sorted()
+        .filter(name ->
+            Stream.of(Stage.STAGE_PREFILL, Stage.STAGE_DECODE)
+                .allMatch(stage ->
+                    members.stream()
+                        .anyMatch(
+                            member -> member.stages().contains(stage) && member.hasAdapter(name))))
+        .toList();
   }
 
   /** Those with fewer stages first, because the others have more to do; encoders take turns. */

@@ -60,6 +60,16 @@ public final class Member {
     return status;
   }
 
+  /**
+   * Whether it can run requests of an adapter.
+   *
+   * @param name empty for the model itself
+   */
+  boolean hasAdapter(String name) {
+    return name.isEmpty()
+        || status.getAdaptersList().stream().anyMatch(adapter -> adapter.getName().equals(name));
+  }
+
   void report(NodeLoad load) {
     status = load.getStatus();
     encodes.report(load);

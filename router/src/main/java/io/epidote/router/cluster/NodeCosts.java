@@ -25,6 +25,7 @@ final class NodeCosts {
 
   private final List<Member> members;
   private final PromptPrefix prompt;
+  private final String adapter;
   private final double tileMs;
   private final double pictureMs;
   private final TopologyPlanner.Cost prefill;
@@ -32,9 +33,10 @@ final class NodeCosts {
   private final TopologyPlanner.Cost decode;
   private final TopologyPlanner.Cost kvPull;
 
-  private NodeCosts(List<Member> members, PromptPrefix prompt) {
+  private NodeCosts(List<Member> members, PromptPrefix prompt, String adapter) {
     this.members = members;
     this.prompt = prompt;
+    this.adapter = adapter;
     this.tileMs = usual(EncodeLoad::getTileMs, 1);
     this.pictureMs = usual(EncodeLoad::getPictureMs, 0);
     this.prefill = usual(status -> status.getPrefill().getStep(), SOME_PREFILL);
@@ -43,9 +45,13 @@ final class NodeCosts {
     this.kvPull = usual(status -> status.getDecode().getPull(), SOME_PULL);
   }
 
-  /** In the order of the members. */
-  static List<TopologyPlanner.Node> of(List<Member> members, PromptPrefix prompt) {
-    NodeCosts costs = new NodeCosts(members, prompt);
+  /**
+   * In the order of the members.
+   *
+   * @param adapter that prefill and decode need; empty for none
+   */
+  static List<TopologyPlanner.Node> of(List<Member> members, PromptPrefix prompt, String adapter) {
+    NodeCosts costs = new NodeCosts(members, prompt, adapter);
     return members.stream().map(costs::node).toList();
   }
 
@@ -87,7 +93,7 @@ final class NodeCosts {
   }
 
   private TopologyPlanner.@Nullable Prefill prefill(Member member) {
-    if (!member.stages().contains(Stage.STAGE_PREFILL)) {
+    if (!member.stages().contains(Stage.STAGE_PREFILL) || !member.hasAdapter(adapter)) {
       return null;
     }
     PrefillLoad load = member.status().getPrefill();
@@ -99,7 +105,7 @@ final class NodeCosts {
   }
 
   private TopologyPlanner.@Nullable Decode decode(Member member) {
-    if (!member.stages().contains(Stage.STAGE_DECODE)) {
+    if (!member.stages().contains(Stage.STAGE_DECODE) || !member.hasAdapter(adapter)) {
       return null;
     }
     DecodeLoad load = member.status().getDecode();

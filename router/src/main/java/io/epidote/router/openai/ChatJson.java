@@ -111,7 +111,7 @@ final class ChatJson {
         .put("id", "chatcmpl-" + call.request().id())
         .put("object", object)
         .put("created", createdSeconds)
-        .put("model", model.name());
+        .put("model", call.request().shownModel(model.name()));
   }
 
   private static String name(FinishReason reason) {

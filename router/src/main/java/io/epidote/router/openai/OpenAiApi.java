@@ -8,6 +8,7 @@ import io.epidote.proto.v1.Stage;
 import io.epidote.router.cluster.Cluster;
 import io.epidote.router.cluster.StageNames;
 import io.epidote.router.request.AnswerListener;
+import io.epidote.router.request.GenerationRequest;
 import io.epidote.router.request.InvalidField;
 import io.epidote.router.request.RequestFlow;
 import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
@@ -128,17 +129,31 @@ public final class OpenAiApi {
 
   private void models(Exchange exchange) {
     ObjectNode root = JsonNodeFactory.instance.objectNode().put("object", "list");
-    root.putArray("data").add(describe());
+    ArrayNode data = root.putArray("data").add(describe());
+    cluster.adapters().forEach(adapter -> data.add(describe(adapter)));
     json(exchange, root);
   }
 
   private void model(Exchange exchange, String id) {
-    if (!id.equals(flow.model().name())) {
+    String name = flow.model().name();
+    if (id.startsWith(name + GenerationRequest.ADAPTER)) {
+      String adapter = id.substring(name.length() + 1);
+      if (cluster.adapters().contains(adapter)) {
+        json(exchange, describe(adapter));
+        return;
+      }
+    }
+    if (!id.equals(name)) {
       throw new EpidoteException.NotFound(
           "The model \"%s\" is not served here; this router serves \"%s\"."
-              .formatted(id.length() > 100 ? id.substring(0, 100) + "…" : id, flow.model().name()));
+              .formatted(id.length() > 100 ? id.substring(0, 100) + "…" : id, name));
     }
     json(exchange, describe());
+  }
+
+  private ObjectNode describe(String adapter) {
+    String name = flow.model().name();
+    return describe().put("id", name + GenerationRequest.ADAPTER + adapter).put("parent", name);
   }
 
   private ObjectNode describe() {

@@ -107,6 +107,7 @@ final class Generation {
                 .setRequestId(stageRequestId)
                 .setPromptTokens(prepared.promptTokens())
                 .setSampling(sampling())
+                .setAdapter(prepared.adapter())
                 .build(),
             new Decoding());
   }
@@ -147,6 +148,7 @@ final class Generation {
             .setRequestId(stageRequestId)
             .addAllSpans(prepared.prompt().spans())
             .setSampling(sampling())
+            .setAdapter(prepared.adapter())
             .setCacheSalt(prepared.request().salt().digest())
             .setMediaFirst(mediaFirst())
             .setKvLast(kvLast());

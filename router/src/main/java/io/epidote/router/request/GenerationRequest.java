@@ -4,9 +4,38 @@ package io.epidote.router.request;
  * A validated request; both front doors make it.
  *
  * @param id names the request in Abort and in logs
- * @param model the served model's name, or empty for the only one
+ * @param model the served model's name, perhaps with that of an adapter behind a colon; or empty
+ *     for the model without an adapter
  * @param choices answers to generate, 1 to 8; answer i uses the seed plus i
  * @param salt whose cached prompts it may find
  */
 public record GenerationRequest(
-    String id, String model, PromptInput prompt, Sampling sampling, int choices, CacheSalt salt) {}
+    String id, String model, PromptInput prompt, Sampling sampling, int choices, CacheSalt salt) {
+  /** Between the names of model and adapter. */
+  public static final char ADAPTER = ':';
+
+  /** Whether the request is for a model of that name, with or without an adapter. */
+  boolean isFor(String name) {
+    return model.isEmpty()
+        || model.equals(name)
+        || (model.startsWith(name + ADAPTER) && model.length() > name.length() + 1);
+  }
+
+  /**
+   * What the answer says of its model.
+   *
+   * @param name of the model
+   */
+  public String shownModel(String name) {
+    return model.isEmpty() ? name : model;
+  }
+
+  /**
+   * The adapter's name, empty for none.
+   *
+   * @param name of the model, which the request {@link #isFor}
+   */
+  String adapter(String name) {
+    return model.length() > name.length() ? model.substring(name.length() + 1) : "";
+  }
+}

@@ -30,7 +30,7 @@ final class Preparation {
 
   /** Fails at once for what can be told without reading the media. */
   void check(GenerationRequest request) {
-    if (!request.model().isEmpty() && !request.model().equals(model.name())) {
+    if (!request.isFor(model.name())) {
       throw new EpidoteException.NotFound(
           "The model \"%s\" is not served here; this router serves \"%s\"."
               .formatted(shorten(request.model()), model.name()));
@@ -59,12 +59,18 @@ final class Preparation {
       items.add(item(media.get(i)).setIndex(i).setTiles(plan.tiles()).build());
     }
     ServedModel.Prompt prompt = model.prompt(request.prompt(), plans);
+    String adapter = request.adapter(model.name());
     return new PreparedRequest(
-        request, prompt, items, prefix(request, prompt, items), maxTokens(request, prompt));
+        request,
+        adapter,
+        prompt,
+        items,
+        prefix(request, adapter, prompt, items),
+        maxTokens(request, prompt));
   }
 
   private static PromptPrefix prefix(
-      GenerationRequest request, ServedModel.Prompt prompt, List<MediaItem> items) {
+      GenerationRequest request, String adapter, ServedModel.Prompt prompt, List<MediaItem> items) {
     List<KeyChain.MediaTokens> media = new ArrayList<>();
     for (MediaSpan span : prompt.spans()) {
       byte[] item = items.get(span.getItem()).getSha256().toByteArray();
@@ -72,7 +78,7 @@ final class Preparation {
           ByteBuffer.allocate(item.length + Integer.BYTES).put(item).putInt(span.getTile()).array();
       media.add(new KeyChain.MediaTokens(span.getPosition(), span.getTokens(), key));
     }
-    KeyChain chain = new KeyChain(DecoderShape.BLOCK_TOKENS, "", "", request.salt().text());
+    KeyChain chain = new KeyChain(DecoderShape.BLOCK_TOKENS, adapter, "", request.salt().text());
     return PromptPrefix.of(chain.keys(prompt.tokenIds(), media));
   }
 

@@ -9,12 +9,14 @@ import java.util.Map;
 /**
  * A request whose prompt is made: all that the stages are told.
  *
+ * @param adapter its name, empty for none
  * @param items media to encode, in order
  * @param prefix for choosing nodes that have seen the prompt's beginning
  * @param maxTokens what the caller wants, cut to what the context leaves
  */
 record PreparedRequest(
     GenerationRequest request,
+    String adapter,
     ServedModel.Prompt prompt,
     List<MediaItem> items,
     PromptPrefix prefix,

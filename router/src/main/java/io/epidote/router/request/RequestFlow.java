@@ -68,6 +68,7 @@ public final class RequestFlow implements AutoCloseable {
   public RunningRequest start(
       GenerationRequest request, long arrivalNanos, AnswerListener listener) {
     around.preparation().check(request);
+    around.cluster().checkAdapter(request.adapter(around.model().name()));
     Admission.Ticket ticket = admission.enter();
     RunningRequest started =
         new RunningRequest(

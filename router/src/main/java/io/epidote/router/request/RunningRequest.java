@@ -101,7 +101,10 @@ public final class RunningRequest {
     for (int choice = 0; choice < request.choices(); choice++) {
       Placement placement;
       try {
-        placement = around.cluster().place(ready.items(), ready.promptTokens(), ready.prefix());
+        placement =
+            around
+                .cluster()
+                .place(ready.items(), ready.promptTokens(), ready.prefix(), ready.adapter());
       } catch (EpidoteException e) {
         fail(e);
         return;

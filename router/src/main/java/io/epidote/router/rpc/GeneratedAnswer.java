@@ -27,17 +27,23 @@ final class GeneratedAnswer implements AnswerListener {
   private static final Runnable GONE = () -> {};
 
   private final ServedModel model;
+  private final String shownModel;
   private final Outbox<Consumer<ServerCallStreamObserver<GenerateResponse>>> outbox;
   private final AtomicBoolean over = new AtomicBoolean();
   private final Runnable onEnd;
   private final AtomicReference<@Nullable Runnable> onCancel = new AtomicReference<>();
 
   /**
+   * @param shownModel what it says of its model
    * @param onEnd runs once when nothing more is written
    */
   GeneratedAnswer(
-      ServerCallStreamObserver<GenerateResponse> client, ServedModel model, Runnable onEnd) {
+      ServerCallStreamObserver<GenerateResponse> client,
+      ServedModel model,
+      String shownModel,
+      Runnable onEnd) {
     this.model = model;
+    this.shownModel = shownModel;
     this.onEnd = onEnd;
     // Stream observers are for one thread at a time.
     SynchronizationContext writer =
@@ -86,7 +92,7 @@ final class GeneratedAnswer implements AnswerListener {
             .setStarted(
                 Started.newBuilder()
                     .setRequestId(requestId)
-                    .setModel(model.name())
+                    .setModel(shownModel)
                     .setPromptTokens(promptTokens)
                     .setMediaTokens(mediaTokens))
             .build();

@@ -56,7 +56,11 @@ public final class InferenceEndpoint extends InferenceGrpc.InferenceImplBase {
       return;
     }
     GeneratedAnswer answer =
-        new GeneratedAnswer(client, flow.model(), () -> budget.giveBack(bytes));
+        new GeneratedAnswer(
+            client,
+            flow.model(),
+            request.getModel().isEmpty() ? flow.model().name() : request.getModel(),
+            () -> budget.giveBack(bytes));
     client.setOnReadyHandler(answer::writable);
     client.setOnCancelHandler(answer::cancelled);
     try {

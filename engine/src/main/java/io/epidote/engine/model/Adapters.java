@@ -1,0 +1,217 @@
+package io.epidote.engine.model;
+
+import static java.util.Objects.requireNonNull;
+
+import io.epidote.engine.checkpoint.AdapterFolder;
+import io.epidote.engine.error.EpidoteException.InvalidRequest;
+import io.epidote.engine.error.EpidoteException.NotFound;
+import io.epidote.engine.kernel.AdapterLayers;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.Executor;
+import java.util.regex.Pattern;
+
+/**
+ * The adapters that a decoder holds, by name. Any thread may use it, and no step waits for a load:
+ * weights are read and packed by the thread that loads, and only then get a name. A request keeps
+ * the generation that it has taken; what is unloaded or replaced is freed when the last of them has
+ * given it back.
+ */
+public final class Adapters {
+  private static final Pattern NAME = Pattern.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,63}");
+
+  /** Lets the router choose: never an adapter's name. */
+  public static final String AUTO = "auto";
+
+  private final AdapterWeights.Loader loader;
+  private final Executor reclaiming;
+  private final Map<String, LoadedAdapter> current = new TreeMap<>();
+  private long generations;
+
+  /**
+   * @param reclaiming frees what nobody uses any more
+   */
+  Adapters(AdapterWeights.Loader loader, Executor reclaiming) {
+    this.loader = requireNonNull(loader, "loader is null");
+    this.reclaiming = requireNonNull(reclaiming, "reclaiming is null");
+  }
+
+  /** Of a decoder that can have none. */
+  public static Adapters none(String why) {
+    return new Adapters(
+        folder -> {
+          throw new InvalidRequest("%s cannot be loaded: %s".formatted(folder, why));
+        },
+        Runnable::run);
+  }
+
+  /** Of a decoder that computes nothing: of an adapter, only its form is checked. */
+  public static Adapters withoutWeights() {
+    return new Adapters(
+        folder -> {
+          try (AdapterFolder adapter = AdapterFolder.open(folder)) {
+            return new NoWeights(adapter.digest(), adapter.config().kind());
+          }
+        },
+        Runnable::run);
+  }
+
+  private record NoWeights(String digest, String kind) implements AdapterWeights {
+    @Override
+    public long bytes() {
+      return 0;
+    }
+
+    @Override
+    public String file() {
+      return "";
+    }
+
+    @Override
+    public AdapterLayers layers() {
+      return AdapterLayers.NONE;
+    }
+
+    @Override
+    public void close() {}
+  }
+
+  /**
+   * Loads an adapter; may take seconds.
+   *
+   * @param replace whether it takes the place of one of that name; those who run on that one finish
+   *     on it
+   * @throws InvalidRequest when the name cannot be one or is taken
+   * @throws io.epidote.engine.error.EpidoteException.BadCheckpoint when the folder is not an
+   *     adapter of this base; nothing has changed then
+   */
+  public LoadedAdapter load(String name, Path folder, boolean replace) {
+    checkName(name);
+    checkFree(name, replace);
+    AdapterWeights weights = loader.load(folder);
+    try {
+      return publish(name, weights, replace);
+    } catch (RuntimeException e) {
+      weights.close();
+      throw e;
+    }
+  }
+
+  /**
+   * Checks and prepares an adapter without giving it a name: loading it afterwards is quick.
+   *
+   * @return its digest
+   * @throws InvalidRequest as {@link #load}
+   * @throws io.epidote.engine.error.EpidoteException.BadCheckpoint as {@link #load}
+   */
+  public String check(String name, Path folder, boolean replace) {
+    checkName(name);
+    checkFree(name, replace);
+    AdapterWeights weights = loader.load(folder);
+    weights.close();
+    return weights.digest();
+  }
+
+  private static void checkName(String name) {
+    if (!NAME.matcher(name).matches() || name.equals(AUTO)) {
+      throw new InvalidRequest(
+          "'%s' cannot be an adapter's name; expected up to 64 letters, digits, '.', '_' and '-', and not '%s'"
+              .formatted(name, AUTO));
+    }
+  }
+
+  private synchronized void checkFree(String name, boolean replace) {
+    LoadedAdapter there = current.get(name);
+    if (there != null && !replace) {
+      throw new InvalidRequest(
+          "The adapter %s is loaded already; unload it first, or ask to replace it"
+              .formatted(there));
+    }
+  }
+
+  private synchronized LoadedAdapter publish(String name, AdapterWeights weights, boolean replace) {
+    checkFree(name, replace);
+    LoadedAdapter loaded = new LoadedAdapter(name, ++generations, weights);
+    LoadedAdapter before = current.put(name, loaded);
+    if (before != null) {
+      retire(before);
+    }
+    return loaded;
+  }
+
+  /**
+   * Lets no request begin on an adapter any more.
+   *
+   * @throws NotFound when there is none of that name
+   */
+  public synchronized void unload(String name) {
+    retire(known(name));
+    current.remove(name);
+  }
+
+  /** Requests that run on an adapter. */
+  public synchronized int users(LoadedAdapter adapter) {
+    return adapter.users;
+  }
+
+  /** Files that adapters are mapped from. */
+  synchronized List<String> files() {
+    return current.values().stream().map(adapter -> adapter.weights().file()).toList();
+  }
+
+  /** The adapters that requests can take, by name. */
+  public synchronized List<LoadedAdapter> list() {
+    return new ArrayList<>(current.values());
+  }
+
+  /**
+   * Takes an adapter for a request, which gives it back when it is over.
+   *
+   * @throws NotFound when there is none of that name
+   */
+  public synchronized LoadedAdapter take(String name) {
+    LoadedAdapter adapter = known(name);
+    adapter.users++;
+    return adapter;
+  }
+
+  /** Gives back what {@link #take} gave; no step is running with it. */
+  public synchronized void give(LoadedAdapter adapter) {
+    if (adapter.users == 0) {
+      throw new IllegalStateException("nobody has taken " + adapter);
+    }
+    adapter.users--;
+    freeUnused(adapter);
+  }
+
+  /** Retires all. */
+  synchronized void close() {
+    current.values().forEach(this::retire);
+    current.clear();
+  }
+
+  private void retire(LoadedAdapter adapter) {
+    adapter.retired = true;
+    freeUnused(adapter);
+  }
+
+  private void freeUnused(LoadedAdapter adapter) {
+    if (adapter.retired && adapter.users == 0) {
+      // Unmapping takes as long as there is to unmap: not for whoever was the last.
+      reclaiming.execute(adapter.weights()::close);
+    }
+  }
+
+  private LoadedAdapter known(String name) {
+    LoadedAdapter adapter = current.get(name);
+    if (adapter == null) {
+      throw new NotFound(
+          "There is no adapter '%s' here; loaded are: %s"
+              .formatted(name, current.isEmpty() ? "none" : String.join(", ", current.keySet())));
+    }
+    return adapter;
+  }
+}

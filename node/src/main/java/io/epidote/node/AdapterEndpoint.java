@@ -1,0 +1,102 @@
+package io.epidote.node;
+
+import io.epidote.engine.model.Adapters;
+import io.epidote.engine.model.LoadedAdapter;
+import io.epidote.node.grpc.GrpcErrors;
+import io.epidote.proto.v1.AdapterAdminGrpc;
+import io.epidote.proto.v1.AdapterStatus;
+import io.epidote.proto.v1.ListAdaptersRequest;
+import io.epidote.proto.v1.ListAdaptersResponse;
+import io.epidote.proto.v1.LoadAdapterRequest;
+import io.epidote.proto.v1.LoadAdapterResponse;
+import io.epidote.proto.v1.NodeAdapters;
+import io.epidote.proto.v1.UnloadAdapterRequest;
+import io.epidote.proto.v1.UnloadAdapterResponse;
+import io.grpc.stub.StreamObserver;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.function.Supplier;
+
+/** A node's own adapters: loads run on threads of their own, beside the engine thread. */
+final class AdapterEndpoint extends AdapterAdminGrpc.AdapterAdminImplBase {
+  private final String nodeId;
+  private final Adapters adapters;
+
+  AdapterEndpoint(String nodeId, Adapters adapters) {
+    this.nodeId = nodeId;
+    this.adapters = adapters;
+  }
+
+  /** For a node's status. */
+  static List<AdapterStatus> describe(Adapters adapters) {
+    return adapters.list().stream().map(adapter -> describe(adapters, adapter)).toList();
+  }
+
+  private static AdapterStatus describe(Adapters adapters, LoadedAdapter adapter) {
+    return AdapterStatus.newBuilder()
+        .setName(adapter.name())
+        .setDigest(adapter.digest())
+        .setGeneration(adapter.generation())
+        .setKind(adapter.kind())
+        .setBytes(adapter.bytes())
+        .setRequests(adapters.users(adapter))
+        .build();
+  }
+
+  @Override
+  public void loadAdapter(
+      LoadAdapterRequest request, StreamObserver<LoadAdapterResponse> response) {
+    Thread.startVirtualThread(() ->
+        answer(
+            response,
+            () ->
+                LoadAdapterResponse.newBuilder()
+                    .addNodes(
+                        NodeAdapters.newBuilder().setNodeId(nodeId).addAdapters(load(request)))
+                    .build()));
+  }
+
+  private AdapterStatus load(LoadAdapterRequest request) {
+    Path folder = Path.of(request.getFolder());
+    if (request.getCheckOnly()) {
+      String digest = adapters.check(request.getName(), folder, request.getReplace());
+      return AdapterStatus.newBuilder().setName(request.getName()).setDigest(digest).build();
+    }
+    return describe(adapters, adapters.load(request.getName(), folder, request.getReplace()));
+  }
+
+  @Override
+  public void unloadAdapter(
+      UnloadAdapterRequest request, StreamObserver<UnloadAdapterResponse> response) {
+    answer(
+        response,
+        () -> {
+          adapters.unload(request.getName());
+          return UnloadAdapterResponse.getDefaultInstance();
+        });
+  }
+
+  @Override
+  public void listAdapters(
+      ListAdaptersRequest request, StreamObserver<ListAdaptersResponse> response) {
+    answer(
+        response,
+        () ->
+            ListAdaptersResponse.newBuilder()
+                .addNodes(
+                    NodeAdapters.newBuilder().setNodeId(nodeId).addAllAdapters(describe(adapters)))
+                .build());
+  }
+
+  private static <T> void answer(StreamObserver<T> observer, Supplier<T> response) {
+    T answer;
+    try {
+      answer = response.get();
+    } catch (RuntimeException e) {
+      observer.onError(GrpcErrors.toStatus(e));
+      return;
+    }
+    observer.onNext(answer);
+    observer.onCompleted();
+  }
+}
