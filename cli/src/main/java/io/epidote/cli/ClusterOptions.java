@@ -35,6 +35,10 @@ final class ClusterOptions {
     router
         .topology()
         .ifPresent(topology -> arguments.addAll(List.of("--topology", topology.label())));
+    router
+        .classifier()
+        .ifPresent(
+            file -> arguments.addAll(List.of("--classifier", file.toAbsolutePath().toString())));
     return arguments;
   }
 

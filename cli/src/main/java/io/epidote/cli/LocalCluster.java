@@ -36,7 +36,8 @@ final class LocalCluster implements Cluster {
                         options.ports.grpc,
                         BuildInfo.VERSION)
                     .withOverlap(!options.router.noOverlap)
-                    .withTopology(options.router.topology())));
+                    .withTopology(options.router.topology())
+                    .withClassifier(options.router.classifier())));
     Runtime.getRuntime().addShutdownHook(cluster.hook);
     try {
       for (NodeSpec spec : specs) {

@@ -38,7 +38,8 @@ final class RouterCommand implements Callable<Integer> {
             new RouterConfig(
                     model.folder, Home.cache(), host, ports.http, ports.grpc, BuildInfo.VERSION)
                 .withOverlap(!options.noOverlap)
-                .withTopology(options.topology()));
+                .withTopology(options.topology())
+                .withClassifier(options.classifier()));
     Runtime.getRuntime().addShutdownHook(new Thread(router::close, "stop-router"));
     System.out.printf(
         "%shttp=%s:%d grpc=%s:%d after=%s%n",

@@ -2,6 +2,7 @@ package io.epidote.router;
 
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.node.grpc.GrpcTransport;
+import io.epidote.router.auto.RequestClassifier;
 import io.epidote.router.cluster.Cluster;
 import io.epidote.router.cluster.RegistryEndpoint;
 import io.epidote.router.openai.HttpServer;
@@ -59,6 +60,7 @@ public final class Router implements AutoCloseable {
             limits.maxMediaItems(),
             limits.requestTimeout(),
             config.overlap(),
+            config.classifier().map(RequestClassifier::load),
             meters,
             threads);
     registry =

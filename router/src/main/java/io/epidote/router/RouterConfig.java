@@ -20,6 +20,7 @@ import java.util.Optional;
  *     Off is for measurement: strictly one stage after the other
  * @param topology that every request must have, for measurement; empty for whichever is predicted
  *     to be fastest
+ * @param classifier file that chooses adapters for requests to MODEL:auto; empty for none
  */
 public record RouterConfig(
     Path model,
@@ -30,7 +31,8 @@ public record RouterConfig(
     String version,
     boolean overlap,
     Optional<Topology> topology,
-    Limits limits) {
+    Limits limits,
+    Optional<Path> classifier) {
   public RouterConfig {
     requireNonNull(model, "model is null");
     requireNonNull(cache, "cache is null");
@@ -38,22 +40,40 @@ public record RouterConfig(
     requireNonNull(version, "version is null");
     requireNonNull(topology, "topology is null");
     requireNonNull(limits, "limits is null");
+    requireNonNull(classifier, "classifier is null");
   }
 
   public RouterConfig(
       Path model, Path cache, String host, int httpPort, int grpcPort, String version) {
-    this(model, cache, host, httpPort, grpcPort, version, true, Optional.empty(), Limits.DEFAULT);
+    this(
+        model,
+        cache,
+        host,
+        httpPort,
+        grpcPort,
+        version,
+        true,
+        Optional.empty(),
+        Limits.DEFAULT,
+        Optional.empty());
   }
 
   /** The same router that lets stages overlap or not. */
   public RouterConfig withOverlap(boolean overlaps) {
     return new RouterConfig(
-        model, cache, host, httpPort, grpcPort, version, overlaps, topology, limits);
+        model, cache, host, httpPort, grpcPort, version, overlaps, topology, limits, classifier);
   }
 
   /** The same router that is held to a topology, or to none. */
   public RouterConfig withTopology(Optional<Topology> only) {
-    return new RouterConfig(model, cache, host, httpPort, grpcPort, version, overlap, only, limits);
+    return new RouterConfig(
+        model, cache, host, httpPort, grpcPort, version, overlap, only, limits, classifier);
+  }
+
+  /** The same router that chooses adapters by this file, or not at all. */
+  public RouterConfig withClassifier(Optional<Path> file) {
+    return new RouterConfig(
+        model, cache, host, httpPort, grpcPort, version, overlap, topology, limits, file);
   }
 
   /**

@@ -60,7 +60,8 @@ final class TestCluster implements AutoCloseable {
             "test",
             true,
             topology,
-            limits),
+            limits,
+            Optional.empty()),
         new TestModel());
   }
 

@@ -191,16 +191,16 @@ public final class FormQuestions {
     };
   }
 
-  /** For instance "2 red, 1 blue": colors in the order in which a reader meets them. */
+  /** For instance "red 2, blue 1": colors in the order in which a reader meets them. */
   private Question colors(Scene scene) {
     String answer =
         scene.shapes().stream()
             .map(PlacedShape::color)
             .distinct()
             .map(color ->
-                scene.shapes().stream().filter(s -> s.color() == color).count()
+                color.word()
                     + " "
-                    + color.word())
+                    + scene.shapes().stream().filter(s -> s.color() == color).count())
             .collect(Collectors.joining(", "));
     String text = wording(COLORS_ASKED, COLORS_FORMS, any(POLITE.subList(0, 3)));
     return new Question(TaskKind.COUNT, text, answer);
