@@ -38,6 +38,7 @@ import picocli.CommandLine.Parameters;
     footer = {
       "  epidote eval scenes --count 500 --seed 7 --json",
       "  epidote eval scenes --nodes EPD",
+      "  epidote eval scenes --adapters --json",
       "  epidote eval scenes --router localhost:8001"
     })
 final class EvalCommand implements Callable<Integer> {
@@ -77,6 +78,12 @@ final class EvalCommand implements Callable<Integer> {
       description = "Ask this router instead of starting a cluster.")
   private String router = "";
 
+  @Option(
+      names = "--adapters",
+      description =
+          "Ask the questions of each adapter's own form instead, the adapter and the base both, and which adapter MODEL:auto chooses. Adapters and classifier come from models/scenes-adapters; with --router they must be loaded there.")
+  private boolean adapters;
+
   @Option(names = "--wrong", description = "List the answers that were wrong on standard error.")
   private boolean wrong;
 
@@ -99,17 +106,33 @@ final class EvalCommand implements Callable<Integer> {
     if (count < 1 || concurrency < 1) {
       throw new InvalidRequest("--count and --concurrency must be at least 1");
     }
+    if (adapters && router.isEmpty()) {
+      AdapterEvaluation.addTo(options);
+    }
     try (Progress progress = new Progress()) {
       if (!router.isEmpty()) {
-        report(ask(router, progress));
+        report(router, progress);
       } else {
         try (Cluster cluster =
             ProcessCluster.start(options.onAnyPort(), NodeSpec.parseList(nodes), progress)) {
-          report(ask(cluster.grpcAddress(), progress));
+          report(cluster.grpcAddress(), progress);
         }
       }
     }
     return 0;
+  }
+
+  private void report(String address, Progress progress) {
+    if (adapters) {
+      Report found = new AdapterEvaluation(address, count, seed, concurrency, progress).run();
+      if (json) {
+        found.print(System.out);
+      } else {
+        found.printTable(System.out);
+      }
+    } else {
+      report(ask(address, progress));
+    }
   }
 
   private List<Outcome> ask(String address, Progress progress) {

@@ -59,6 +59,7 @@ final class InferenceClient implements AutoCloseable {
    * @param firstTextMillis from the call to the first text
    */
   record Answer(
+      String model,
       String text,
       List<Integer> tokenIds,
       double firstTextMillis,
@@ -90,6 +91,7 @@ final class InferenceClient implements AutoCloseable {
   Answer generate(GenerateRequest request, Consumer<String> onText) {
     long started = System.nanoTime();
     double firstText = Double.NaN;
+    String model = "";
     StringBuilder text = new StringBuilder();
     List<Integer> ids = new ArrayList<>();
     try {
@@ -108,9 +110,10 @@ final class InferenceClient implements AutoCloseable {
           }
           case FINISHED -> {
             return new Answer(
-                text.toString(), ids, firstText, millisSince(started), event.getFinished());
+                model, text.toString(), ids, firstText, millisSince(started), event.getFinished());
           }
-          case STARTED, EVENT_NOT_SET -> {}
+          case STARTED -> model = event.getStarted().getModel();
+          case EVENT_NOT_SET -> {}
         }
       }
     } catch (StatusRuntimeException e) {

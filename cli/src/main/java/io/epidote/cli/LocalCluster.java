@@ -37,7 +37,8 @@ final class LocalCluster implements Cluster {
                         BuildInfo.VERSION)
                     .withOverlap(!options.router.noOverlap)
                     .withTopology(options.router.topology())
-                    .withSlo(options.router.slo())));
+                    .withSlo(options.router.slo())
+                    .withClassifier(options.router.classifier())));
     Runtime.getRuntime().addShutdownHook(cluster.hook);
     try {
       for (NodeSpec spec : specs) {

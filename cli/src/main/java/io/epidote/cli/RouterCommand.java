@@ -39,7 +39,8 @@ final class RouterCommand implements Callable<Integer> {
                     model.folder, Home.cache(), host, ports.http, ports.grpc, BuildInfo.VERSION)
                 .withOverlap(!options.noOverlap)
                 .withTopology(options.topology())
-                .withSlo(options.slo()));
+                .withSlo(options.slo())
+                .withClassifier(options.classifier()));
     Runtime.getRuntime().addShutdownHook(new Thread(router::close, "stop-router"));
     System.out.printf(
         "%shttp=%s:%d grpc=%s:%d after=%s%n",

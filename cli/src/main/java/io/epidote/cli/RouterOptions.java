@@ -2,6 +2,7 @@ package io.epidote.cli;
 
 import io.epidote.router.cluster.Topology;
 import io.epidote.router.request.Slo;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -25,6 +26,14 @@ final class RouterOptions {
       description =
           "Which stages of a request share a node: EPD, EP+D, E+PD or E+P+D for every request, for measuring what each costs. Default: auto, for each request what is predicted to be fastest now.")
   String topology = AUTO;
+
+  @Option(
+      names = "--classifier",
+      paramLabel = "FILE",
+      description =
+          "A classifier, as router.json beside a model's adapters, that chooses the adapter of requests to MODEL:auto by their text.")
+  @Nullable Path classifier;
+
 
   @Option(
       names = "--slo-ttft-ms",
@@ -61,7 +70,14 @@ final class RouterOptions {
     if (sloTpotMs != null) {
       arguments.addAll(List.of("--slo-tpot-ms", sloTpotMs.toString()));
     }
+    classifier()
+        .ifPresent(
+            file -> arguments.addAll(List.of("--classifier", file.toAbsolutePath().toString())));
     return arguments;
+  }
+
+  Optional<Path> classifier() {
+    return Optional.ofNullable(classifier);
   }
 
   /** What every request is held to, or nothing. */

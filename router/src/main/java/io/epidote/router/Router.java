@@ -2,6 +2,7 @@ package io.epidote.router;
 
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.node.grpc.GrpcTransport;
+import io.epidote.router.auto.RequestClassifier;
 import io.epidote.router.cluster.Cluster;
 import io.epidote.router.cluster.RegistryEndpoint;
 import io.epidote.router.openai.HttpServer;
@@ -60,6 +61,7 @@ public final class Router implements AutoCloseable {
             limits.requestTimeout(),
             config.overlap(),
             config.slo(),
+            config.classifier().map(RequestClassifier::load),
             meters,
             threads);
     registry =

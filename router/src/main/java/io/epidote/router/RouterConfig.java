@@ -22,6 +22,7 @@ import java.util.Optional;
  * @param topology that every request must have, for measurement; empty for whichever is predicted
  *     to be fastest
  * @param slo of requests that say none
+ * @param classifier file that chooses adapters for requests to MODEL:auto; empty for none
  */
 public record RouterConfig(
     Path model,
@@ -33,7 +34,8 @@ public record RouterConfig(
     boolean overlap,
     Optional<Topology> topology,
     Slo slo,
-    Limits limits) {
+    Limits limits,
+    Optional<Path> classifier) {
   public RouterConfig {
     requireNonNull(model, "model is null");
     requireNonNull(cache, "cache is null");
@@ -42,6 +44,7 @@ public record RouterConfig(
     requireNonNull(topology, "topology is null");
     requireNonNull(slo, "slo is null");
     requireNonNull(limits, "limits is null");
+    requireNonNull(classifier, "classifier is null");
   }
 
   public RouterConfig(
@@ -56,25 +59,32 @@ public record RouterConfig(
         true,
         Optional.empty(),
         Slo.NONE,
-        Limits.DEFAULT);
+        Limits.DEFAULT,
+        Optional.empty());
   }
 
   /** The same router that lets stages overlap or not. */
   public RouterConfig withOverlap(boolean overlaps) {
     return new RouterConfig(
-        model, cache, host, httpPort, grpcPort, version, overlaps, topology, slo, limits);
+        model, cache, host, httpPort, grpcPort, version, overlaps, topology, slo, limits, classifier);
   }
 
   /** The same router that is held to a topology, or to none. */
   public RouterConfig withTopology(Optional<Topology> only) {
     return new RouterConfig(
-        model, cache, host, httpPort, grpcPort, version, overlap, only, slo, limits);
+        model, cache, host, httpPort, grpcPort, version, overlap, only, slo, limits, classifier);
   }
 
   /** The same router with targets for requests that say none. */
   public RouterConfig withSlo(Slo targets) {
     return new RouterConfig(
-        model, cache, host, httpPort, grpcPort, version, overlap, topology, targets, limits);
+        model, cache, host, httpPort, grpcPort, version, overlap, topology, targets, limits, classifier);
+  }
+
+  /** The same router that chooses adapters by this file, or not at all. */
+  public RouterConfig withClassifier(Optional<Path> file) {
+    return new RouterConfig(
+        model, cache, host, httpPort, grpcPort, version, overlap, topology, slo, limits, file);
   }
 
   /**

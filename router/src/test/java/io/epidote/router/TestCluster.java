@@ -62,7 +62,8 @@ final class TestCluster implements AutoCloseable {
             true,
             topology,
             Slo.NONE,
-            limits),
+            limits,
+            Optional.empty()),
         new TestModel());
   }
 

@@ -3,6 +3,7 @@ package io.epidote.scenes;
 import java.awt.image.BufferedImage;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Function;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
@@ -44,6 +45,19 @@ public final class SceneSet {
     return task;
   }
 
+  /**
+   * Task number {@code index} of an adapter's own: a layout that training never saw, asked about in
+   * a wording that training never used. The form's kinds take turns.
+   */
+  public static Task heldOut(long seed, int index, AnswerForm form) {
+    SceneGenerator generator =
+        new SceneGenerator(
+            Split.HELD_OUT, true, stream(seed, index) ^ ((form.ordinal() + 1L) << 56));
+    FormQuestions questions = new FormQuestions(generator, Split.HELD_OUT);
+    TaskKind kind = form.kinds().get(index % form.kinds().size());
+    return ofOneScene(generator, scene -> questions.ask(form, kind, scene));
+  }
+
   private interface Source {
     Task task(long seed, int index, TaskKind kind);
   }
@@ -69,13 +83,18 @@ public final class SceneSet {
       Scene second = whichScene(generator, pair, (shown & 2) != 0);
       return task(List.of(first, second), questions.which(first, second, pair));
     }
+    return ofOneScene(generator, scene -> questions.ask(kind, scene));
+  }
+
+  private static Task ofOneScene(
+      SceneGenerator generator, Function<Scene, Optional<Question>> asked) {
     while (true) {
       // 13 in 20 fit one tile, six are large squares, one is wide or tall.
       int form = generator.random().nextInt(40);
       int width = form < 26 || form == 38 ? SceneGenerator.SMALL : SceneGenerator.LARGE;
       int height = form < 26 || form == 39 ? SceneGenerator.SMALL : SceneGenerator.LARGE;
       Scene scene = generator.next(width, height);
-      Optional<Question> question = questions.ask(kind, scene);
+      Optional<Question> question = asked.apply(scene);
       if (question.isPresent()) {
         return task(List.of(scene), question.get());
       }

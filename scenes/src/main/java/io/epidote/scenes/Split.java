@@ -14,10 +14,14 @@ public enum Split {
 
   /** The split that owns this layout. */
   public static Split of(Scene scene) {
+    return of(scene.layout());
+  }
+
+  /** The split that owns what this text stands for. */
+  static Split of(String text) {
     long hash = 0xcbf29ce484222325L; // FNV-1a: String.hashCode's low bits are too regular here
-    String layout = scene.layout();
-    for (int i = 0; i < layout.length(); i++) {
-      hash = (hash ^ layout.charAt(i)) * 0x100000001b3L;
+    for (int i = 0; i < text.length(); i++) {
+      hash = (hash ^ text.charAt(i)) * 0x100000001b3L;
     }
     hash ^= hash >>> 32;
     return Math.floorMod(hash, HELD_OUT_ONE_IN) == 0 ? HELD_OUT : TRAINING;

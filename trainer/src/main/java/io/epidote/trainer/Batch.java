@@ -128,7 +128,8 @@ record Batch(
     }
   }
 
-  private static float[] flat(List<float[]> parts) {
+  /** The parts behind one another. */
+  static float[] flat(List<float[]> parts) {
     float[] out = new float[parts.stream().mapToInt(p -> p.length).sum()];
     int at = 0;
     for (float[] part : parts) {

@@ -1,46 +1,25 @@
 package io.epidote.trainer;
 
-import io.epidote.scenes.Pair;
-import io.epidote.scenes.Question;
-import io.epidote.scenes.Questions;
-import io.epidote.scenes.Scene;
-import io.epidote.scenes.SceneGenerator;
-import io.epidote.scenes.Split;
-import io.epidote.scenes.TaskKind;
-import java.util.ArrayList;
-import java.util.List;
-import java.util.SplittableRandom;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
+import java.util.function.Supplier;
 
 /**
  * Draws training batches on the fly, ahead of one worker, on a thread of its own. Every stage and
  * every worker has its own seed: with a shared one a later stage would draw the scenes of an
  * earlier one again.
  */
-final class BatchSource implements AutoCloseable {
-  private final ModelConfig config;
-  private final Vocabulary vocabulary;
-  private final Stage stage;
-  private final SceneGenerator generator;
-  private final Questions questions;
-  private final SplittableRandom random;
-  private final BlockingQueue<Batch> queue = new ArrayBlockingQueue<>(3);
+final class BatchSource<T> implements AutoCloseable {
+  private final BlockingQueue<T> queue = new ArrayBlockingQueue<>(3);
   private final Thread thread;
 
-  BatchSource(ModelConfig config, Vocabulary vocabulary, Stage stage, long seed) {
-    this.config = config;
-    this.vocabulary = vocabulary;
-    this.stage = stage;
-    this.generator = new SceneGenerator(Split.TRAINING, false, seed);
-    this.questions = new Questions(generator);
-    this.random = generator.random();
-    this.thread = Thread.ofPlatform().daemon().name("draw-" + seed).unstarted(this::fill);
+  BatchSource(Supplier<T> batches) {
+    this.thread = Thread.ofPlatform().daemon().name("draw").unstarted(() -> fill(batches));
     thread.start();
   }
 
   /** The next batch; waits for it to be drawn. */
-  Batch next() throws InterruptedException {
+  T next() throws InterruptedException {
     return queue.take();
   }
 
@@ -49,128 +28,13 @@ final class BatchSource implements AutoCloseable {
     thread.interrupt();
   }
 
-  private void fill() {
+  private void fill(Supplier<T> batches) {
     try {
       while (true) {
-        queue.put(draw());
+        queue.put(batches.get());
       }
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt(); // closed
     }
-  }
-
-  private Batch draw() {
-    if (stage == Stage.TOWER) {
-      return tower();
-    }
-    List<Sample> samples = new ArrayList<>();
-    double form = random.nextDouble();
-    if (form < stage.small) {
-      for (int i = 0; i < 8; i++) {
-        samples.add(single(SceneGenerator.SMALL, SceneGenerator.SMALL));
-      }
-    } else if (form < stage.small + stage.large) {
-      for (int i = 0; i < 5; i++) {
-        int shape = random.nextInt(10); // one in five is not square
-        int width = shape == 0 ? SceneGenerator.SMALL : SceneGenerator.LARGE;
-        int height = shape == 1 ? SceneGenerator.SMALL : SceneGenerator.LARGE;
-        samples.add(single(width, height));
-      }
-    } else {
-      for (int i = 0; i < 8; i++) {
-        samples.add(which());
-      }
-    }
-    return Batch.of(config, samples);
-  }
-
-  /**
-   * Small pictures, and tiles and overviews of large ones, mixed: batch normalization must see them
-   * together.
-   */
-  private Batch tower() {
-    List<float[]> tiles = new ArrayList<>();
-    List<float[]> labels = new ArrayList<>();
-    while (tiles.size() < 32) {
-      int form = random.nextInt(8);
-      int width = form < 6 || form == 7 ? SceneGenerator.SMALL : SceneGenerator.LARGE;
-      int height = form < 6 || form == 6 ? SceneGenerator.SMALL : SceneGenerator.LARGE;
-      if (form == 5) {
-        width = SceneGenerator.LARGE;
-        height = SceneGenerator.LARGE;
-      }
-      Sample sample = Sample.of(List.of(generator.next(width, height)), List.of());
-      tiles.addAll(sample.tiles());
-      labels.addAll(sample.labels());
-    }
-    return Batch.tower(tiles.subList(0, 32), labels.subList(0, 32));
-  }
-
-  private List<TaskKind> kinds() {
-    if (stage != Stage.FINAL) {
-      return List.of(
-          TaskKind.DESCRIBE,
-          TaskKind.COUNT,
-          TaskKind.COLOR,
-          TaskKind.SHAPE,
-          TaskKind.EXISTS,
-          TaskKind.EXISTS,
-          TaskKind.WHERE);
-    }
-    return List.of(
-        TaskKind.DESCRIBE,
-        TaskKind.COUNT,
-        TaskKind.COUNT,
-        TaskKind.COUNT,
-        TaskKind.COUNT,
-        random.nextBoolean() ? TaskKind.COLOR : TaskKind.SHAPE,
-        random.nextBoolean() ? TaskKind.EXISTS : TaskKind.WHERE);
-  }
-
-  private Sample single(int width, int height) {
-    Scene scene = generator.next(width, height);
-    List<Sample.Pair> pairs = new ArrayList<>();
-    for (TaskKind kind : kinds()) {
-      questions.ask(kind, scene).ifPresent(q -> pairs.add(pair(q)));
-    }
-    return Sample.of(List.of(scene), pairs);
-  }
-
-  /**
-   * Two pictures that mostly share a pair, and a question for each of the four answers that they
-   * allow.
-   */
-  private Sample which() {
-    Scene first = generator.next(SceneGenerator.SMALL, SceneGenerator.SMALL);
-    Pair shared = random.nextInt(5) > 0 ? any(first) : null;
-    Pair other = any(first);
-    Scene second =
-        generator.next(
-            SceneGenerator.SMALL,
-            SceneGenerator.SMALL,
-            shared,
-            other.equals(shared) ? null : other);
-    Pair[] asked = {shared == null ? any(second) : shared, other, any(second), generator.pair()};
-    List<Sample.Pair> pairs = new ArrayList<>();
-    for (Pair pair : asked) {
-      pairs.add(pair(questions.which(first, second, pair)));
-    }
-    // Which picture comes first in the row must not tell anything.
-    if (random.nextBoolean()) {
-      pairs.clear();
-      for (Pair pair : asked) {
-        pairs.add(pair(questions.which(second, first, pair)));
-      }
-      return Sample.of(List.of(second, first), pairs);
-    }
-    return Sample.of(List.of(first, second), pairs);
-  }
-
-  private Pair any(Scene scene) {
-    return scene.shapes().get(random.nextInt(scene.shapes().size())).pair();
-  }
-
-  private Sample.Pair pair(Question question) {
-    return Sample.Pair.of(vocabulary, question, false);
   }
 }

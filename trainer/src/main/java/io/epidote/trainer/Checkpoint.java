@@ -5,6 +5,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 
 /**
  * Renames parameters between the stacked form of {@link Parameters} and the tensors of the Hugging
@@ -144,6 +145,23 @@ final class Checkpoint {
           stack(experts(t, expert, ".w2.weight").stream().map(Checkpoint::transposed).toList()));
     }
     out.put("text.norm", get(t, TEXT + "norm.weight"));
+    return out;
+  }
+
+  /** Names of the tensors of one expert. */
+  static List<String> expertTensors(int layer, int expert) {
+    String name = TEXT + "layers." + layer + ".block_sparse_moe.experts." + expert + ".";
+    return List.of(name + "w1.weight", name + "w2.weight", name + "w3.weight");
+  }
+
+  /** Single experts, by names as {@code text.0.w1.5}, as the tensors to ship. */
+  Map<String, Tensor> exportExperts(Map<String, Tensor> experts) {
+    Map<String, Tensor> out = new TreeMap<>();
+    experts.forEach((name, tensor) -> {
+      String[] parts = name.split("\\.");
+      String to = TEXT + "layers." + parts[1] + ".block_sparse_moe.experts." + parts[3] + ".";
+      out.put(to + parts[2] + ".weight", parts[2].equals("w2") ? transposed(tensor) : tensor);
+    });
     return out;
   }
 

@@ -1,9 +1,12 @@
 package io.epidote.trainer;
 
+import static java.util.Comparator.comparingInt;
+
+import io.epidote.scenes.AnswerForm;
 import io.epidote.scenes.SceneSet;
+import io.epidote.scenes.Task;
 import io.epidote.scenes.TaskKind;
 import java.util.ArrayList;
-import java.util.EnumMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -12,23 +15,36 @@ import java.util.function.Function;
 
 /** Held-out tasks, prepared once, and the share of exact answers. */
 final class Evaluation {
-  private final Map<TaskKind, List<Batch>> batches = new EnumMap<>(TaskKind.class);
+  private final Map<String, List<Batch>> batches = new LinkedHashMap<>();
+
+  private Evaluation(ModelConfig config, Map<String, List<Sample>> samples) {
+    samples.forEach((name, list) -> {
+      // Rows of like length together, so that little is padding.
+      List<Sample> sorted = list.stream().sorted(comparingInt(Sample::length)).toList();
+      List<Batch> rows = new ArrayList<>();
+      for (int i = 0; i < sorted.size(); i += 20) {
+        rows.add(Batch.of(config, sorted.subList(i, Math.min(i + 20, sorted.size()))));
+      }
+      batches.put(name, rows);
+    });
+  }
 
   /**
-   * Prepares tasks.
+   * Tasks of the base, by kind.
    *
    * @param perKind tasks of each kind, and a quarter as many that all have withheld pairs
    * @param seed of {@link SceneSet#heldOut(long)}
    * @param shuffled whether each question is asked about the pictures of another task: the control
    *     that must fail
    */
-  Evaluation(
+  static Evaluation ofKinds(
       ModelConfig config,
       Vocabulary vocabulary,
       List<TaskKind> kinds,
       int perKind,
       long seed,
       boolean shuffled) {
+    Map<String, List<Sample>> byKind = new LinkedHashMap<>();
     for (TaskKind kind : kinds) {
       List<Sample> samples = new ArrayList<>();
       for (int i = 0; i < perKind; i++) {
@@ -37,20 +53,42 @@ final class Evaluation {
           samples.add(Sample.of(vocabulary, SceneSet.withheld(seed, i, kind), true));
         }
       }
-      if (shuffled) {
-        List<Sample> original = List.copyOf(samples);
-        for (int i = 0; i < original.size(); i++) {
-          samples.set(i, original.get(i).about(original.get((i + 1) % original.size())));
-        }
-      }
-      // Rows of like length together, so that little is padding.
-      samples.sort(java.util.Comparator.comparingInt(Sample::length));
-      List<Batch> list = new ArrayList<>();
-      for (int i = 0; i < samples.size(); i += 20) {
-        list.add(Batch.of(config, samples.subList(i, Math.min(i + 20, samples.size()))));
-      }
-      batches.put(kind, list);
+      byKind.put(kind.word(), shuffled ? shuffled(samples) : samples);
     }
+    return new Evaluation(config, byKind);
+  }
+
+  /**
+   * Tasks of an adapter's own, by kind.
+   *
+   * @param count tasks of all kinds together
+   */
+  static Evaluation ofForm(
+      ModelConfig config,
+      Vocabulary vocabulary,
+      AnswerForm form,
+      int count,
+      long seed,
+      boolean shuffled) {
+    Map<String, List<Sample>> byKind = new LinkedHashMap<>();
+    for (int i = 0; i < count; i++) {
+      Task task = SceneSet.heldOut(seed, i, form);
+      byKind
+          .computeIfAbsent(task.kind().word(), kind -> new ArrayList<>())
+          .add(Sample.of(vocabulary, task, false));
+    }
+    if (shuffled) {
+      byKind.replaceAll((kind, samples) -> shuffled(samples));
+    }
+    return new Evaluation(config, byKind);
+  }
+
+  private static List<Sample> shuffled(List<Sample> samples) {
+    List<Sample> out = new ArrayList<>();
+    for (int i = 0; i < samples.size(); i++) {
+      out.add(samples.get(i).about(samples.get((i + 1) % samples.size())));
+    }
+    return out;
   }
 
   /**
@@ -66,6 +104,14 @@ final class Evaluation {
       return exact / (double) Math.max(1, count);
     }
 
+    Score plus(Score other) {
+      return new Score(
+          count + other.count,
+          exact + other.exact,
+          withheldCount + other.withheldCount,
+          withheldExact + other.withheldExact);
+    }
+
     double withheldAccuracy() {
       return withheldExact / (double) Math.max(1, withheldCount);
     }
@@ -76,9 +122,9 @@ final class Evaluation {
    *
    * @param predict the most likely token at every selected position of a batch
    */
-  Map<TaskKind, Score> run(Function<Batch, long[]> predict) {
-    Map<TaskKind, Score> scores = new LinkedHashMap<>();
-    batches.forEach((kind, list) -> {
+  Map<String, Score> run(Function<Batch, long[]> predict) {
+    Map<String, Score> scores = new LinkedHashMap<>();
+    batches.forEach((name, list) -> {
       int count = 0;
       int exact = 0;
       int withheldCount = 0;
@@ -100,20 +146,20 @@ final class Evaluation {
           }
         }
       }
-      scores.put(kind, new Score(count, exact, withheldCount, withheldExact));
+      scores.put(name, new Score(count, exact, withheldCount, withheldExact));
     });
     return scores;
   }
 
   /** For instance "describe 97.5 (withheld 96.0) count 99.0 ...". */
-  static String format(Map<TaskKind, Score> scores) {
+  static String format(Map<String, Score> scores) {
     StringBuilder out = new StringBuilder();
-    scores.forEach((kind, score) ->
+    scores.forEach((name, score) ->
         out.append(
             String.format(
                 Locale.ROOT,
                 " %s %.1f (%.1f)",
-                kind.word(),
+                name,
                 100 * score.accuracy(),
                 100 * score.withheldAccuracy())));
     return out.substring(1);

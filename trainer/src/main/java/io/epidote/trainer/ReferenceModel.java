@@ -14,6 +14,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The shipped model computed by PyTorch, from the same files but by none of the serving code: what
@@ -36,11 +37,25 @@ public final class ReferenceModel implements AutoCloseable {
    * @throws IllegalArgumentException when a tensor is missing
    */
   public ReferenceModel(Path folder) throws IOException {
+    this(folder, null);
+  }
+
+  /**
+   * Loads a folder with an adapter's experts in the places of the base's.
+   *
+   * @param folder with config.json and model.safetensors
+   * @param adapter folder of an adapter, or null for the base alone
+   * @throws IOException when a file cannot be read, or the adapter does not fit the base
+   */
+  public ReferenceModel(Path folder, @Nullable Path adapter) throws IOException {
     JsonNode json = new ObjectMapper().readTree(folder.resolve("config.json").toFile());
     this.config = config(json);
     this.imageToken = json.path("image_token_id").asInt();
     this.manager = NDManager.newBaseManager(Device.cpu(), "PyTorch");
     Map<String, Tensor> tensors = Safetensors.read(folder.resolve("model.safetensors"));
+    if (adapter != null) {
+      tensors = AdapterFolder.merge(tensors, adapter);
+    }
     Map<String, NDArray> parameters = new LinkedHashMap<>();
     new Checkpoint(config)
         .load(tensors)
@@ -135,7 +150,10 @@ public final class ReferenceModel implements AutoCloseable {
     JniUtils.setNumThreads(1);
     try (NDManager step = manager.newSubManager()) {
       NDArray features = net.tower(Worker.tiles(step, batch), List.of(), false);
-      return Worker.decode(step, net, features, batch).logits().argMax(1).toLongArray();
+      return Worker.decode(step, net, net.connector(features), batch)
+          .logits()
+          .argMax(1)
+          .toLongArray();
     } finally {
       JniUtils.setGradMode(true);
     }

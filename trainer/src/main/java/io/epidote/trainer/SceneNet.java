@@ -24,6 +24,19 @@ import java.util.Map;
 final class SceneNet {
   private final ModelConfig config;
   private final Map<String, NDArray> p;
+  private final RoutingListener listener;
+
+  /** Told where the tokens of a forward pass go. */
+  interface RoutingListener {
+    /**
+     * One layer's routing.
+     *
+     * @param layer index
+     * @param experts [tokens * k], k of a token behind one another
+     * @param gates their weights, the same form
+     */
+    void routed(int layer, long[] experts, NDArray gates);
+  }
 
   /**
    * A forward pass over these parameters.
@@ -33,8 +46,14 @@ final class SceneNet {
    *     {@code beta} (then give statistics) or a folded {@code bias}
    */
   SceneNet(ModelConfig config, Map<String, NDArray> parameters) {
+    this(config, parameters, (layer, experts, gates) -> {});
+  }
+
+  /** A forward pass that tells where tokens are routed. */
+  SceneNet(ModelConfig config, Map<String, NDArray> parameters, RoutingListener listener) {
     this.config = config;
     this.p = parameters;
+    this.listener = listener;
   }
 
   /**
@@ -183,7 +202,7 @@ final class SceneNet {
       x = x.add(attended.matMul(p(name + "out").transpose()));
 
       NDArray y = rmsNorm(x, name + "norm2");
-      Mixture mixture = mixture(y, name);
+      Mixture mixture = mixture(y, l, name);
       x = x.add(mixture.output());
       shares.add(mixture.balance());
     }
@@ -199,7 +218,7 @@ final class SceneNet {
    * that every expert is three plain products over its own tokens: a quarter of the arithmetic of
    * computing all experts for all tokens.
    */
-  private Mixture mixture(NDArray y, String name) {
+  private Mixture mixture(NDArray y, int layer, String name) {
     int tokens = Math.toIntExact(y.getShape().get(0));
     int k = config.expertsPerToken();
     int experts = config.experts();
@@ -209,6 +228,7 @@ final class SceneNet {
     gates = gates.div(gates.sum(new int[] {1}, true));
 
     long[] expertOf = chosen.toLongArray();
+    listener.routed(layer, expertOf, gates);
     int[] counts = new int[experts];
     for (long expert : expertOf) {
       counts[(int) expert]++;
@@ -227,9 +247,9 @@ final class SceneNet {
 
     NDManager manager = y.getManager();
     NDArray sorted = lookup(y, manager.create(tokenAt));
-    NDList one = p(name + "w1").split(experts, 0);
-    NDList three = p(name + "w3").split(experts, 0);
-    NDList two = p(name + "w2").split(experts, 0);
+    NDList one = experts(name + "w1");
+    NDList three = experts(name + "w3");
+    NDList two = experts(name + "w2");
     NDList outputs = new NDList();
     float[] load = new float[experts];
     int at = 0;
@@ -250,6 +270,18 @@ final class SceneNet {
             .sum(new int[] {1});
     NDArray balance = routed.mean(new int[] {0}).mul(manager.create(load)).sum();
     return new Mixture(output, balance);
+  }
+
+  /** One array per expert; the parameters have them stacked or, for an adapter, one by one. */
+  private NDList experts(String name) {
+    if (p.containsKey(name)) {
+      return p(name).split(config.experts(), 0);
+    }
+    NDList list = new NDList();
+    for (int e = 0; e < config.experts(); e++) {
+      list.add(p(name + "." + e));
+    }
+    return list;
   }
 
   private NDArray p(String name) {

@@ -1,17 +1,20 @@
 package io.epidote.trainer;
 
+import io.epidote.scenes.AnswerForm;
 import io.epidote.scenes.TaskKind;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 
 /**
- * The command line of the trainer: {@code train}, {@code export}, {@code evaluate}, {@code curve};
- * see docs/scenes.md.
+ * The command line of the trainer: {@code train}, {@code export}, {@code evaluate}, {@code curve},
+ * and for adapters {@code adapter}, {@code evaluate-adapter}, {@code classifier}, {@code
+ * evaluate-classifier}; see docs/scenes.md.
  */
 public final class TrainerMain {
   private TrainerMain() {}
@@ -20,7 +23,7 @@ public final class TrainerMain {
   public static void main(String[] args) throws IOException, InterruptedException {
     if (args.length == 0 || args.length % 2 == 0) {
       throw new IllegalArgumentException(
-          "expected: train|export|evaluate|curve [--name value]...; docs/scenes.md has the commands");
+          "expected: train|export|spread|evaluate|curve|adapter|evaluate-adapter|classifier|evaluate-classifier [--name value]...; docs/scenes.md has the commands");
     }
     Map<String, String> options = new HashMap<>();
     for (int i = 1; i < args.length; i += 2) {
@@ -37,16 +40,12 @@ public final class TrainerMain {
                 ? TrainingState.load(config, from)
                 : TrainingState.fresh(config, number(options, "--init-seed", 7));
         Stage stage = Stage.parse(options.getOrDefault("--stage", "tower"));
-        double rate = Double.parseDouble(options.getOrDefault("--rate", "1e-3"));
         new Training(
                 state,
                 new Training.Plan(
                     stage,
                     Boolean.parseBoolean(options.getOrDefault("--freeze-tower", "false")),
-                    number(options, "--steps", 1000),
-                    rate,
-                    Double.parseDouble(options.getOrDefault("--final-rate", Double.toString(rate))),
-                    number(options, "--warmup", 50),
+                    schedule(options, 1000, 1e-3),
                     number(options, "--workers", 2),
                     number(options, "--seed", 1 + stage.ordinal()),
                     number(options, "--evaluate-every", 250),
@@ -55,6 +54,41 @@ public final class TrainerMain {
                     saved))
             .run();
       }
+      case "adapter" -> {
+        AnswerForm form = form(options);
+        Path state =
+            Path.of(
+                options.getOrDefault(
+                    "--state", "target/training/adapter-" + form.word() + ".safetensors"));
+        Files.createDirectories(state.toAbsolutePath().getParent());
+        Path base = Path.of(options.getOrDefault("--base", "models/scenes"));
+        new AdapterTraining(
+                config,
+                new Checkpoint(config).load(Safetensors.read(base.resolve("model.safetensors"))),
+                new AdapterTraining.Plan(
+                    form,
+                    decimal(options, "--p", 0.2),
+                    schedule(options, 1500, 1e-3),
+                    number(options, "--workers", 2),
+                    number(options, "--seed", 100 + form.ordinal()),
+                    number(options, "--evaluate-every", 250),
+                    number(options, "--evaluation-count", 300),
+                    Path.of(options.getOrDefault("--log", "target/training/adapters.txt")),
+                    state,
+                    Path.of(options.getOrDefault("--folder", "models/scenes-adapters"))
+                        .resolve(form.word())))
+            .run();
+      }
+      case "spread" -> SpareRows.spread(Path.of(options.getOrDefault("--folder", "models/scenes")));
+      case "classifier" ->
+          ClassifierTraining.run(
+              Path.of(options.getOrDefault("--file", "models/scenes-adapters/router.json")));
+      case "evaluate-classifier" ->
+          ClassifierTraining.evaluate(
+              Path.of(options.getOrDefault("--file", "models/scenes-adapters/router.json")),
+              number(options, "--seed", 7),
+              number(options, "--count", 500));
+      case "evaluate-adapter" -> evaluateAdapter(options);
       case "export" ->
           TrainingState.load(config, saved)
               .export(Path.of(options.getOrDefault("--folder", "models/scenes")));
@@ -63,7 +97,7 @@ public final class TrainerMain {
         boolean shuffled = Boolean.parseBoolean(options.getOrDefault("--shuffled", "false"));
         try (ReferenceModel model = new ReferenceModel(folder)) {
           Evaluation evaluation =
-              new Evaluation(
+              Evaluation.ofKinds(
                   model.config(),
                   new Vocabulary(),
                   List.of(TaskKind.values()),
@@ -83,15 +117,70 @@ public final class TrainerMain {
     }
   }
 
-  private static void print(TaskKind kind, Evaluation.Score score) {
+  /** Base and adapter on the adapter's own tasks. */
+  private static void evaluateAdapter(Map<String, String> options) throws IOException {
+    AnswerForm form = form(options);
+    Path base = Path.of(options.getOrDefault("--base", "models/scenes"));
+    Path adapter =
+        Path.of(options.getOrDefault("--folder", "models/scenes-adapters")).resolve(form.word());
+    boolean shuffled = Boolean.parseBoolean(options.getOrDefault("--shuffled", "false"));
+    for (Path merged : Arrays.asList(null, adapter)) {
+      try (ReferenceModel model = new ReferenceModel(base, merged)) {
+        Map<String, Evaluation.Score> scores =
+            Evaluation.ofForm(
+                    model.config(),
+                    new Vocabulary(),
+                    form,
+                    number(options, "--count", 500),
+                    number(options, "--seed", 7),
+                    shuffled)
+                .run(model::predict);
+        Evaluation.Score all =
+            scores.values().stream().reduce(Evaluation.Score::plus).orElseThrow();
+        System.out.printf(
+            Locale.ROOT,
+            "%-9s %s %6.2f %% of %d: %s%n",
+            form.word(),
+            merged == null ? "base   " : "adapter",
+            100 * all.accuracy(),
+            all.count(),
+            Evaluation.format(scores));
+      }
+    }
+  }
+
+  private static void print(String kind, Evaluation.Score score) {
     System.out.printf(
         Locale.ROOT,
         "%-9s %6.2f %% of %d, with withheld pairs %6.2f %% of %d%n",
-        kind.word(),
+        kind,
         100 * score.accuracy(),
         score.count(),
         100 * score.withheldAccuracy(),
         score.withheldCount());
+  }
+
+  private static AnswerForm form(Map<String, String> options) {
+    String name = options.getOrDefault("--form", "");
+    return Arrays.stream(AnswerForm.values())
+        .filter(f -> f.word().equals(name))
+        .findFirst()
+        .orElseThrow(() ->
+            new IllegalArgumentException(
+                "--form '" + name + "'; expected one of " + Arrays.toString(AnswerForm.values())));
+  }
+
+  private static Schedule schedule(Map<String, String> options, int steps, double rate) {
+    double highest = decimal(options, "--rate", rate);
+    return new Schedule(
+        number(options, "--steps", steps),
+        highest,
+        decimal(options, "--final-rate", highest),
+        number(options, "--warmup", 50));
+  }
+
+  private static double decimal(Map<String, String> options, String name, double otherwise) {
+    return Double.parseDouble(options.getOrDefault(name, Double.toString(otherwise)));
   }
 
   private static int number(Map<String, String> options, String name, int otherwise) {

@@ -2,9 +2,7 @@ package io.epidote.trainer;
 
 import io.epidote.scenes.TaskKind;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -22,10 +20,7 @@ final class Training {
    *
    * @param stage what is trained on what
    * @param frozenTower whether the tower stays as it is
-   * @param steps optimizer steps of this stage
-   * @param rate highest learning rate
-   * @param finalRate learning rate at the last step, reached along a cosine
-   * @param warmup steps of linear rise
+   * @param schedule optimizer steps of this stage and their learning rates
    * @param workers threads; each draws and computes a batch of its own per step
    * @param seed of the scenes, different for every stage of a run
    * @param evaluateEvery steps between held-out accuracies
@@ -36,10 +31,7 @@ final class Training {
   record Plan(
       Stage stage,
       boolean frozenTower,
-      int steps,
-      double rate,
-      double finalRate,
-      int warmup,
+      Schedule schedule,
       int workers,
       long seed,
       int evaluateEvery,
@@ -54,11 +46,12 @@ final class Training {
 
   private final TrainingState state;
   private final Plan plan;
-  private final long started = System.nanoTime();
+  private final TrainingLog log;
 
   Training(TrainingState state, Plan plan) {
     this.state = state;
     this.plan = plan;
+    this.log = new TrainingLog(plan.log());
   }
 
   /** Trains; the state is saved at every evaluation and at the end. */
@@ -72,28 +65,35 @@ final class Training {
                 .filter(k -> k != TaskKind.WHICH || plan.stage().which > 0)
                 .toList();
     Evaluation evaluation =
-        new Evaluation(config, vocabulary, kinds, plan.evaluationCount(), 1234, false);
+        Evaluation.ofKinds(config, vocabulary, kinds, plan.evaluationCount(), 1234, false);
     List<Worker> workers = new ArrayList<>();
-    List<BatchSource> sources = new ArrayList<>();
+    List<BatchSource<Batch>> sources = new ArrayList<>();
     ExecutorService pool = Executors.newFixedThreadPool(plan.workers());
     for (int i = 0; i < plan.workers(); i++) {
       workers.add(new Worker(state.parameters, state.statistics));
-      sources.add(new BatchSource(config, vocabulary, plan.stage(), plan.seed() * 100 + i));
+      sources.add(
+          new BatchSource<>(
+              new StageBatches(config, vocabulary, plan.stage(), plan.seed() * 100 + i)));
     }
     // While only the tower is trained nothing behind it may move, not even by weight decay.
     int to = plan.stage() == Stage.TOWER ? state.parameters.towerSize() : state.parameters.size();
     int from = plan.frozenTower() ? state.parameters.towerSize() : 0;
-    log(
+    log.line(
         "stage %s: %d steps, rate %.1e to %.1e, seed %d"
-            .formatted(plan.stage(), plan.steps(), plan.rate(), plan.finalRate(), plan.seed()));
+            .formatted(
+                plan.stage(),
+                plan.schedule().steps(),
+                plan.schedule().rate(),
+                plan.schedule().finalRate(),
+                plan.seed()));
     double[] sums = new double[4];
     int averaged = 0;
     try {
-      for (int step = 1; step <= plan.steps(); step++) {
+      for (int step = 1; step <= plan.schedule().steps(); step++) {
         List<Future<Worker.Result>> futures = new ArrayList<>();
         for (int i = 0; i < workers.size(); i++) {
           Worker worker = workers.get(i);
-          BatchSource source = sources.get(i);
+          BatchSource<Batch> source = sources.get(i);
           futures.add(pool.submit(() -> gradient(worker, source.next())));
         }
         List<Worker.Result> results = new ArrayList<>();
@@ -114,7 +114,9 @@ final class Training {
         if (plan.stage() == Stage.TOWER) {
           average(workers);
         }
-        double norm = state.optimizer.update(state.flat, gradient, (float) rate(step), from, to);
+        double norm =
+            state.optimizer.update(
+                state.flat, gradient, (float) plan.schedule().rate(step), from, to);
         state.steps++;
         for (Worker.Result result : results) {
           sums[0] += result.answer() / results.size();
@@ -123,34 +125,35 @@ final class Training {
         }
         sums[3] += norm;
         averaged++;
-        if (step % 25 == 0 || step == plan.steps()) {
-          log(
+        if (step % 25 == 0 || step == plan.schedule().steps()) {
+          log.line(
               String.format(
                   Locale.ROOT,
                   "step %d of %d total %d answer %.4f auxiliary %.4f balance %.3f norm %.2f rate %.2e",
                   step,
-                  plan.steps(),
+                  plan.schedule().steps(),
                   state.steps,
                   sums[0] / averaged,
                   sums[1] / averaged,
                   sums[2] / averaged,
                   sums[3] / averaged,
-                  rate(step)));
+                  plan.schedule().rate(step)));
           Arrays.fill(sums, 0);
           averaged = 0;
         }
-        if (step % SAVE_EVERY == 0 || step == plan.steps()) {
+        if (step % SAVE_EVERY == 0 || step == plan.schedule().steps()) {
           state.statistics = workers.getFirst().statistics();
           state.save(plan.save());
         }
-        if (step % plan.evaluateEvery() == 0 || step == plan.steps()) {
+        if (step % plan.evaluateEvery() == 0 || step == plan.schedule().steps()) {
           if (plan.stage() == Stage.TOWER) {
             float[] right = workers.getFirst().towerAccuracy(state.flat, sources.getFirst().next());
-            log("held positions color %.1f kind %.1f".formatted(100 * right[0], 100 * right[1]));
+            log.line(
+                "held positions color %.1f kind %.1f".formatted(100 * right[0], 100 * right[1]));
           } else {
-            Map<TaskKind, Evaluation.Score> scores =
+            Map<String, Evaluation.Score> scores =
                 evaluation.run(batch -> workers.getFirst().predict(state.flat, batch));
-            log("exact total %d ".formatted(state.steps) + Evaluation.format(scores));
+            log.line("exact total %d ".formatted(state.steps) + Evaluation.format(scores));
           }
         }
       }
@@ -163,9 +166,14 @@ final class Training {
 
   private Worker.Result gradient(Worker worker, Batch batch) {
     Worker.Result result = worker.gradient(state.flat, batch, plan.frozenTower());
-    for (float value : result.gradient()) {
+    checkSound(result.gradient());
+    return result;
+  }
+
+  /** Clipping would turn a garbage gradient into a step of noise: better to know. */
+  static void checkSound(float[] gradient) {
+    for (float value : gradient) {
       if (!(Math.abs(value) < LARGEST_GRADIENT)) {
-        // Clipping would turn it into a step of noise: better to know.
         throw new IllegalStateException(
             "a gradient is "
                 + value
@@ -174,7 +182,6 @@ final class Training {
                 + ": a defect, or a far too high learning rate");
       }
     }
-    return result;
   }
 
   private static void average(List<Worker> workers) {
@@ -195,23 +202,8 @@ final class Training {
     workers.forEach(w -> w.setStatistics(mean));
   }
 
-  private double rate(int step) {
-    if (step < plan.warmup()) {
-      return plan.rate() * step / plan.warmup();
-    }
-    double part = (step - plan.warmup()) / (double) Math.max(1, plan.steps() - plan.warmup());
-    return plan.finalRate()
-        + (plan.rate() - plan.finalRate()) * 0.5 * (1 + Math.cos(Math.PI * part));
-  }
-
-  private synchronized void log(String line) throws IOException {
-    String stamped =
-        String.format(Locale.ROOT, "%7.1f s  %s%n", (System.nanoTime() - started) / 1e9, line);
-    System.out.print(stamped);
-    Files.writeString(plan.log(), stamped, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
-  }
-
-  private static <T> T get(Future<T> future) throws InterruptedException {
+  /** The result of a worker's step. */
+  static <T> T get(Future<T> future) throws InterruptedException {
     try {
       return future.get();
     } catch (ExecutionException e) {

@@ -76,8 +76,8 @@ final class TrainingState {
     tensors.put(name, new Tensor(new long[] {data.length}, data));
   }
 
-  private static void copy(Map<String, Tensor> tensors, String name, float[] to)
-      throws IOException {
+  /** Copies a vector out of a saved state. */
+  static void copy(Map<String, Tensor> tensors, String name, float[] to) throws IOException {
     Tensor tensor = tensors.get(name);
     if (tensor == null || tensor.data().length != to.length) {
       throw new IOException(

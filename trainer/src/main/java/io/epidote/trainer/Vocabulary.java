@@ -1,5 +1,6 @@
 package io.epidote.trainer;
 
+import io.epidote.scenes.FormQuestions;
 import io.epidote.scenes.Questions;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -70,6 +71,10 @@ final class Vocabulary {
       add(bare);
     }
     for (String word : List.of("kind", "true", "false", "null")) {
+      add(START + word);
+    }
+    // Rows that were spare when the base was trained: behind all others, which keep their ids.
+    for (String word : FormQuestions.words()) {
       add(START + word);
     }
     if (tokens.size() > SIZE) {

@@ -80,7 +80,7 @@ final class Worker implements AutoCloseable {
       NDArray answer = null;
       NDArray balance = null;
       if (!towerOnly) {
-        SceneNet.Decoded decoded = decode(step, net, features, batch);
+        SceneNet.Decoded decoded = decode(step, net, net.connector(features), batch);
         NDArray logs = decoded.logits().logSoftmax(1);
         NDArray targets = step.create(batch.targets()).expandDims(1);
         answer = logs.gather(targets, 1).mean().neg();
@@ -113,7 +113,7 @@ final class Worker implements AutoCloseable {
     try (NDManager step = manager.newSubManager()) {
       SceneNet net = new SceneNet(parameters.config(), parameters.split(step.create(flat)));
       NDArray features = net.tower(tiles(step, batch), statistics, false);
-      return decode(step, net, features, batch).logits().argMax(1).toLongArray();
+      return decode(step, net, net.connector(features), batch).logits().argMax(1).toLongArray();
     } finally {
       JniUtils.setGradMode(true);
     }
@@ -155,12 +155,12 @@ final class Worker implements AutoCloseable {
     return color.add(kind).neg().div(wanted.get(0).sum());
   }
 
-  /** Runs the decoder on a batch whose tiles have these features. */
-  static SceneNet.Decoded decode(NDManager step, SceneNet net, NDArray features, Batch batch) {
+  /** Runs the decoder on a batch whose tiles have these media tokens. */
+  static SceneNet.Decoded decode(NDManager step, SceneNet net, NDArray media, Batch batch) {
     int half = batch.cos().length / (batch.rows() * batch.length());
     Shape angles = new Shape(batch.rows(), batch.length(), 1, half);
     return net.decode(
-        net.connector(features),
+        media,
         step.create(batch.ids(), new Shape(batch.rows(), batch.length())),
         step.create(batch.cos(), angles),
         step.create(batch.sin(), angles),

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import ai.djl.huggingface.tokenizers.Encoding;
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import io.epidote.scenes.AnswerForm;
 import io.epidote.scenes.Cell;
 import io.epidote.scenes.Pair;
 import io.epidote.scenes.SceneSet;
@@ -18,6 +19,8 @@ import java.util.List;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 class VocabularyTest {
   private static final Vocabulary VOCABULARY = new Vocabulary();
@@ -42,6 +45,19 @@ class VocabularyTest {
         assertThat(VOCABULARY.encode(text)).as(text).doesNotContain(Vocabulary.UNK);
         assertThat(tokenizer.decode(longs(text), true)).isEqualTo(text);
       }
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(AnswerForm.class)
+  void theShippedTokenizerHasTheWordsOfEveryForm(AnswerForm form) {
+    for (int i = 0; i < 300; i++) {
+      Task task = SceneSet.heldOut(22, i, form);
+      for (String text : List.of(task.question(), task.answer())) {
+        assertThat(VOCABULARY.encode(text)).as(text).isEqualTo(ids(text));
+        assertThat(VOCABULARY.encode(text)).as(text).doesNotContain(Vocabulary.UNK);
+      }
+      assertThat(tokenizer.decode(longs(task.answer()), true)).isEqualTo(task.answer());
     }
   }
 

@@ -15,4 +15,9 @@ record ChatCall(
     boolean stream,
     boolean includeUsage,
     boolean logprobs,
-    boolean timeline) {}
+    boolean timeline) {
+  /** The same call with another request. */
+  ChatCall with(GenerationRequest other) {
+    return new ChatCall(other, stream, includeUsage, logprobs, timeline);
+  }
+}

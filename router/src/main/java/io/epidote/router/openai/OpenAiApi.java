@@ -117,12 +117,13 @@ public final class OpenAiApi {
   }
 
   private void chat(Exchange exchange) {
-    ChatCall call =
+    ChatCall asked =
         reader.read(
             exchange.takeBody(),
             flow.freeId(exchange.requestId()),
             exchange.cacheSalt(),
             exchange.slo());
+    ChatCall call = asked.with(flow.addressed(asked.request()));
     ChatJson json = new ChatJson(call, flow.model(), System.currentTimeMillis() / 1000);
     AnswerListener answer =
         call.stream()

@@ -28,6 +28,11 @@ public record GenerationRequest(
         || (model.startsWith(name + ADAPTER) && model.length() > name.length() + 1);
   }
 
+  /** The same request to another model or adapter. */
+  GenerationRequest withModel(String other) {
+    return new GenerationRequest(id, other, prompt, sampling, choices, salt);
+  }
+
   /**
    * What the answer says of its model.
    *

@@ -1,11 +1,13 @@
 package io.epidote.router.request;
 
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.router.auto.RequestClassifier;
 import io.epidote.router.cluster.Cluster;
 import io.micrometer.core.instrument.MeterRegistry;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Executor;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
@@ -23,12 +25,14 @@ public final class RequestFlow implements AutoCloseable {
   private final RunningRequest.Surroundings around;
   private final ScheduledThreadPoolExecutor timer;
   private final Executor threads;
+  private final AdapterChoice choice;
 
   /**
    * @param threads for work that blocks: virtual threads
    * @param timeout of a request from its admission to its end
    * @param overlap whether a stage may begin while the one before is still at work
    * @param slo of requests that say none
+   * @param classifier chooses the adapter of requests to MODEL:auto
    */
   public RequestFlow(
       ServedModel model,
@@ -38,10 +42,12 @@ public final class RequestFlow implements AutoCloseable {
       Duration timeout,
       boolean overlap,
       Slo slo,
+      Optional<RequestClassifier> classifier,
       MeterRegistry meters,
       Executor threads) {
     this.admission = admission;
     this.threads = threads;
+    this.choice = new AdapterChoice(model.name(), classifier, cluster::adapters, meters);
     this.timer =
         new ScheduledThreadPoolExecutor(
             1, Thread.ofPlatform().daemon().name("request-timer").factory());
@@ -60,6 +66,16 @@ public final class RequestFlow implements AutoCloseable {
 
   public ServedModel model() {
     return around.model();
+  }
+
+  /**
+   * The request with the adapter that is chosen for it, when it asks for {@code MODEL:auto}; any
+   * other request as it is.
+   *
+   * @throws EpidoteException.NotFound when this router has no classifier
+   */
+  public GenerationRequest addressed(GenerationRequest request) {
+    return choice.addressed(request);
   }
 
   /**

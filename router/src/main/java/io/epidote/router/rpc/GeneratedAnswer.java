@@ -27,23 +27,19 @@ final class GeneratedAnswer implements AnswerListener {
   private static final Runnable GONE = () -> {};
 
   private final ServedModel model;
-  private final String shownModel;
+  private volatile String shownModel;
   private final Outbox<Consumer<ServerCallStreamObserver<GenerateResponse>>> outbox;
   private final AtomicBoolean over = new AtomicBoolean();
   private final Runnable onEnd;
   private final AtomicReference<@Nullable Runnable> onCancel = new AtomicReference<>();
 
   /**
-   * @param shownModel what it says of its model
    * @param onEnd runs once when nothing more is written
    */
   GeneratedAnswer(
-      ServerCallStreamObserver<GenerateResponse> client,
-      ServedModel model,
-      String shownModel,
-      Runnable onEnd) {
+      ServerCallStreamObserver<GenerateResponse> client, ServedModel model, Runnable onEnd) {
     this.model = model;
-    this.shownModel = shownModel;
+    this.shownModel = model.name();
     this.onEnd = onEnd;
     // Stream observers are for one thread at a time.
     SynchronizationContext writer =
@@ -53,6 +49,11 @@ final class GeneratedAnswer implements AnswerListener {
         new Outbox<>(
             writer,
             new Outbox.Sink<>() {
+              /** What it says of its model, with that of an adapter: before the request starts. */
+              void shows(String name) {
+                shownModel = name;
+              }
+
               @Override
               public boolean ready() {
                 return client.isReady() && !client.isCancelled();

@@ -13,6 +13,7 @@ import io.epidote.proto.v1.GetModelResponse;
 import io.epidote.proto.v1.InferenceGrpc;
 import io.epidote.router.cluster.RegistryEndpoint;
 import io.epidote.router.request.ByteBudget;
+import io.epidote.router.request.GenerationRequest;
 import io.epidote.router.request.InvalidField;
 import io.epidote.router.request.RequestFlow;
 import io.epidote.router.request.RunningRequest;
@@ -56,16 +57,13 @@ public final class InferenceEndpoint extends InferenceGrpc.InferenceImplBase {
       return;
     }
     GeneratedAnswer answer =
-        new GeneratedAnswer(
-            client,
-            flow.model(),
-            request.getModel().isEmpty() ? flow.model().name() : request.getModel(),
-            () -> budget.giveBack(bytes));
+        new GeneratedAnswer(client, flow.model(), () -> budget.giveBack(bytes));
     client.setOnReadyHandler(answer::writable);
     client.setOnCancelHandler(answer::cancelled);
     try {
-      RunningRequest running =
-          flow.start(GenerateRequestReader.read(request), arrivalNanos, answer);
+      GenerationRequest addressed = flow.addressed(GenerateRequestReader.read(request));
+      answer.shows(addressed.shownModel(flow.model().name()));
+      RunningRequest running = flow.start(addressed, arrivalNanos, answer);
       answer.onCancel(running::cancel);
     } catch (InvalidField e) {
       answer.failed(e.toException());
