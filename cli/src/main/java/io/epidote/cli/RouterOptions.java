@@ -34,7 +34,6 @@ final class RouterOptions {
           "A classifier, as router.json beside a model's adapters, that chooses the adapter of requests to MODEL:auto by their text.")
   @Nullable Path classifier;
 
-
   @Option(
       names = "--slo-ttft-ms",
       paramLabel = "MS",

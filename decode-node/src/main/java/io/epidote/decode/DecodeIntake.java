@@ -89,7 +89,15 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
       try {
         DecodeCall call =
             new DecodeCall(
-                start.getStart(), shape, kv, adapter, reply, account, inputs, stage.cost(), stage::fail);
+                start.getStart(),
+                shape,
+                kv,
+                adapter,
+                reply,
+                account,
+                inputs,
+                stage.cost(),
+                stage::fail);
         checkFits(call);
         calls.add(call);
         return call;

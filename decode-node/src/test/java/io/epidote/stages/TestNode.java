@@ -72,22 +72,54 @@ final class TestNode implements AutoCloseable {
 
     Options withKvWire(KvWire wire) {
       return new Options(
-          limits, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch, wire, order);
+          limits,
+          kvBlocks,
+          swapBlocks,
+          cachePrefixes,
+          cacheTiles,
+          mediaBlocks,
+          maxBatch,
+          wire,
+          order);
     }
 
     Options withOrder(QueueOrder turns) {
       return new Options(
-          limits, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch, kvWire, turns);
+          limits,
+          kvBlocks,
+          swapBlocks,
+          cachePrefixes,
+          cacheTiles,
+          mediaBlocks,
+          maxBatch,
+          kvWire,
+          turns);
     }
 
     Options withKvBlocks(int blocks) {
       return new Options(
-          limits, blocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch, kvWire, order);
+          limits,
+          blocks,
+          swapBlocks,
+          cachePrefixes,
+          cacheTiles,
+          mediaBlocks,
+          maxBatch,
+          kvWire,
+          order);
     }
 
     Options withSwapBlocks(int blocks) {
       return new Options(
-          limits, kvBlocks, blocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch, kvWire, order);
+          limits,
+          kvBlocks,
+          blocks,
+          cachePrefixes,
+          cacheTiles,
+          mediaBlocks,
+          maxBatch,
+          kvWire,
+          order);
     }
 
     Options withoutPrefixes() {
@@ -107,12 +139,28 @@ final class TestNode implements AutoCloseable {
 
     Options withMaxBatch(int sequences) {
       return new Options(
-          limits, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, sequences, kvWire, order);
+          limits,
+          kvBlocks,
+          swapBlocks,
+          cachePrefixes,
+          cacheTiles,
+          mediaBlocks,
+          sequences,
+          kvWire,
+          order);
     }
 
     Options withLimits(NodeConfig.Limits changed) {
       return new Options(
-          changed, kvBlocks, swapBlocks, cachePrefixes, cacheTiles, mediaBlocks, maxBatch, kvWire, order);
+          changed,
+          kvBlocks,
+          swapBlocks,
+          cachePrefixes,
+          cacheTiles,
+          mediaBlocks,
+          maxBatch,
+          kvWire,
+          order);
     }
   }
 

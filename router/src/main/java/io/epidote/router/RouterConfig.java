@@ -66,7 +66,17 @@ public record RouterConfig(
   /** The same router that lets stages overlap or not. */
   public RouterConfig withOverlap(boolean overlaps) {
     return new RouterConfig(
-        model, cache, host, httpPort, grpcPort, version, overlaps, topology, slo, limits, classifier);
+        model,
+        cache,
+        host,
+        httpPort,
+        grpcPort,
+        version,
+        overlaps,
+        topology,
+        slo,
+        limits,
+        classifier);
   }
 
   /** The same router that is held to a topology, or to none. */
@@ -78,7 +88,17 @@ public record RouterConfig(
   /** The same router with targets for requests that say none. */
   public RouterConfig withSlo(Slo targets) {
     return new RouterConfig(
-        model, cache, host, httpPort, grpcPort, version, overlap, topology, targets, limits, classifier);
+        model,
+        cache,
+        host,
+        httpPort,
+        grpcPort,
+        version,
+        overlap,
+        topology,
+        targets,
+        limits,
+        classifier);
   }
 
   /** The same router that chooses adapters by this file, or not at all. */

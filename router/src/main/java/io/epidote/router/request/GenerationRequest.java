@@ -30,7 +30,7 @@ public record GenerationRequest(
 
   /** The same request to another model or adapter. */
   GenerationRequest withModel(String other) {
-    return new GenerationRequest(id, other, prompt, sampling, choices, salt);
+    return new GenerationRequest(id, other, prompt, sampling, choices, salt, slo);
   }
 
   /**
