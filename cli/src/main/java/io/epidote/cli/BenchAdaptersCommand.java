@@ -12,7 +12,6 @@ import io.epidote.engine.model.LoadedAdapter;
 import io.epidote.engine.model.Models;
 import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.RuntimeOptions;
-import io.epidote.node.ResidentMemory;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -134,13 +133,13 @@ final class BenchAdaptersCommand implements Callable<Integer> {
       progress.update("packing adapter %d of %d".formatted(i + 1, folders.size()));
       decoder.adapters().check("a" + i, folders.get(i), false);
     }
-    long before = residentAfterCollection();
     List<Optional<LoadedAdapter>> adapters = new ArrayList<>();
     for (int i = 0; i < folders.size(); i++) {
       decoder.adapters().load("a" + i, folders.get(i), false);
       adapters.add(Optional.of(decoder.adapters().take("a" + i)));
     }
-    long resident = residentAfterCollection() - before;
+    // Mapped whole and read in when they are loaded.
+    long resident = decoder.adapters().list().stream().mapToLong(LoadedAdapter::bytes).sum();
     decoder.adapters().load("whole", whole, false);
     Optional<LoadedAdapter> all = Optional.of(decoder.adapters().take("whole"));
     for (int round = -2; round < rounds; round++) {
@@ -180,11 +179,6 @@ final class BenchAdaptersCommand implements Callable<Integer> {
     return (long) text.layers()
         * experts
         * (shape.gateUp(bytes).bytes() + shape.down(bytes).bytes());
-  }
-
-  private static long residentAfterCollection() {
-    System.gc();
-    return ResidentMemory.bytes();
   }
 
   private void print(Decoder decoder, long resident, long exact) {

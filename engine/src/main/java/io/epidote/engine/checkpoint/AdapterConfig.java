@@ -207,7 +207,7 @@ public sealed interface AdapterConfig {
           throw config.wrong("layers_to_transform", "numbers of layers, each once");
         }
       }
-      return Optional.of(layers);
+      return Optional.of(layers).filter(wanted -> !wanted.isEmpty());
     }
   }
 }
