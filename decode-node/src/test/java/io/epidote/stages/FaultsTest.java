@@ -173,7 +173,8 @@ final class FaultsTest {
                       .setHandle(
                           kv.getHandle().toBuilder()
                               .setNodeId("silent")
-                              .setAddress("127.0.0.1:" + silent.getLocalPort()))
+                              .setAddress("127.0.0.1:" + silent.getLocalPort())
+                              .clearBulkPort())
                       .build());
       assertThat(Cluster.error(run))
           .isInstanceOf(EpidoteException.Unavailable.class)

@@ -33,7 +33,11 @@ final class LyingNode implements AutoCloseable {
 
   /** This node's handle in place of a true one. */
   Handle inPlaceOf(Handle handle) {
-    return handle.toBuilder().setNodeId("liar").setAddress("127.0.0.1:" + server.getPort()).build();
+    return handle.toBuilder()
+        .setNodeId("liar")
+        .setAddress("127.0.0.1:" + server.getPort())
+        .clearBulkPort()
+        .build();
   }
 
   static PullResponse chunk(long offset, byte[] data) {

@@ -63,11 +63,11 @@ class FormQuestionsTest {
         assertThat(task.answer().split(", ")).hasSameSizeAs(shapes);
         String english =
             task.answer()
-                .replaceAll("un cercle (\\S+)", "$1 circle")
-                .replaceAll("un carré (\\S+)", "$1 square")
-                .replaceAll("un triangle (\\S+)", "$1 triangle")
-                .replaceAll("une croix (\\S+)", "$1 cross")
-                .replaceAll("un anneau (\\S+)", "$1 ring")
+                .replaceAll("un cercle ([^ ,]+)", "$1 circle")
+                .replaceAll("un carré ([^ ,]+)", "$1 square")
+                .replaceAll("un triangle ([^ ,]+)", "$1 triangle")
+                .replaceAll("une croix ([^ ,]+)", "$1 cross")
+                .replaceAll("un anneau ([^ ,]+)", "$1 ring")
                 .replaceAll("rouge", "red")
                 .replaceAll("verte?", "green")
                 .replaceAll("bleue?", "blue")
