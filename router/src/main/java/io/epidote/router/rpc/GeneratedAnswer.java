@@ -49,11 +49,6 @@ final class GeneratedAnswer implements AnswerListener {
         new Outbox<>(
             writer,
             new Outbox.Sink<>() {
-              /** What it says of its model, with that of an adapter: before the request starts. */
-              void shows(String name) {
-                shownModel = name;
-              }
-
               @Override
               public boolean ready() {
                 return client.isReady() && !client.isCancelled();
@@ -64,6 +59,11 @@ final class GeneratedAnswer implements AnswerListener {
                 event.accept(client);
               }
             });
+  }
+
+  /** What it says of its model, with that of an adapter: before the request starts. */
+  void shows(String name) {
+    shownModel = name;
   }
 
   void writable() {
