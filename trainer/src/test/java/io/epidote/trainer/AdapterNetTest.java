@@ -56,7 +56,9 @@ class AdapterNetTest {
     assertThat(merged.keySet()).isEqualTo(original.keySet());
     List<String> changed =
         merged.entrySet().stream()
-            .filter(e -> !Arrays.equals(e.getValue().data(), requireNonNull(original.get(e.getKey())).data()))
+            .filter(e ->
+                !Arrays.equals(
+                    e.getValue().data(), requireNonNull(original.get(e.getKey())).data()))
             .map(Map.Entry::getKey)
             .toList();
     List<String> expected =
