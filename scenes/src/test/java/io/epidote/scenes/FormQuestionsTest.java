@@ -63,11 +63,11 @@ class FormQuestionsTest {
         assertThat(task.answer().split(", ")).hasSameSizeAs(shapes);
         String english =
             task.answer()
-                .replaceAll("un cercle ([^ ,]+)", "$1 circle")
-                .replaceAll("un carré ([^ ,]+)", "$1 square")
-                .replaceAll("un triangle ([^ ,]+)", "$1 triangle")
-                .replaceAll("une croix ([^ ,]+)", "$1 cross")
-                .replaceAll("un anneau ([^ ,]+)", "$1 ring")
+                .replaceAll("un cercle ([a-z]+)", "$1 circle")
+                .replaceAll("un carré ([a-z]+)", "$1 square")
+                .replaceAll("un triangle ([a-z]+)", "$1 triangle")
+                .replaceAll("une croix ([a-z]+)", "$1 cross")
+                .replaceAll("un anneau ([a-z]+)", "$1 ring")
                 .replaceAll("rouge", "red")
                 .replaceAll("verte?", "green")
                 .replaceAll("bleue?", "blue")

@@ -18,7 +18,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 class RequestClassifierTest {
-  private static final int BUCKETS = 64;
+  private static final int BUCKETS = 4096;
   private static final String FILE =
       """
       {"type":"word-pair-softmax","version":1,"buckets":2,"temperature":1.0,"threshold":0.7,
@@ -125,7 +125,7 @@ class RequestClassifierTest {
   private static RequestClassifier knowing(String phrase, double threshold) {
     float[][] weights = new float[2][BUCKETS];
     for (int feature : TextFeatures.of(phrase, BUCKETS)) {
-      weights[1][feature] = 4;
+      weights[1][feature] = 6;
     }
     return new RequestClassifier(
         List.of("base", "french"), new float[] {3, 0}, weights, 1, threshold);
