@@ -149,7 +149,7 @@ final class NodeLauncher {
                         decodes,
                         checkpoint.fingerprint() + " " + decoder.precision())
                     .withTokenBudget(options.prefillStep())
-                    .withOrder(options.orders.prefill(), !options.noBatchPlan)));
+                    .withOrder(options.orders.prefill(), options.batchPlan)));
       }
     }
     if (encodes) {

@@ -92,10 +92,10 @@ final class NodeOptions {
   int prefillStep = 2048;
 
   @Option(
-      names = "--no-batch-plan",
+      names = "--batch-plan",
       description =
-          "Compute as many prompts at a time as fit --prefill-step, even where they would have their first tokens earlier one after the other.")
-  boolean noBatchPlan;
+          "Compute fewer prompts at a time than fit --prefill-step where, by what was measured while serving, their first tokens would come earlier on average.")
+  boolean batchPlan;
 
   @Option(
       names = "--adapter",
@@ -208,8 +208,8 @@ final class NodeOptions {
     if (noPrefixCache) {
       arguments.add("--no-prefix-cache");
     }
-    if (noBatchPlan) {
-      arguments.add("--no-batch-plan");
+    if (batchPlan) {
+      arguments.add("--batch-plan");
     }
     if (noMediaCache) {
       arguments.add("--no-media-cache");

@@ -39,7 +39,7 @@ class RestartedNodeTest {
   }
 
   private double predictedMs() {
-    Placement placement = cluster.place(List.of(), 480, PROMPT);
+    Placement placement = cluster.place(List.of(), 480, PROMPT, "");
     placement.release();
     return placement.predictedFirstTokenMs();
   }
