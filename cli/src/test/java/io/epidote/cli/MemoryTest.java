@@ -63,6 +63,7 @@ class MemoryTest {
             .containsExactlyInAnyOrder(
                 "weights_mapped",
                 "weights_copied",
+                "adapters",
                 "kv",
                 "swap",
                 "media",
