@@ -38,8 +38,8 @@ final class MemoryLine implements DatapathLine {
   /** Of a picture of that size in SmolVLM's grid: 4 by 3 and an overview. */
   private static final int TILES = 13;
 
-  private static final Bytes CACHE = new Bytes(128 << 20);
-  private static final Bytes MEMORY = new Bytes(256 << 20);
+  /** Of which the 40 files, and the media tokens of as many pictures, need more than half. */
+  private static final Bytes CACHE = new Bytes(256 << 20);
 
   private final ProcessCluster cluster;
   private final NodeStatus node;
@@ -55,7 +55,6 @@ final class MemoryLine implements DatapathLine {
     options.model.folder = Home.modelOrShape("smolvlm-256m", progress);
     options.node.emulate = CostProfile.parse("tile_ms:10");
     options.node.mediaCache = CACHE;
-    options.node.mediaMemory = MEMORY;
     cluster = ProcessCluster.start(options, NodeSpec.parseList("E"), progress);
     try (InferenceClient client = new InferenceClient(cluster.grpcAddress())) {
       node = client.load().getNodes(0);
@@ -150,10 +149,9 @@ final class MemoryLine implements DatapathLine {
             "encode_media_mib_%d_pictures".formatted(MANY),
             MANY * TILES * node.getMediaBlockBytes() >> 20)
         .figure("encode_media_cache_mib", CACHE.value() >> 20)
-        .figure("encode_media_memory_mib", MEMORY.value() >> 20)
         .figure(
             "encode_peak_of_limit",
-            Report.rounded((manyKib - idleKib) * 1024.0 / (CACHE.value() + MEMORY.value())));
+            Report.rounded((manyKib - idleKib) * 1024.0 / CACHE.value()));
   }
 
   @Override

@@ -164,11 +164,11 @@ final class NodeLauncher {
                   checkpoint.folder(),
                   config,
                   ImageLimits.defaults(),
-                  options.mediaMemory.value() / 2),
+                  options.mediaCache.value() / 4),
               new BlockQueue(media),
               options.noMediaCache ? Optional.empty() : Optional.of(new MediaCache(media)),
               new MediaKeys(checkpoint.fingerprint() + " " + encoder.precision()),
-              options.mediaMemory.value() / 2,
+              options.mediaCache.value() / 4,
               options.orders.encode()));
     }
   }
@@ -189,7 +189,8 @@ final class NodeLauncher {
   }
 
   private static BlockPool mediaPool(Settings settings, int blockBytes) {
-    int blocks = blocks("media", "--media-cache", settings.options().mediaCache, blockBytes);
+    Bytes half = new Bytes(settings.options().mediaCache.value() / 2);
+    int blocks = blocks("media", "Half of --media-cache,", half, blockBytes);
     return new BlockPool("media", blockBytes, blocks);
   }
 

@@ -43,16 +43,8 @@ final class NodeOptions {
       paramLabel = "SIZE",
       converter = Bytes.Converter.class,
       description =
-          "Media tokens of an encode or prefill node: those in use, and on an encode node those of pictures that may come again. Default: 64MiB.")
-  Bytes mediaCache = new Bytes(64 << 20);
-
-  @Option(
-      names = "--media-memory",
-      paramLabel = "SIZE",
-      converter = Bytes.Converter.class,
-      description =
-          "What an encode node has of pictures beside their media tokens: half of it for files, beyond which requests are refused, half for pictures that are being decoded, which wait for room. Default: 256MiB.")
-  Bytes mediaMemory = new Bytes(256 << 20);
+          "What a node has of media. Half of it is for media tokens: those in use, and on an encode node those of pictures that may come again. On an encode node a quarter is for files, beyond which requests are refused, and a quarter for pictures that are being decoded, which wait for room. Default: 256MiB.")
+  Bytes mediaCache = new Bytes(256 << 20);
 
   @Option(
       names = "--no-media-cache",
@@ -189,8 +181,6 @@ final class NodeOptions {
                 kvSwap.value() + "B",
                 "--media-cache",
                 mediaCache.value() + "B",
-                "--media-memory",
-                mediaMemory.value() + "B",
                 "--threads",
                 Integer.toString(threads),
                 "--precision",

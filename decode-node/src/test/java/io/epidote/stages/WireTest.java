@@ -272,7 +272,7 @@ final class WireTest {
           .isInstanceOf(EpidoteException.TooLarge.class);
       assertThat(encodeError(node, item(1, new int[TestNode.FILE_BYTES + 1])))
           .isInstanceOf(EpidoteException.TooLarge.class)
-          .hasMessageContaining("--media-memory");
+          .hasMessageContaining("--media-cache");
       node.assertEmpty();
     }
   }

@@ -134,7 +134,7 @@ public final class EncodeStage implements Stage {
   void checkFits(long tiles, long bytes) {
     if (bytes > fileBytes) {
       throw new EpidoteException.TooLarge(
-          "The request's media files have %,d bytes, but this node holds %,d; send fewer or smaller ones, or give the node more with --media-memory."
+          "The request's media files have %,d bytes, but this node holds %,d; send fewer or smaller ones, or give the node more with --media-cache."
               .formatted(bytes, fileBytes));
     }
     if (tiles > media.pool().total()) {

@@ -28,9 +28,9 @@ final class AdapterBatches implements Supplier<AdapterBatches.Prepared> {
   private record Encoded(Scene scene, int[] prefix, float[] media) {}
 
   /** Scenes that are kept; until there are so many every scene is new. */
-  private static final int SMALL_KEPT = 2500;
+  private static final int SMALL_KEPT = 20_000;
 
-  private static final int LARGE_KEPT = 600;
+  private static final int LARGE_KEPT = 6_000;
 
   /** Three batches in ten are of large pictures, as in the tasks. */
   private static final double LARGE = 0.3;

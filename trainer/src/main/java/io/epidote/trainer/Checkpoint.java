@@ -181,7 +181,8 @@ final class Checkpoint {
     return get(tensors, name).data();
   }
 
-  private static Tensor get(Map<String, Tensor> tensors, String name) {
+  /** A tensor that must be there. */
+  static Tensor get(Map<String, Tensor> tensors, String name) {
     Tensor tensor = tensors.get(name);
     if (tensor == null) {
       throw new IllegalArgumentException("tensor " + name + " is missing");

@@ -11,7 +11,8 @@ import java.util.stream.IntStream;
 
 /**
  * How much the experts of each layer have to do with a set of samples, by the two scores of
- * expert-specialised fine-tuning (arXiv 2407.01906, section 3.2).
+ * expert-specialised fine-tuning (arXiv 2407.01906, section 3.2). Only tokens that an answer is
+ * predicted from count: a sample is mostly its picture, and would choose the experts of pictures.
  */
 final class ExpertScores {
   private final double[][] gates;
@@ -37,9 +38,11 @@ final class ExpertScores {
         (layer, experts, weights) -> {
           float[] gate = weights.toFloatArray();
           int k = experts.length / batch.length();
-          for (int i = 0; i < experts.length; i++) {
-            gates[layer][(int) experts[i]] += gate[i] / batch.length();
-            tokens[layer][(int) experts[i]] += 1.0 / k / batch.length();
+          for (long token : batch.selected()) {
+            for (int i = (int) token * k; i < (token + 1) * k; i++) {
+              gates[layer][(int) experts[i]] += gate[i] / batch.selected().length;
+              tokens[layer][(int) experts[i]] += 1.0 / k / batch.selected().length;
+            }
           }
         });
   }

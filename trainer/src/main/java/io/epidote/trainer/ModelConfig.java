@@ -58,6 +58,11 @@ record ModelConfig(
 
   /** The model that ships. */
   static ModelConfig scenes() {
+    return coarse().finer(4);
+  }
+
+  /** What it is until its last stage of training. */
+  static ModelConfig coarse() {
     return new ModelConfig(
         128,
         2,
@@ -77,6 +82,24 @@ record ModelConfig(
         2,
         128,
         Vocabulary.SIZE);
+  }
+
+  /** The same with {@code parts} narrow experts in the place of each. */
+  ModelConfig finer(int parts) {
+    return new ModelConfig(
+        hidden,
+        visionLayers,
+        visionHeads,
+        visionIntermediate,
+        stem,
+        textLayers,
+        heads,
+        kvHeads,
+        headDim,
+        experts * parts,
+        expertsPerToken * parts,
+        expertIntermediate / parts,
+        vocabulary);
   }
 
   /** The same form, small enough for a test to train a step. */

@@ -172,6 +172,18 @@ final class Parameters {
     return byName;
   }
 
+  /** The flat array of heap tensors; what is missing among them keeps its value. */
+  void set(float[] flat, Map<String, Safetensors.Tensor> tensors) {
+    int at = 0;
+    for (Entry entry : entries) {
+      Safetensors.Tensor tensor = tensors.get(entry.name());
+      if (tensor != null) {
+        System.arraycopy(tensor.data(), 0, flat, at, entry.size());
+      }
+      at += entry.size();
+    }
+  }
+
   private void norm(String name, long size) {
     fill(name + ".weight", Init.ONE, size);
     fill(name + ".bias", Init.ZERO, size);

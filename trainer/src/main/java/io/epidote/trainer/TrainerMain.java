@@ -12,7 +12,7 @@ import java.util.Locale;
 import java.util.Map;
 
 /**
- * The command line of the trainer: {@code train}, {@code export}, {@code evaluate}, {@code curve},
+ * The command line of the trainer: {@code train}, {@code refine}, {@code export}, {@code evaluate}, {@code curve},
  * and for adapters {@code adapter}, {@code evaluate-adapter}, {@code classifier}, {@code
  * evaluate-classifier}; see docs/scenes.md.
  */
@@ -23,7 +23,7 @@ public final class TrainerMain {
   public static void main(String[] args) throws IOException, InterruptedException {
     if (args.length == 0 || args.length % 2 == 0) {
       throw new IllegalArgumentException(
-          "expected: train|export|spread|evaluate|curve|adapter|evaluate-adapter|classifier|evaluate-classifier [--name value]...; docs/scenes.md has the commands");
+          "expected: train|refine|export|spread|evaluate|curve|adapter|evaluate-adapter|classifier|evaluate-classifier [--name value]...; docs/scenes.md has the commands");
     }
     Map<String, String> options = new HashMap<>();
     for (int i = 1; i < args.length; i += 2) {
@@ -37,8 +37,8 @@ public final class TrainerMain {
         Path from = Path.of(options.getOrDefault("--from", saved.toString()));
         TrainingState state =
             Files.exists(from)
-                ? TrainingState.load(config, from)
-                : TrainingState.fresh(config, number(options, "--init-seed", 7));
+                ? saved(from)
+                : TrainingState.fresh(ModelConfig.coarse(), number(options, "--init-seed", 7));
         Stage stage = Stage.parse(options.getOrDefault("--stage", "tower"));
         new Training(
                 state,
@@ -79,6 +79,13 @@ public final class TrainerMain {
                         .resolve(form.word())))
             .run();
       }
+      case "refine" -> {
+        TrainingState coarse =
+            options.containsKey("--folder")
+                ? TrainingState.ofFolder(ModelConfig.coarse(), Path.of(options.get("--folder")))
+                : saved(saved);
+        coarse.finer(4).save(saved);
+      }
       case "spread" -> SpareRows.spread(Path.of(options.getOrDefault("--folder", "models/scenes")));
       case "classifier" ->
           ClassifierTraining.run(
@@ -90,7 +97,7 @@ public final class TrainerMain {
               number(options, "--count", 500));
       case "evaluate-adapter" -> evaluateAdapter(options);
       case "export" ->
-          TrainingState.load(config, saved)
+          saved(saved)
               .export(Path.of(options.getOrDefault("--folder", "models/scenes")));
       case "evaluate" -> {
         Path folder = Path.of(options.getOrDefault("--folder", "models/scenes"));
@@ -115,6 +122,11 @@ public final class TrainerMain {
       }
       default -> throw new IllegalArgumentException("unknown command " + args[0]);
     }
+  }
+
+  /** A state before or after the experts were made finer. */
+  private static TrainingState saved(Path file) throws IOException {
+    return TrainingState.load(file, ModelConfig.scenes(), ModelConfig.coarse());
   }
 
   /** Base and adapter on the adapter's own tasks. */

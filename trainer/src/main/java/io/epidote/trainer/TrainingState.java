@@ -35,9 +35,22 @@ final class TrainingState {
     return new TrainingState(parameters, parameters.initial(seed), statistics);
   }
 
-  static TrainingState load(ModelConfig config, Path file) throws IOException {
+  /**
+   * A saved state.
+   *
+   * @param forms sizes that it may be of; the one that fits is taken
+   * @throws IOException when the file cannot be read or is of another model
+   */
+  static TrainingState load(Path file, ModelConfig... forms) throws IOException {
     Map<String, Tensor> tensors = Safetensors.read(file);
-    TrainingState state = fresh(config, 0);
+    Tensor saved = tensors.get("parameters");
+    TrainingState state = fresh(forms[0], 0);
+    for (int i = 1; saved != null && state.flat.length != saved.data().length; i++) {
+      if (i == forms.length) {
+        throw new IOException(file + " is a training state of another model");
+      }
+      state = fresh(forms[i], 0);
+    }
     copy(tensors, "parameters", state.flat);
     copy(tensors, "adam.first", state.optimizer.first);
     copy(tensors, "adam.second", state.optimizer.second);
@@ -61,6 +74,34 @@ final class TrainingState {
     }
     put(tensors, "steps", new float[] {optimizer.step, steps});
     Safetensors.write(file, tensors);
+  }
+
+  /** A state of finer experts, whose optimizer begins again. */
+  TrainingState finer(int parts) {
+    ModelConfig coarse = parameters.config();
+    TrainingState finer = fresh(coarse.finer(parts), 0);
+    finer.parameters.set(
+        finer.flat, FineExperts.split(coarse, parameters.tensors(flat), parts, FineExperts.APART));
+    finer.statistics = statistics;
+    finer.steps = steps;
+    return finer;
+  }
+
+  /**
+   * The state of a folder that {@link #export} wrote: its batch normalization is the identity with
+   * the folded biases. The auxiliary heads are gone, so only what is behind the tower can be
+   * trained further.
+   */
+  static TrainingState ofFolder(ModelConfig config, Path folder) throws IOException {
+    TrainingState state = fresh(config, 0);
+    Map<String, Tensor> tensors =
+        new Checkpoint(config).load(Safetensors.read(folder.resolve("model.safetensors")));
+    for (int i = 0; i < config.stem().size(); i++) {
+      tensors.put("stem." + i + ".beta", tensors.get("stem." + i + ".bias"));
+      java.util.Arrays.fill(state.statistics.get(2 * i + 1), 1 - ModelConfig.BATCH_NORM_EPS);
+    }
+    state.parameters.set(state.flat, tensors);
+    return state;
   }
 
   /** Writes the folder that ships. */

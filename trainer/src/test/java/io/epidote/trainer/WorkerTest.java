@@ -77,6 +77,27 @@ class WorkerTest {
   }
 
   @Test
+  void finerExpertsThatAreChosenTogetherAreTheCoarseOnes() {
+    TrainingState coarse = TrainingState.fresh(TINY, 6);
+    ModelConfig fine = TINY.finer(4);
+    Map<String, Tensor> split =
+        FineExperts.split(TINY, coarse.parameters.tensors(coarse.flat), 4, 0);
+    TrainingState finer = TrainingState.fresh(fine, 7);
+    finer.parameters.set(finer.flat, split);
+    Batch batch = Batch.of(TINY, samples(4, TaskKind.DESCRIBE));
+    try (Worker before = new Worker(coarse.parameters, coarse.statistics);
+        Worker after = new Worker(finer.parameters, finer.statistics)) {
+      assertThat(after.gradient(finer.flat, batch).answer())
+          .isCloseTo(before.gradient(coarse.flat, batch).answer(), within(1e-4f));
+      // And each has a gate of its own.
+      finer.parameters.set(
+          finer.flat, FineExperts.split(TINY, coarse.parameters.tensors(coarse.flat), 4, 1));
+      assertThat(after.gradient(finer.flat, batch).answer())
+          .isNotCloseTo(before.gradient(coarse.flat, batch).answer(), within(1e-4f));
+    }
+  }
+
+  @Test
   void packedQuestionsAreAnsweredAsIfAlone() {
     TrainingState state = TrainingState.fresh(TINY, 6);
     List<Sample> alone = new ArrayList<>();
@@ -167,7 +188,7 @@ class WorkerTest {
       state.optimizer.update(state.flat, gradient, 1e-3f, 0, gradient.length);
       Path file = folder.resolve("state.safetensors");
       state.save(file);
-      TrainingState loaded = TrainingState.load(TINY, file);
+      TrainingState loaded = TrainingState.load(file, ModelConfig.scenes(), TINY);
       loaded.optimizer.update(loaded.flat, gradient, 1e-3f, 0, gradient.length);
       state.optimizer.update(state.flat, gradient, 1e-3f, 0, gradient.length);
       assertThat(loaded.flat).isEqualTo(state.flat);
