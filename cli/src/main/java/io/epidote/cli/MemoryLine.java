@@ -150,8 +150,7 @@ final class MemoryLine implements DatapathLine {
             MANY * TILES * node.getMediaBlockBytes() >> 20)
         .figure("encode_media_cache_mib", CACHE.value() >> 20)
         .figure(
-            "encode_peak_of_limit",
-            Report.rounded((manyKib - idleKib) * 1024.0 / CACHE.value()));
+            "encode_peak_of_limit", Report.rounded((manyKib - idleKib) * 1024.0 / CACHE.value()));
   }
 
   @Override

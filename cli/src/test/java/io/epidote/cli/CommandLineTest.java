@@ -25,7 +25,7 @@ class CommandLineTest {
 
   private static Result run(String... arguments) {
     StringWriter err = new StringWriter();
-    CommandLine command = EpidoteCommand.commandLine().setErr(new PrintWriter(err, true));
+    CommandLine command = EpidoteCommand.commandLine(arguments).setErr(new PrintWriter(err, true));
     return new Result(command.execute(arguments), err.toString());
   }
 
@@ -33,7 +33,7 @@ class CommandLineTest {
   @ValueSource(strings = {"", "demo", "up", "ask", "status", "eval", "router", "node"})
   void helpHasExamples(String command) {
     StringWriter out = new StringWriter();
-    CommandLine line = EpidoteCommand.commandLine().setOut(new PrintWriter(out, true));
+    CommandLine line = EpidoteCommand.commandLine(command).setOut(new PrintWriter(out, true));
     int status = command.isEmpty() ? line.execute("--help") : line.execute(command, "--help");
     assertThat(status).isZero();
     assertThat(out.toString()).contains("Usage: epidote " + command, "Examples:");

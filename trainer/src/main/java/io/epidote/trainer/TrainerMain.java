@@ -12,9 +12,9 @@ import java.util.Locale;
 import java.util.Map;
 
 /**
- * The command line of the trainer: {@code train}, {@code refine}, {@code export}, {@code evaluate}, {@code curve},
- * and for adapters {@code adapter}, {@code evaluate-adapter}, {@code classifier}, {@code
- * evaluate-classifier}; see docs/scenes.md.
+ * The command line of the trainer: {@code train}, {@code refine}, {@code export}, {@code evaluate},
+ * {@code curve}, and for adapters {@code adapter}, {@code evaluate-adapter}, {@code classifier},
+ * {@code evaluate-classifier}; see docs/scenes.md.
  */
 public final class TrainerMain {
   private TrainerMain() {}
@@ -97,8 +97,7 @@ public final class TrainerMain {
               number(options, "--count", 500));
       case "evaluate-adapter" -> evaluateAdapter(options);
       case "export" ->
-          saved(saved)
-              .export(Path.of(options.getOrDefault("--folder", "models/scenes")));
+          saved(saved).export(Path.of(options.getOrDefault("--folder", "models/scenes")));
       case "evaluate" -> {
         Path folder = Path.of(options.getOrDefault("--folder", "models/scenes"));
         boolean shuffled = Boolean.parseBoolean(options.getOrDefault("--shuffled", "false"));
