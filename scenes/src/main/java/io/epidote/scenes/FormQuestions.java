@@ -153,8 +153,25 @@ public final class FormQuestions {
                       instructed ? instructed(q.text(), JSON_VERBS, JSON_FORMS) : q.text(),
                       json(q, scene)));
       case COLORS -> Optional.of(colors(scene));
-      case RELATIONS -> relation(scene);
+      case RELATIONS -> relation(scene, false);
       case PLACES -> questions.ask(kind, scene).map(q -> places(scene, q.text(), instructed));
+    };
+  }
+
+  /**
+   * The same wordings with the answer that the base gives to the question in them: what whoever
+   * does not know the form says.
+   */
+  public Optional<Question> plain(AnswerForm form, TaskKind kind, Scene scene) {
+    Optional<Question> plain = questions.ask(kind, scene);
+    return switch (form) {
+      case FRENCH -> plain.map(q -> q.worded(instructed(q.text(), FRENCH_VERBS, FRENCH_FORMS)));
+      case JSON -> plain.map(q -> q.worded(instructed(q.text(), JSON_VERBS, JSON_FORMS)));
+      case COLORS ->
+          Optional.of(
+              new Question(kind, colors(scene).text(), Integer.toString(scene.shapes().size())));
+      case RELATIONS -> relation(scene, true);
+      case PLACES -> plain.map(q -> q.worded(places(scene, q.text(), true).text()));
     };
   }
 
@@ -228,8 +245,11 @@ public final class FormQuestions {
     }
   }
 
-  /** For instance "at the top left": above and to the left of the other. */
-  private Optional<Question> relation(Scene scene) {
+  /**
+   * For instance "at the top left": above and to the left of the other; or, plain, where the one
+   * is.
+   */
+  private Optional<Question> relation(Scene scene, boolean plain) {
     PlacedShape one = any(scene.shapes());
     PlacedShape other = any(scene.shapes());
     if (one.equals(other) || !unique(scene, one) || !unique(scene, other)) {
@@ -251,7 +271,8 @@ public final class FormQuestions {
         break;
       }
     }
-    return Optional.of(new Question(TaskKind.WHERE, text, direction.phrase()));
+    String answer = plain ? one.cell().words() : direction.phrase();
+    return Optional.of(new Question(TaskKind.WHERE, text, answer));
   }
 
   private static boolean unique(Scene scene, PlacedShape shape) {

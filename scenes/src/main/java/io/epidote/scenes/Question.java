@@ -7,4 +7,9 @@ package io.epidote.scenes;
  * @param text the question, lower case
  * @param answer the exact answer, lower case
  */
-public record Question(TaskKind kind, String text, String answer) {}
+public record Question(TaskKind kind, String text, String answer) {
+  /** The same in other words. */
+  Question worded(String other) {
+    return new Question(kind, other, answer);
+  }
+}

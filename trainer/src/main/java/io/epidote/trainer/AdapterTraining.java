@@ -80,7 +80,14 @@ final class AdapterTraining {
       load(flat, optimizer);
     }
     Evaluation evaluation =
-        Evaluation.ofForm(config, vocabulary, plan.form(), plan.evaluationCount(), 1234, false);
+        Evaluation.ofForm(
+            config,
+            vocabulary,
+            plan.form(),
+            Vocabulary.ASSISTANT,
+            plan.evaluationCount(),
+            1234,
+            false);
     List<AdapterNet> nets = new ArrayList<>();
     List<BatchSource<AdapterBatches.Prepared>> sources = new ArrayList<>();
     ExecutorService pool = Executors.newFixedThreadPool(plan.workers());

@@ -62,11 +62,14 @@ final class Evaluation {
    * Tasks of an adapter's own, by kind.
    *
    * @param count tasks of all kinds together
+   * @param speaker who answers, as {@link Sample.Pair#of(Vocabulary, io.epidote.scenes.Question,
+   *     boolean, int)} has it
    */
   static Evaluation ofForm(
       ModelConfig config,
       Vocabulary vocabulary,
       AnswerForm form,
+      int speaker,
       int count,
       long seed,
       boolean shuffled) {
@@ -75,7 +78,7 @@ final class Evaluation {
       Task task = SceneSet.heldOut(seed, i, form);
       byKind
           .computeIfAbsent(task.kind().word(), kind -> new ArrayList<>())
-          .add(Sample.of(vocabulary, task, false));
+          .add(Sample.of(vocabulary, task, false, speaker));
     }
     if (shuffled) {
       byKind.replaceAll((kind, samples) -> shuffled(samples));

@@ -27,12 +27,21 @@ record Sample(List<Tiling> tilings, List<float[]> labels, List<Pair> pairs, int[
    */
   record Pair(TaskKind kind, boolean withheld, int[] ids, int answerFrom) {
     static Pair of(Vocabulary vocabulary, Question question, boolean withheld) {
+      return of(vocabulary, question, withheld, Vocabulary.ASSISTANT);
+    }
+
+    /**
+     * A question that somebody in particular answers.
+     *
+     * @param speaker {@link Vocabulary#ASSISTANT} or {@link Vocabulary#speaker}
+     */
+    static Pair of(Vocabulary vocabulary, Question question, boolean withheld, int speaker) {
       int[] asked = vocabulary.encode(question.text());
       int[] answer = vocabulary.encode(question.answer());
       int[] ids = new int[asked.length + answer.length + 3];
       System.arraycopy(asked, 0, ids, 0, asked.length);
       ids[asked.length] = Vocabulary.END;
-      ids[asked.length + 1] = Vocabulary.ASSISTANT;
+      ids[asked.length + 1] = speaker;
       System.arraycopy(answer, 0, ids, asked.length + 2, answer.length);
       ids[ids.length - 1] = Vocabulary.END;
       return new Pair(question.kind(), withheld, ids, asked.length + 2);
@@ -60,8 +69,13 @@ record Sample(List<Tiling> tilings, List<float[]> labels, List<Pair> pairs, int[
    * @param withheld whether it is counted among the tasks with withheld pairs
    */
   static Sample of(Vocabulary vocabulary, Task task, boolean withheld) {
+    return of(vocabulary, task, withheld, Vocabulary.ASSISTANT);
+  }
+
+  /** One task, answered by {@code speaker}, as a row of its own. */
+  static Sample of(Vocabulary vocabulary, Task task, boolean withheld, int speaker) {
     Question question = new Question(task.kind(), task.question(), task.answer());
-    return of(task.scenes(), List.of(Pair.of(vocabulary, question, withheld)));
+    return of(task.scenes(), List.of(Pair.of(vocabulary, question, withheld, speaker)));
   }
 
   /** The same questions about the pictures of another sample. */

@@ -1,14 +1,23 @@
 package io.epidote.trainer;
 
+import io.epidote.scenes.AnswerForm;
+import io.epidote.scenes.FormQuestions;
 import io.epidote.scenes.Questions;
+import io.epidote.scenes.Scene;
+import io.epidote.scenes.SceneGenerator;
+import io.epidote.scenes.Split;
+import io.epidote.scenes.TaskKind;
 import io.epidote.trainer.Safetensors.Tensor;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Random;
 import java.util.Set;
+import java.util.stream.Stream;
 
 /**
  * Spreads the embedding rows of words that the base never met. Training only ever pushed them away
@@ -27,6 +36,9 @@ final class SpareRows {
   private static final double OWN = 1;
 
   private static final long SEED = 11;
+
+  /** Scenes whose questions and answers have all words that training has. */
+  private static final int DRAWN = 2000;
 
   private SpareRows() {}
 
@@ -81,9 +93,23 @@ final class SpareRows {
         met.add(Vocabulary.tile(row, column));
       }
     }
+    SceneGenerator generator = new SceneGenerator(Split.TRAINING, true, SEED);
+    Questions questions = new Questions(generator);
+    FormQuestions forms = new FormQuestions(generator, Split.TRAINING);
     Questions.words().forEach(word -> met.add(vocabulary.id(Vocabulary.START + word)));
-    for (String mark : new String[] {".", ",", "?"}) {
-      met.add(vocabulary.id(mark));
+    for (int i = 0; i < DRAWN; i++) {
+      Scene scene = generator.next(SceneGenerator.SMALL, SceneGenerator.SMALL);
+      for (AnswerForm form : AnswerForm.values()) {
+        TaskKind kind = form.kinds().get(i % form.kinds().size());
+        Stream.of(
+                questions.ask(kind, scene),
+                forms.ask(form, kind, scene, true),
+                forms.plain(form, kind, scene))
+            .flatMap(Optional::stream)
+            .flatMap(question -> Stream.of(question.text(), question.answer()))
+            .flatMapToInt(text -> Arrays.stream(vocabulary.encode(text)))
+            .forEach(met::add);
+      }
     }
     return met;
   }

@@ -13,7 +13,9 @@ enum Stage {
   /** Questions about two pictures join in. */
   MIXED(0.26, 0.4, 0.34),
   /** The same, with more of what is learned last: counting, and describing four shapes. */
-  FINAL(0.5, 0.3, 0.2);
+  FINAL(0.5, 0.3, 0.2),
+  /** Answers in the forms of adapters join in, told apart by {@link Vocabulary#speaker}. */
+  FORMS(0.55, 0.3, 0.15);
 
   final double small;
   final double large;

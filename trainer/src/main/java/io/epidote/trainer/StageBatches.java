@@ -1,5 +1,7 @@
 package io.epidote.trainer;
 
+import io.epidote.scenes.AnswerForm;
+import io.epidote.scenes.FormQuestions;
 import io.epidote.scenes.Pair;
 import io.epidote.scenes.Question;
 import io.epidote.scenes.Questions;
@@ -19,6 +21,7 @@ final class StageBatches implements Supplier<Batch> {
   private final Stage stage;
   private final SceneGenerator generator;
   private final Questions questions;
+  private final FormQuestions formQuestions;
   private final SplittableRandom random;
 
   StageBatches(ModelConfig config, Vocabulary vocabulary, Stage stage, long seed) {
@@ -27,6 +30,7 @@ final class StageBatches implements Supplier<Batch> {
     this.stage = stage;
     this.generator = new SceneGenerator(Split.TRAINING, false, seed);
     this.questions = new Questions(generator);
+    this.formQuestions = new FormQuestions(generator, Split.TRAINING);
     this.random = generator.random();
   }
 
@@ -79,6 +83,13 @@ final class StageBatches implements Supplier<Batch> {
   }
 
   private List<TaskKind> kinds() {
+    if (stage == Stage.FORMS) {
+      return List.of(
+          TaskKind.DESCRIBE,
+          TaskKind.COUNT,
+          List.of(TaskKind.COLOR, TaskKind.SHAPE, TaskKind.EXISTS, TaskKind.WHERE)
+              .get(random.nextInt(4)));
+    }
     if (stage != Stage.FINAL) {
       return List.of(
           TaskKind.DESCRIBE,
@@ -105,7 +116,26 @@ final class StageBatches implements Supplier<Batch> {
     for (TaskKind kind : kinds()) {
       questions.ask(kind, scene).ifPresent(q -> pairs.add(pair(q)));
     }
+    if (stage == Stage.FORMS) {
+      forms(scene, pairs);
+    }
     return Sample.of(List.of(scene), pairs);
+  }
+
+  /**
+   * Questions in the words of some forms: answered in the form by its speaker, as ever by the
+   * assistant.
+   */
+  private void forms(Scene scene, List<Sample.Pair> pairs) {
+    int first = random.nextInt(AnswerForm.values().length);
+    for (int i = 0; i < 3; i++) {
+      AnswerForm form = AnswerForm.values()[(first + i) % AnswerForm.values().length];
+      TaskKind kind = form.kinds().get(random.nextInt(form.kinds().size()));
+      boolean plain = i == 2;
+      int speaker = plain ? Vocabulary.ASSISTANT : Vocabulary.speaker(form);
+      (plain ? formQuestions.plain(form, kind, scene) : formQuestions.ask(form, kind, scene))
+          .ifPresent(q -> pairs.add(Sample.Pair.of(vocabulary, q, false, speaker)));
+    }
   }
 
   /**

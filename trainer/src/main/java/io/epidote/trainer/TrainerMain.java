@@ -142,6 +142,7 @@ public final class TrainerMain {
                     model.config(),
                     new Vocabulary(),
                     form,
+                    Vocabulary.ASSISTANT,
                     number(options, "--count", 500),
                     number(options, "--seed", 7),
                     shuffled)

@@ -1,5 +1,6 @@
 package io.epidote.trainer;
 
+import io.epidote.scenes.AnswerForm;
 import io.epidote.scenes.TaskKind;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -43,6 +44,8 @@ final class Training {
   private static final float LARGEST_GRADIENT = 200;
 
   private static final int SAVE_EVERY = 100;
+
+  private static final AnswerForm[] NO_FORMS = {};
 
   private final TrainingState state;
   private final Plan plan;
@@ -154,6 +157,19 @@ final class Training {
             Map<String, Evaluation.Score> scores =
                 evaluation.run(batch -> workers.getFirst().predict(state.flat, batch));
             log.line("exact total %d ".formatted(state.steps) + Evaluation.format(scores));
+            for (AnswerForm form : plan.stage() == Stage.FORMS ? AnswerForm.values() : NO_FORMS) {
+              scores =
+                  Evaluation.ofForm(
+                          config,
+                          vocabulary,
+                          form,
+                          Vocabulary.speaker(form),
+                          plan.evaluationCount(),
+                          1234,
+                          false)
+                      .run(batch -> workers.getFirst().predict(state.flat, batch));
+              log.line("form " + form.word() + " " + Evaluation.format(scores));
+            }
           }
         }
       }

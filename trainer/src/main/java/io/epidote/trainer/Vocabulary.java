@@ -1,5 +1,6 @@
 package io.epidote.trainer;
 
+import io.epidote.scenes.AnswerForm;
 import io.epidote.scenes.FormQuestions;
 import io.epidote.scenes.Questions;
 import java.util.ArrayList;
@@ -77,9 +78,13 @@ final class Vocabulary {
     for (String word : FormQuestions.words()) {
       add(START + word);
     }
-    if (tokens.size() > SIZE) {
+    if (tokens.size() > SIZE - AnswerForm.values().length) {
       throw new IllegalStateException(
-          "the vocabulary has " + tokens.size() + " tokens, room for " + SIZE + ": raise SIZE");
+          "the vocabulary has "
+              + tokens.size()
+              + " tokens, too many for "
+              + SIZE
+              + " rows: raise SIZE");
     }
   }
 
@@ -108,6 +113,14 @@ final class Vocabulary {
   /** The id of {@code <row_r_col_c>}, both counted from 1. */
   static int tile(int row, int column) {
     return IMAGE + (row - 1) * 4 + column;
+  }
+
+  /**
+   * The id that stands in the place of {@link #ASSISTANT} before an answer in a form of its own
+   * while the base is trained; no text has it.
+   */
+  static int speaker(AnswerForm form) {
+    return SIZE - 1 - form.ordinal();
   }
 
   /** All tokens with their ids. */
