@@ -186,6 +186,9 @@ public final class AdapterTiers {
    * @param use of an adapter; empty for requests to the base
    */
   public synchronized <T> List<T> ready(List<T> turns, Function<T, Optional<AdapterUse>> use) {
+    if (!budget.isBounded()) {
+      return turns;
+    }
     long now = clock.getAsLong();
     for (T turn : turns) {
       Optional<AdapterUse> own = use.apply(turn);
@@ -506,6 +509,11 @@ public final class AdapterTiers {
       case WARM -> warmBytes += sign * entry.bytes();
       case COLD -> {}
     }
+  }
+
+  /** Whether not all adapters may be hot. */
+  public synchronized boolean isBounded() {
+    return budget.isBounded();
   }
 
   /** Where an adapter is; one that is being read in is still where it was. */
