@@ -5,6 +5,7 @@ import io.epidote.engine.tier.AdapterTiers;
 import io.epidote.engine.tier.TierBudget;
 import io.epidote.engine.tier.UseProbability;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -37,6 +38,14 @@ final class AdapterTierOptions {
           "With --adapter-slots, how long a request waits at most while others are gathered for its adapter, for example 500ms. Default: 2s.")
   Duration waitCap = AdapterTiers.DEFAULT_WAIT_CAP;
 
+  @Option(
+      names = "--adapter-read-rate",
+      paramLabel = "SIZE",
+      converter = Bytes.Converter.class,
+      description =
+          "With --adapter-slots, what is read of adapters in a second at most, to leave the disk to others, for example 200MiB. Default: no bound.")
+  @Nullable Bytes readRate;
+
   static final class DurationConverter implements ITypeConverter<Duration> {
     private static final Pattern FORM = Pattern.compile("(\\d{1,9})\\s*(ms|s)");
 
@@ -65,7 +74,10 @@ final class AdapterTierOptions {
               .formatted(slots));
     }
     return new TierBudget(
-        experts ? value : Long.MAX_VALUE, experts ? Long.MAX_VALUE : value, warm.value());
+        experts ? value : Long.MAX_VALUE,
+        experts ? Long.MAX_VALUE : value,
+        warm.value(),
+        readRate == null ? Long.MAX_VALUE : Math.max(1, readRate.value()));
   }
 
   void apply(AdapterTiers tiers) {
@@ -74,14 +86,21 @@ final class AdapterTierOptions {
 
   /** The same options for another process. */
   List<String> arguments() {
-    return slots == null
-        ? List.of()
-        : List.of(
-            "--adapter-slots",
-            slots,
-            "--adapter-warm",
-            warm.value() + "B",
-            "--adapter-wait-cap",
-            waitCap.toMillis() + "ms");
+    if (slots == null) {
+      return List.of();
+    }
+    List<String> arguments =
+        new ArrayList<>(
+            List.of(
+                "--adapter-slots",
+                slots,
+                "--adapter-warm",
+                warm.value() + "B",
+                "--adapter-wait-cap",
+                waitCap.toMillis() + "ms"));
+    if (readRate != null) {
+      arguments.addAll(List.of("--adapter-read-rate", readRate.value() + "B"));
+    }
+    return arguments;
   }
 }

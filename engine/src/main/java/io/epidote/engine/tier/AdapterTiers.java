@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Executor;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.Function;
 import java.util.function.LongSupplier;
 import java.util.stream.Stream;
@@ -462,6 +463,7 @@ public final class AdapterTiers {
     boolean read = false;
     try {
       entry.weights.readIn();
+      pace(entry.bytes(), start);
       read = true;
     } finally {
       synchronized (this) {
@@ -479,6 +481,14 @@ public final class AdapterTiers {
         }
       }
       changed.run();
+    }
+  }
+
+  /** Waits until so many bytes may have been read. */
+  private void pace(long bytes, long start) {
+    double atLeast = bytes * 1e9 / budget.readRate();
+    for (long left; (left = (long) atLeast - (clock.getAsLong() - start)) > 0; ) {
+      LockSupport.parkNanos(left);
     }
   }
 

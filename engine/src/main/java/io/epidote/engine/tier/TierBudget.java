@@ -7,17 +7,18 @@ package io.epidote.engine.tier;
  * @param hotBytes of the hot ones
  * @param warmBytes of those that are read in beside them; there is always room for two of the
  *     largest, the one that is next and the one after it
+ * @param readRate bytes in a second that are read at most, to leave the disk to others
  */
-public record TierBudget(long slots, long hotBytes, long warmBytes) {
+public record TierBudget(long slots, long hotBytes, long warmBytes, long readRate) {
   /** Every adapter is hot. */
   public static final TierBudget ALL =
-      new TierBudget(Long.MAX_VALUE, Long.MAX_VALUE, Long.MAX_VALUE);
+      new TierBudget(Long.MAX_VALUE, Long.MAX_VALUE, Long.MAX_VALUE, Long.MAX_VALUE);
 
   public TierBudget {
-    if (slots < 1 || hotBytes < 1 || warmBytes < 0) {
+    if (slots < 1 || hotBytes < 1 || warmBytes < 0 || readRate < 1) {
       throw new IllegalArgumentException(
-          "slots %d, hot bytes %d, warm bytes %d: expected at least 1, 1 and 0"
-              .formatted(slots, hotBytes, warmBytes));
+          "slots %d, hot bytes %d, warm bytes %d, read rate %d: expected at least 1, 1, 0 and 1"
+              .formatted(slots, hotBytes, warmBytes, readRate));
     }
   }
 
