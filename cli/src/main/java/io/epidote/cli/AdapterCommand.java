@@ -161,6 +161,7 @@ final class AdapterCommand implements Runnable {
           row.put("digest", adapter.getDigest());
           row.put("generation", adapter.getGeneration());
           row.put("bytes", adapter.getBytes());
+          row.put("tier", adapter.getTier());
           row.put("requests", adapter.getRequests());
           report.row(row);
         }
@@ -172,25 +173,27 @@ final class AdapterCommand implements Runnable {
   private static void print(List<NodeAdapters> nodes, PrintStream out) {
     out.printf(
         Locale.ROOT,
-        "%-10s %-24s %-5s %-12s %10s %10s %8s%n",
+        "%-10s %-24s %-5s %-12s %10s %10s %-5s %8s%n",
         "node",
         "adapter",
         "kind",
         "digest",
         "generation",
-        "resident",
+        "bytes",
+        "tier",
         "requests");
     for (NodeAdapters node : nodes) {
       for (AdapterStatus adapter : node.getAdaptersList()) {
         out.printf(
             Locale.ROOT,
-            "%-10s %-24s %-5s %-12.12s %10d %10s %8d%n",
+            "%-10s %-24s %-5s %-12.12s %10d %10s %-5s %8d%n",
             node.getNodeId(),
             adapter.getName(),
             adapter.getKind(),
             adapter.getDigest(),
             adapter.getGeneration(),
             Bytes.words(adapter.getBytes()),
+            adapter.getTier(),
             adapter.getRequests());
       }
     }

@@ -17,7 +17,9 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 @Command(
@@ -25,7 +27,9 @@ import picocli.CommandLine.Option;
     description = {
       "Measures what ESFT adapters cost beside their base, without network: memory, steps over prompts (ttft) and",
       "over answers (tpot) of 1, 5 and 20 adapters against the base alone, and 8 adapters on one base against 8",
-      "merged models on the same cores. Medians of interleaved rounds."
+      "merged models on the same cores. Medians of interleaved rounds.",
+      "Then a trace of requests over 100 adapters, frequent and rare ones by Zipf's law, of which 25, 50 and 75 are",
+      "hot: switches and latencies beside plain LRU in the order of arrival, in the same engine."
     },
     mixinStandardHelpOptions = true,
     footerHeading = "%nExamples:%n",
@@ -80,6 +84,11 @@ final class BenchAdaptersCommand implements Callable<Integer> {
   @Option(names = "--json", description = "Print one JSON object.")
   private boolean json;
 
+  @Option(names = "--only", paramLabel = "PART", description = "One part of it: overhead or trace.")
+  private @Nullable String only;
+
+  @Mixin private AdapterTrace trace = new AdapterTrace();
+
   private final Samples samples = new Samples();
 
   @Override
@@ -87,8 +96,28 @@ final class BenchAdaptersCommand implements Callable<Integer> {
     if (rounds < 1 || threads < 1) {
       throw new InvalidRequest("--rounds and --threads must be at least 1");
     }
-    try (Progress progress = new Progress();
-        Checkpoint checkpoint = Checkpoint.open(Home.modelOrShape(model, progress))) {
+    if (only != null && !List.of("overhead", "trace").contains(only)) {
+      throw new InvalidRequest("--only %s is no part; expected overhead or trace".formatted(only));
+    }
+    Report report = new Report("bench adapters");
+    try (Progress progress = new Progress()) {
+      if (!"trace".equals(only)) {
+        measureOverhead(report, progress);
+      }
+      if (!"overhead".equals(only)) {
+        trace.run(threads, precision, report, progress);
+      }
+    }
+    if (json) {
+      report.print(System.out);
+    } else {
+      report.printTable(System.out);
+    }
+    return 0;
+  }
+
+  private void measureOverhead(Report report, Progress progress) {
+    try (Checkpoint checkpoint = Checkpoint.open(Home.modelOrShape(model, progress))) {
       TextConfig text = checkpoint.config().text();
       MoeConfig moe =
           text.moe()
@@ -111,10 +140,9 @@ final class BenchAdaptersCommand implements Callable<Integer> {
           new Models(checkpoint, new RuntimeOptions(threads, precision, Home.cache(), true));
       progress.update("loading");
       try (Decoder decoder = models.openDecoder()) {
-        measure(decoder, folders, whole, text, moe, progress);
+        measure(decoder, folders, whole, text, moe, report, progress);
       }
     }
-    return 0;
   }
 
   private void measure(
@@ -123,6 +151,7 @@ final class BenchAdaptersCommand implements Callable<Integer> {
       Path whole,
       TextConfig text,
       MoeConfig moe,
+      Report report,
       Progress progress) {
     AdapterBench bench = new AdapterBench(decoder, SEQUENCES);
     List<Optional<LoadedAdapter>> base = List.of(Optional.empty());
@@ -160,7 +189,7 @@ final class BenchAdaptersCommand implements Callable<Integer> {
       }
       samples.add("merged", merged);
     }
-    print(decoder, resident, folders.size() * exactBytes(text, moe));
+    tell(report, decoder, resident, folders.size() * exactBytes(text, moe));
   }
 
   private void sample(String name, AdapterBench bench, List<Optional<LoadedAdapter>> adapters) {
@@ -181,8 +210,7 @@ final class BenchAdaptersCommand implements Callable<Integer> {
         * (shape.gateUp(bytes).bytes() + shape.down(bytes).bytes());
   }
 
-  private void print(Decoder decoder, long resident, long exact) {
-    Report report = new Report("bench adapters");
+  private void tell(Report report, Decoder decoder, long resident, long exact) {
     long base = decoder.weightBytes();
     report.figure("base_bytes", base);
     report.figure("adapter_bytes", exact / ADAPTERS);
@@ -207,11 +235,6 @@ final class BenchAdaptersCommand implements Callable<Integer> {
     report.figure("kv_tokens", (long) tokens);
     report.figure("kv_tokens_merged", (long) mergedTokens);
     report.figure("kv_tokens_over_merged", Report.rounded(tokens / mergedTokens));
-    if (json) {
-      report.print(System.out);
-    } else {
-      report.printTable(System.out);
-    }
   }
 
   private double overhead(String kind, String name) {

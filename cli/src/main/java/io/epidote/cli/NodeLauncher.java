@@ -88,8 +88,10 @@ final class NodeLauncher {
                 .filter(Decoder.class::isInstance)
                 .map(model -> ((Decoder) model).adapters())
                 .findFirst();
-        adapters.ifPresent(all ->
-            settings.options().adapters.forEach((name, folder) -> all.load(name, folder, false)));
+        adapters.ifPresent(all -> {
+          settings.options().tiers.apply(all.tiers());
+          settings.options().adapters.forEach((name, folder) -> all.load(name, folder, false));
+        });
       } catch (RuntimeException e) {
         closeAll(models, e);
         node.close();

@@ -14,6 +14,7 @@ import java.util.Map;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** What a node may use. */
@@ -96,6 +97,8 @@ final class NodeOptions {
         "An adapter of the model, ESFT or LoRA, which requests name as MODEL:NAME. Repeat for several; 'epidote adapter' loads and unloads while the node runs."
       })
   Map<String, Path> adapters = new TreeMap<>();
+
+  @Mixin AdapterTierOptions tiers = new AdapterTierOptions();
 
   @Option(
       names = "--no-prepack",
@@ -195,6 +198,7 @@ final class NodeOptions {
                 transferChunk.value() + "B"));
     adapters.forEach((name, folder) ->
         arguments.addAll(List.of("--adapter", name + "=" + folder.toAbsolutePath())));
+    arguments.addAll(tiers.arguments());
     if (noPrefixCache) {
       arguments.add("--no-prefix-cache");
     }

@@ -1,5 +1,7 @@
 package io.epidote.cli;
 
+import io.epidote.proto.v1.AdapterStatus;
+import io.epidote.proto.v1.AdapterTierStatus;
 import io.epidote.proto.v1.GetLoadResponse;
 import io.epidote.proto.v1.MemoryUse;
 import io.epidote.proto.v1.NodeStatus;
@@ -82,6 +84,9 @@ final class StatusCommand implements Callable<Integer> {
       row.put("kv_blocks_total", node.getKvBlocksTotal());
       row.put("media_blocks_used", node.getMediaBlocksUsed());
       row.put("media_blocks_total", node.getMediaBlocksTotal());
+      if (node.getAdaptersCount() > 0) {
+        row.put("adapters", adapters(node));
+      }
       row.put("handles", node.getHandles());
       row.put("running", node.getRunning());
       row.put("queued", node.getQueued());
@@ -89,6 +94,27 @@ final class StatusCommand implements Callable<Integer> {
       report.row(row);
     }
     return report;
+  }
+
+  private static Map<String, Object> adapters(NodeStatus node) {
+    AdapterTierStatus tiers = node.getAdapterTiers();
+    Map<String, Object> adapters = new LinkedHashMap<>();
+    adapters.put(
+        "tiers",
+        node.getAdaptersList().stream()
+            .collect(Collectors.toMap(AdapterStatus::getName, AdapterStatus::getTier)));
+    adapters.put("hot_slots", tiers.getHotSlots());
+    adapters.put("hot_bytes", tiers.getHotBytes());
+    adapters.put("warm_bytes", tiers.getWarmBytes());
+    adapters.put("cold_bytes", tiers.getColdBytes());
+    adapters.put("switches", tiers.getSwitches());
+    adapters.put("evictions", tiers.getEvictions());
+    adapters.put("hits", tiers.getHits());
+    adapters.put("waits", tiers.getWaits());
+    adapters.put("reads", tiers.getReads());
+    adapters.put("read_bytes", tiers.getReadBytes());
+    adapters.put("longest_wait_ms", tiers.getLongestWaitMs());
+    return adapters;
   }
 
   private static Map<String, Long> byKind(NodeStatus node, ToLongFunction<MemoryUse> figure) {
@@ -131,7 +157,37 @@ final class StatusCommand implements Callable<Integer> {
           of(node.getMediaBlocksUsed(), node.getMediaBlocksTotal()),
           node.getHandles());
     }
+    printAdapters(load.getNodesList(), out);
     printMemory(load.getNodesList(), out);
+  }
+
+  /** Where adapters are, of nodes that have some. */
+  private static void printAdapters(List<NodeStatus> nodes, PrintStream out) {
+    if (nodes.stream().noneMatch(node -> node.getAdaptersCount() > 0)) {
+      return;
+    }
+    out.printf(
+        "%n%-10s %18s %18s %18s %9s %9s%n", "adapters", "hot", "warm", "cold", "switches", "waits");
+    for (NodeStatus node : nodes) {
+      AdapterTierStatus tiers = node.getAdapterTiers();
+      if (node.getAdaptersCount() > 0) {
+        out.printf(
+            Locale.ROOT,
+            "%-10s %18s %18s %18s %9d %9d%n",
+            node.getNodeId(),
+            inTier(node, "hot", tiers.getHotBytes()),
+            inTier(node, "warm", tiers.getWarmBytes()),
+            inTier(node, "cold", tiers.getColdBytes()),
+            tiers.getSwitches(),
+            tiers.getWaits());
+      }
+    }
+  }
+
+  private static String inTier(NodeStatus node, String tier, long bytes) {
+    long count =
+        node.getAdaptersList().stream().filter(each -> each.getTier().equals(tier)).count();
+    return count == 0 ? "-" : count + ", " + Bytes.words(bytes);
   }
 
   /** A line for each kind, a column for each node. */

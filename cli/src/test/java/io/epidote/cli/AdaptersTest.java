@@ -13,6 +13,7 @@ import io.epidote.engine.error.EpidoteException.BadCheckpoint;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.engine.error.EpidoteException.NotFound;
 import io.epidote.proto.v1.AdapterStatus;
+import io.epidote.proto.v1.AdapterTierStatus;
 import io.epidote.proto.v1.GenerateRequest;
 import io.epidote.proto.v1.LoadAdapterRequest;
 import io.epidote.proto.v1.NodeAdapters;
@@ -25,6 +26,7 @@ import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -88,6 +90,7 @@ class AdaptersTest {
     }
     // Enough of them differ for a mistaken adapter to show.
     assertThat(new HashSet<>(expected)).hasSizeGreaterThan(REQUESTS / 2);
+    takingTurnsInSlots(expected);
     for (String nodes : List.of("P,D", "PD", "P,P,D,D")) {
       try (Cluster cluster = start("base", nodes, Map.of("one", folder.resolve("one")));
           InferenceClient client = new InferenceClient(cluster.grpcAddress())) {
@@ -98,6 +101,37 @@ class AdaptersTest {
           assertThat(askAll(client)).as("%s, round %d", nodes, round).isEqualTo(expected);
         }
         ClusterAssertions.assertNothingInUse(cluster, NodeSpec.parseList(nodes).size());
+      }
+    }
+  }
+
+  /** The third adapter needs all slots, so that it and the others are never hot together. */
+  private void takingTurnsInSlots(List<List<Integer>> expected) throws Exception {
+    for (String nodes : List.of("PD", "P,D")) {
+      ClusterOptions options = new ClusterOptions().onAnyPort();
+      options.model.folder = folder.resolve("base");
+      options.node.tiers.slots = "8";
+      options.node.tiers.waitCap = Duration.ofMillis(200);
+      NAMES.stream().skip(1).forEach(name -> options.node.adapters.put(name, folder.resolve(name)));
+      try (Cluster cluster =
+              LocalCluster.start(options, NodeSpec.parseList(nodes), new Progress());
+          InferenceClient client = new InferenceClient(cluster.grpcAddress())) {
+        for (int round = 0; round < 3; round++) {
+          assertThat(askAll(client)).as("%s, round %d", nodes, round).isEqualTo(expected);
+        }
+        int count = NodeSpec.parseList(nodes).size();
+        ClusterAssertions.assertNothingInUse(cluster, count);
+        for (NodeStatus node : client.load().getNodesList()) {
+          AdapterTierStatus tiers = node.getAdapterTiers();
+          assertThat(tiers.getHotSlots()).isLessThanOrEqualTo(8);
+          assertThat(tiers.getSwitches()).isPositive();
+          assertThat(tiers.getHits() + tiers.getWaits())
+              .isEqualTo((count == 1 ? 2 : 1) * 3 * REQUESTS * 3 / 4);
+          assertThat(node.getAdaptersList())
+              .allSatisfy(each -> assertThat(each.getRequests()).isZero())
+              .anySatisfy(each -> assertThat(each.getTier()).isEqualTo("hot"))
+              .anySatisfy(each -> assertThat(each.getTier()).isNotEqualTo("hot"));
+        }
       }
     }
   }

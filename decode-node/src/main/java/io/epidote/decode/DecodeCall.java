@@ -7,6 +7,7 @@ import io.epidote.engine.model.LoadedAdapter;
 import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SamplingOptions;
+import io.epidote.engine.tier.AdapterUse;
 import io.epidote.node.MeasuredCost;
 import io.epidote.node.StageInputs;
 import io.epidote.node.engine.BlockQueue;
@@ -42,6 +43,9 @@ final class DecodeCall implements Waiting {
 
   /** Taken for as long as the request lives. */
   Optional<LoadedAdapter> adapter;
+
+  /** Of the adapter; pinned while the answer runs. */
+  Optional<AdapterUse> use = Optional.empty();
 
   final StageInputs.Inbox inbox;
 

@@ -99,6 +99,7 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
                 stage.cost(),
                 stage::fail);
         checkFits(call);
+        stage.setAdapter(call, adapter);
         calls.add(call);
         return call;
       } catch (RuntimeException e) {
@@ -230,8 +231,9 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
     String name = call.adapter.map(LoadedAdapter::name).orElse("");
     Optional<LoadedAdapter> newer = stage.takeAdapter(name);
     if (newer.map(LoadedAdapter::digest).orElse("").equals(digest)) {
-      stage.giveAdapter(call.adapter);
-      call.adapter = newer;
+      Optional<LoadedAdapter> older = call.adapter;
+      stage.setAdapter(call, newer);
+      stage.giveAdapter(older);
       return;
     }
     stage.giveAdapter(newer);

@@ -12,7 +12,7 @@ enum DecodePhase {
   PULLING,
   /** Gets a token in every step. */
   RUNNING,
-  /** Waits for a place in the batch, or for the blocks that it gave up to an older answer. */
+  /** Waits for a place in the batch, its adapter, or the blocks that it gave to an older answer. */
   PAUSED,
   /** Over; holds nothing but blocks that a pull is still writing. */
   ENDED;
@@ -25,7 +25,8 @@ enum DecodePhase {
       // Straight from AWAITING_INPUT when the blocks are of this process.
       case RUNNING ->
           this == AWAITING_INPUT || this == RECEIVING || this == PULLING || this == PAUSED;
-      case PAUSED -> this == AWAITING_INPUT || this == RECEIVING || this == RUNNING;
+      case PAUSED ->
+          this == AWAITING_INPUT || this == RECEIVING || this == PULLING || this == RUNNING;
       case ENDED -> this != ENDED;
     };
   }

@@ -8,6 +8,7 @@ import io.epidote.engine.model.LoadedAdapter;
 import io.epidote.engine.model.Logits;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SampledToken;
+import io.epidote.engine.tier.AdapterUse;
 import io.epidote.node.MeasuredCost;
 import io.epidote.node.NodeContext;
 import io.epidote.node.Stage;
@@ -61,7 +62,9 @@ public final class DecodeStage implements Stage {
     this.sampler = requireNonNull(sampler, "sampler is null");
     this.kv = requireNonNull(kv, "kv is null");
     this.config = requireNonNull(config, "config is null");
-    this.residents = new Residents(kv, node.meters(), config.maxBatch(), config.order());
+    this.residents =
+        new Residents(
+            kv, node.meters(), config.maxBatch(), config.order(), decoder.adapters().tiers());
     this.inputs = new StageInputs(node);
     this.arrivals =
         new KvArrivals(
@@ -110,6 +113,7 @@ public final class DecodeStage implements Stage {
   public boolean runStep() {
     boolean reserved = arrivals.reserve();
     List<DecodeCall> batch = residents.schedule();
+    failLongWaits();
     if (batch.isEmpty()) {
       return reserved;
     }
@@ -198,7 +202,24 @@ public final class DecodeStage implements Stage {
     call.become(DecodePhase.ENDED);
     calls.remove(call);
     arrivals.ended(call);
+    call.use.ifPresent(AdapterUse::leave);
     giveAdapter(call.adapter);
+  }
+
+  /** Ends answers that have waited for their adapters as long as for anything. */
+  private void failLongWaits() {
+    long most = node.limits().maxWait().toNanos();
+    residents.awaitingAdapters().stream()
+        .filter(call -> call.use.stream().anyMatch(use -> use.waitedNanos() > most))
+        .toList()
+        .forEach(call -> fail(call, inputs.waitedTooLong("adapter")));
+  }
+
+  /** From now on the request is of this adapter, which it has taken. */
+  void setAdapter(DecodeCall call, Optional<LoadedAdapter> adapter) {
+    call.use.ifPresent(AdapterUse::leave);
+    call.adapter = adapter;
+    call.use = adapter.map(each -> decoder.adapters().tiers().enter(each.entry()));
   }
 
   /**

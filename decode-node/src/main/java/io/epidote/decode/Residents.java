@@ -1,5 +1,7 @@
 package io.epidote.decode;
 
+import io.epidote.engine.tier.AdapterTiers;
+import io.epidote.engine.tier.AdapterUse;
 import io.epidote.node.StageMeters;
 import io.epidote.node.engine.QueueOrder;
 import io.epidote.node.kv.KvMemory;
@@ -23,10 +25,13 @@ final class Residents {
   private final StageMeters meters;
   private final int maxBatch;
   private final QueueOrder order;
+  private final AdapterTiers adapters;
   private final List<DecodeCall> byAge = new ArrayList<>();
 
-  Residents(KvMemory kv, StageMeters meters, int maxBatch, QueueOrder order) {
+  Residents(
+      KvMemory kv, StageMeters meters, int maxBatch, QueueOrder order, AdapterTiers adapters) {
     this.kv = kv;
+    this.adapters = adapters;
     this.order = order;
     this.meters = meters;
     this.maxBatch = maxBatch;
@@ -52,13 +57,25 @@ final class Residents {
     byAge.add(call);
   }
 
-  /** The answer's prompt is here: it runs from the next step on, if the batch has a place. */
+  /**
+   * The answer's prompt is here: it runs from the next step on, if the batch has a place and its
+   * adapter is hot.
+   */
   void ready(DecodeCall call) {
     call.account.startWaiting();
-    call.become(
-        call.phase() == DecodePhase.PULLING || places() > 0
-            ? DecodePhase.RUNNING
-            : DecodePhase.PAUSED);
+    boolean place = call.phase() == DecodePhase.PULLING || places() > 0;
+    call.become(place && pin(call) ? DecodePhase.RUNNING : DecodePhase.PAUSED);
+  }
+
+  private static boolean pin(DecodeCall call) {
+    return call.use.map(AdapterUse::tryPin).orElse(true);
+  }
+
+  /** Answers that may be waiting for their adapters. */
+  List<DecodeCall> awaitingAdapters() {
+    return byAge.stream()
+        .filter(call -> call.phase() == DecodePhase.PAUSED && call.use.isPresent())
+        .toList();
   }
 
   /** The answer is over; its blocks are freed by whoever knows that no pull writes into them. */
@@ -135,25 +152,28 @@ final class Residents {
 
   private void preempt(DecodeCall call) {
     call.become(DecodePhase.PAUSED);
+    call.use.ifPresent(AdapterUse::rest);
     call.claim.preempt();
     call.account.startWaiting();
     meters.preempted();
   }
 
   /**
-   * Lets paused answers go on: in the stage's order those that wait for nothing but a place, and by
-   * age once somebody has given up blocks.
+   * Lets paused answers go on whose adapters are hot: in the stage's order those that wait for
+   * nothing but a place, and by age once somebody has given up blocks.
    */
   private void resume() {
     List<DecodeCall> paused =
         byAge.stream().filter(call -> call.phase() == DecodePhase.PAUSED).toList();
-    for (DecodeCall call :
-        kv.budget().isAnyPreempted() ? paused : order.sort(paused, System.nanoTime())) {
+    List<DecodeCall> turns =
+        kv.budget().isAnyPreempted() ? paused : order.sort(paused, System.nanoTime());
+    for (DecodeCall call : adapters.ready(turns, call -> call.use)) {
       int active = active();
       boolean may = active == 0 || (active < maxBatch && call.claim.mayResume());
       if (!may || !bringBack(call)) {
         return;
       }
+      pin(call);
       call.claim.resume();
       call.become(DecodePhase.RUNNING);
     }

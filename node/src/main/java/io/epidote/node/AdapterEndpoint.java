@@ -40,6 +40,7 @@ final class AdapterEndpoint extends AdapterAdminGrpc.AdapterAdminImplBase {
         .setKind(adapter.kind())
         .setBytes(adapter.bytes())
         .setRequests(adapters.users(adapter))
+        .setTier(adapters.tiers().tier(adapter.entry()).word())
         .build();
   }
 

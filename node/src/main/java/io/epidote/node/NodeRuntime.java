@@ -167,6 +167,11 @@ public final class NodeRuntime implements AutoCloseable {
     }
     StatusReport reporter = new StatusReport(config.nodeId(), address, stages, leases, adapters);
     report = reporter;
+    adapters.ifPresent(all -> {
+      AdapterMeters.register(all.tiers(), meters);
+      // Wakes the stages: one of them may have waited for what is read in now.
+      all.tiers().onChange(() -> loop.execute(() -> {}));
+    });
     loop.start(
         stages.stream().map(stage -> (BooleanSupplier) stage::runStep).toList(),
         this::checkIntegrity);

@@ -71,7 +71,10 @@ final class StatusReport {
     Set<KvMemory> kv = distinct(StageLoad::kv);
     Set<BlockPool> media = distinct(StageLoad::mediaPools);
     stages.forEach(stage -> stage.describe(status));
-    adapters.ifPresent(all -> status.addAllAdapters(AdapterEndpoint.describe(all)));
+    adapters.ifPresent(all ->
+        status
+            .addAllAdapters(AdapterEndpoint.describe(all))
+            .setAdapterTiers(AdapterMeters.describe(all.tiers())));
     return status
         .setRunning(running)
         .setQueued(queued)
@@ -141,6 +144,10 @@ final class StatusReport {
       if (idle && kv.swap().used() > 0) {
         return "%d blocks are in swap space, but no request owns them".formatted(kv.swap().used());
       }
+    }
+    int pins = adapters.map(all -> all.tiers().counts().pins()).orElse(0);
+    if (idle && pins > 0) {
+      return "adapters are pinned %d times, but no request runs".formatted(pins);
     }
     for (BlockPool pool : pools) {
       try {

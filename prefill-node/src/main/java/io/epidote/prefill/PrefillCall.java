@@ -8,6 +8,7 @@ import io.epidote.engine.model.LoadedAdapter;
 import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SamplingOptions;
+import io.epidote.engine.tier.AdapterUse;
 import io.epidote.node.MeasuredCost;
 import io.epidote.node.StageInputs;
 import io.epidote.node.engine.BlockQueue;
@@ -54,6 +55,9 @@ final class PrefillCall implements Waiting {
 
   /** Taken for as long as the request lives. */
   final Optional<LoadedAdapter> adapter;
+
+  /** Of the adapter; pinned while the prompt waits for nothing but steps. */
+  Optional<AdapterUse> use = Optional.empty();
 
   private final int hiddenSize;
   private final MeasuredCost cost;

@@ -133,6 +133,7 @@ final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
               stage::fail);
       stage.checkFits(call);
       checkSpansFit(call);
+      stage.nameAdapter(call);
       calls.add(call);
       return call;
     }

@@ -11,6 +11,7 @@ import io.epidote.engine.model.Logits;
 import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SampledToken;
+import io.epidote.engine.tier.AdapterUse;
 import io.epidote.node.MeasuredCost;
 import io.epidote.node.NodeConfig.Limits;
 import io.epidote.node.NodeContext;
@@ -135,6 +136,24 @@ public final class PrefillStage implements Stage {
     adapter.ifPresent(decoder.adapters()::give);
   }
 
+  /** Says that the request will need its adapter. */
+  void nameAdapter(PrefillCall call) {
+    call.use = call.adapter.map(adapter -> decoder.adapters().tiers().enter(adapter.entry()));
+  }
+
+  /** Those whose adapters are hot; the others wait, as long as for anything. */
+  private List<PrefillCall> withAdapters(List<PrefillCall> turns) {
+    List<PrefillCall> ready = decoder.adapters().tiers().ready(turns, call -> call.use);
+    if (ready.size() < turns.size()) {
+      long most = node.limits().maxWait().toNanos();
+      turns.stream()
+          .filter(call -> !ready.contains(call))
+          .filter(call -> call.use.stream().anyMatch(use -> use.waitedNanos() > most))
+          .forEach(call -> fail(call, intake.waitedTooLong("adapter")));
+    }
+    return ready;
+  }
+
   /** Refuses a prompt that does not even fit an empty pool. */
   void checkFits(PrefillCall call) {
     room.checkFits(call);
@@ -235,7 +254,7 @@ public final class PrefillStage implements Stage {
    * shares its step. At fp32 and int8 its numbers do not depend on the cuts at all.
    */
   private List<Work> schedule() {
-    List<PrefillCall> turns = config.order().sort(runnable(), System.nanoTime());
+    List<PrefillCall> turns = withAdapters(config.order().sort(runnable(), System.nanoTime()));
     if (turns.isEmpty()) {
       return List.of();
     }
@@ -249,6 +268,7 @@ public final class PrefillStage implements Stage {
     List<Work> batch = new ArrayList<>();
     for (PrefillCall call : turns.subList(0, size)) {
       call.account.stopWaiting();
+      call.use.ifPresent(AdapterUse::tryPin);
       batch.add(new Work(call, call.chunk(nextChunk(call))));
     }
     return batch;
@@ -300,6 +320,10 @@ public final class PrefillStage implements Stage {
         promptDone(call, sampled.get(row++));
       } else {
         offer.progress(call);
+        if (call.phase() == PrefillPhase.STREAMING) {
+          // Its next tile may be at a node that waits for others of this one.
+          call.use.ifPresent(AdapterUse::rest);
+        }
       }
     }
     steps.add(tokens, nanos);
@@ -321,8 +345,9 @@ public final class PrefillStage implements Stage {
     if (finish == FinishReason.FINISH_REASON_UNSPECIFIED) {
       offer.rest(call);
     }
-    // What is leased has references of its own from here on.
+    // What is leased has references of its own from here on, and needs no adapter.
     room.release(call);
+    call.use.ifPresent(AdapterUse::leave);
     call.become(PrefillPhase.LEASED);
     StageTiming timing = call.account.timing();
     node.meters().requestDone(timing);
@@ -385,6 +410,7 @@ public final class PrefillStage implements Stage {
     room.release(call);
     offer.revoke(call);
     leaveBudget(call);
+    call.use.ifPresent(AdapterUse::leave);
     giveAdapter(call.adapter);
   }
 

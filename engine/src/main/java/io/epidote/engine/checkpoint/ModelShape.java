@@ -8,7 +8,9 @@ import java.util.stream.Collectors;
 public enum ModelShape {
   SMOLLM2_135M("smollm2-135m"),
   SMOLVLM_256M("smolvlm-256m"),
-  MOE_576X12X16("moe-576x12x16");
+  MOE_576X12X16("moe-576x12x16"),
+  /** Small, for what many adapters do to each other. */
+  MOE_128X4X8("moe-128x4x8");
 
   private static final String TEXT =
       """
@@ -55,6 +57,14 @@ public enum ModelShape {
       case MOE_576X12X16 ->
           "{\"model_type\": \"mixtral\", \"num_local_experts\": 16, \"num_experts_per_tok\": 2, %s}"
               .formatted(TEXT.formatted(12, 512, 49152));
+      case MOE_128X4X8 ->
+          """
+          {"model_type": "mixtral", "num_local_experts": 8, "num_experts_per_tok": 2,
+           "hidden_size": 128, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32,
+           "num_hidden_layers": 4, "intermediate_size": 256, "hidden_act": "silu",
+           "rms_norm_eps": 1e-5, "rope_theta": 100000.0, "max_position_embeddings": 8192,
+           "vocab_size": 4096, "tie_word_embeddings": true}\
+          """;
       case SMOLVLM_256M ->
           """
           {"model_type": "idefics3", "image_token_id": 49190, "scale_factor": 4,

@@ -17,7 +17,7 @@ import java.lang.invoke.MethodHandles;
  * it, and so does {@code calloc} with memory that it had given out before.
  */
 public final class NativePages {
-  private static final boolean LINUX = System.getProperty("os.name").equals("Linux");
+  static final boolean LINUX = System.getProperty("os.name").equals("Linux");
 
   /** Below this, a mapping of its own would be waste. */
   private static final long LARGE = 128 << 10;
@@ -47,7 +47,7 @@ public final class NativePages {
         function("mprotect", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG, JAVA_INT));
   }
 
-  private static MethodHandle function(String name, FunctionDescriptor signature) {
+  static MethodHandle function(String name, FunctionDescriptor signature) {
     Linker linker = Linker.nativeLinker();
     return linker
         .defaultLookup()

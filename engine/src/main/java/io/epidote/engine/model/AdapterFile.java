@@ -46,8 +46,7 @@ final class AdapterFile {
   }
 
   /**
-   * Maps the file, written first when it is not there, and reads it in: no step is to wait for a
-   * disk.
+   * Maps the file, written first when it is not there.
    *
    * @throws BadCheckpoint when the cache has no room, or what a filler throws
    */
@@ -57,9 +56,7 @@ final class AdapterFile {
         write(file);
       }
       try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
-        MemorySegment mapped = channel.map(MapMode.READ_ONLY, 0, bytes, arena);
-        mapped.load();
-        return mapped;
+        return channel.map(MapMode.READ_ONLY, 0, bytes, arena);
       }
     } catch (IOException e) {
       throw new BadCheckpoint(

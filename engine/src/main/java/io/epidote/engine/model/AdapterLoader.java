@@ -7,13 +7,15 @@ import io.epidote.engine.error.EpidoteException.BadCheckpoint;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.engine.kernel.AdapterLayers;
 import io.epidote.engine.kernel.ExpertSlots;
+import io.epidote.engine.memory.MappedPages;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.Set;
 import java.util.TreeSet;
+import org.jspecify.annotations.Nullable;
 
-/** Checks adapters against a base, packs their matrices and gives their experts slots. */
+/** Checks adapters against a base, packs their matrices and maps them. */
 final class AdapterLoader implements AdapterWeights.Loader {
   /** Changes whenever the same adapter is packed differently. */
   private static final int FORMAT = 1;
@@ -39,7 +41,12 @@ final class AdapterLoader implements AdapterWeights.Loader {
 
   /** An adapter whose matrices have a place in a file. */
   interface Plan {
+    /** Expert slots that it takes, in all layers together. */
+    int slots();
+
     /**
+     * Takes the slots.
+     *
      * @param address of the file in memory
      */
     AdapterLayers layers(long address);
@@ -83,10 +90,10 @@ final class AdapterLoader implements AdapterWeights.Loader {
         return new Mapped(
             adapter.digest(),
             adapter.config().kind(),
-            file.bytes(),
             packed.toString(),
-            plan.layers(mapped.address()),
+            plan,
             slots,
+            mapped,
             arena);
       } catch (RuntimeException e) {
         arena.close();
@@ -110,25 +117,99 @@ final class AdapterLoader implements AdapterWeights.Loader {
     }
   }
 
-  private record Mapped(
-      String digest,
-      String kind,
-      long bytes,
-      String file,
-      AdapterLayers layers,
-      ExpertSlots slots,
-      Arena arena)
-      implements AdapterWeights {
+  /** A file that is mapped for as long as the adapter is known. */
+  private static final class Mapped implements AdapterWeights {
+    private final String digest;
+    private final String kind;
+    private final String file;
+    private final Plan plan;
+    private final ExpertSlots slots;
+    private final MemorySegment memory;
+    private final Arena arena;
+    private volatile @Nullable AdapterLayers layers;
+
+    Mapped(
+        String digest,
+        String kind,
+        String file,
+        Plan plan,
+        ExpertSlots slots,
+        MemorySegment memory,
+        Arena arena) {
+      this.digest = digest;
+      this.kind = kind;
+      this.file = file;
+      this.plan = plan;
+      this.slots = slots;
+      this.memory = memory;
+      this.arena = arena;
+    }
+
     @Override
-    public void close() {
-      for (int layer = 0; layer < layers.layers().size(); layer++) {
-        int[] map = layers.layers().get(layer).slots();
+    public String digest() {
+      return digest;
+    }
+
+    @Override
+    public String kind() {
+      return kind;
+    }
+
+    @Override
+    public long bytes() {
+      return memory.byteSize();
+    }
+
+    @Override
+    public int slots() {
+      return plan.slots();
+    }
+
+    @Override
+    public String file() {
+      return file;
+    }
+
+    @Override
+    public void readIn() {
+      memory.load();
+    }
+
+    @Override
+    public void drop() {
+      new MappedPages().drop(memory);
+    }
+
+    @Override
+    public void place() {
+      layers = plan.layers(memory.address());
+    }
+
+    @Override
+    public void displace() {
+      AdapterLayers placed = layers();
+      layers = null;
+      for (int layer = 0; layer < placed.layers().size(); layer++) {
+        int[] map = placed.layers().get(layer).slots();
         for (int expert = 0; map != null && expert < map.length; expert++) {
           if (map[expert] != expert) {
             slots.give(layer, map[expert]);
           }
         }
       }
+    }
+
+    @Override
+    public AdapterLayers layers() {
+      AdapterLayers placed = layers;
+      if (placed == null) {
+        throw new IllegalStateException("the adapter of %s has no expert slots".formatted(file));
+      }
+      return placed;
+    }
+
+    @Override
+    public void close() {
       arena.close();
     }
   }

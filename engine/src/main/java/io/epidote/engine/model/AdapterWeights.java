@@ -1,11 +1,12 @@
 package io.epidote.engine.model;
 
 import io.epidote.engine.kernel.AdapterLayers;
+import io.epidote.engine.tier.TieredWeights;
 import java.nio.file.Path;
 
-/** An adapter in a decoder's memory. */
-interface AdapterWeights extends AutoCloseable {
-  /** How the weights of an adapter's folder get into a decoder's memory; by any thread. */
+/** An adapter of a decoder. */
+interface AdapterWeights extends TieredWeights, AutoCloseable {
+  /** How an adapter's folder becomes weights that are packed and mapped; by any thread. */
   @FunctionalInterface
   interface Loader {
     /**
@@ -21,15 +22,17 @@ interface AdapterWeights extends AutoCloseable {
   /** {@code esft} or {@code lora}. */
   String kind();
 
-  /** Bytes that it has resident. */
-  long bytes();
-
   /** That it is mapped from; empty when there is none. */
   String file();
 
+  /**
+   * What steps compute with.
+   *
+   * @throws IllegalStateException when it has no slots
+   */
   AdapterLayers layers();
 
-  /** Frees memory and slots; no step uses it any more. */
+  /** Frees memory; it has no slots any more. */
   @Override
   void close();
 }

@@ -6,12 +6,17 @@ import io.epidote.engine.checkpoint.AdapterFolder;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.engine.error.EpidoteException.NotFound;
 import io.epidote.engine.kernel.AdapterLayers;
+import io.epidote.engine.tier.AdapterTiers;
+import io.epidote.engine.tier.TierEntry;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.Executor;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
 import java.util.regex.Pattern;
 
 /**
@@ -27,16 +32,32 @@ public final class Adapters {
   public static final String AUTO = "auto";
 
   private final AdapterWeights.Loader loader;
-  private final Executor reclaiming;
+  private final AdapterTiers tiers;
   private final Map<String, LoadedAdapter> current = new TreeMap<>();
   private long generations;
 
   /**
-   * @param reclaiming frees what nobody uses any more
+   * @param worker reads adapters in and frees what nobody uses any more, one task after the other
    */
-  Adapters(AdapterWeights.Loader loader, Executor reclaiming) {
+  Adapters(AdapterWeights.Loader loader, Executor worker) {
     this.loader = requireNonNull(loader, "loader is null");
-    this.reclaiming = requireNonNull(reclaiming, "reclaiming is null");
+    this.tiers = new AdapterTiers(worker, System::nanoTime);
+  }
+
+  /** A thread for reading adapters in, which is there while there is something to do. */
+  static Executor worker() {
+    return new ThreadPoolExecutor(
+        0,
+        1,
+        1,
+        TimeUnit.SECONDS,
+        new LinkedBlockingQueue<>(),
+        Thread.ofPlatform().daemon().name("adapter-tiers").factory());
+  }
+
+  /** Where adapters are, and which are next. */
+  public AdapterTiers tiers() {
+    return tiers;
   }
 
   /** Of a decoder that computes nothing: of an adapter, only its form is checked. */
@@ -57,6 +78,23 @@ public final class Adapters {
     }
 
     @Override
+    public int slots() {
+      return 0;
+    }
+
+    @Override
+    public void readIn() {}
+
+    @Override
+    public void drop() {}
+
+    @Override
+    public void place() {}
+
+    @Override
+    public void displace() {}
+
+    @Override
     public String file() {
       return "";
     }
@@ -75,7 +113,8 @@ public final class Adapters {
    *
    * @param replace whether it takes the place of one of that name; those who run on that one finish
    *     on it
-   * @throws InvalidRequest when the name cannot be one or is taken
+   * @throws InvalidRequest when the name cannot be one or is taken, or the adapter could never have
+   *     the slots that it needs
    * @throws io.epidote.engine.error.EpidoteException.BadCheckpoint when the folder is not an
    *     adapter of this base; nothing has changed then
    */
@@ -83,10 +122,17 @@ public final class Adapters {
     checkName(name);
     checkFree(name, replace);
     AdapterWeights weights = loader.load(folder);
+    TierEntry entry;
     try {
-      return publish(name, weights, replace);
+      entry = tiers.add(weights);
     } catch (RuntimeException e) {
       weights.close();
+      throw e;
+    }
+    try {
+      return publish(name, weights, entry, replace);
+    } catch (RuntimeException e) {
+      tiers.remove(entry, weights::close);
       throw e;
     }
   }
@@ -101,9 +147,10 @@ public final class Adapters {
   public String check(String name, Path folder, boolean replace) {
     checkName(name);
     checkFree(name, replace);
-    AdapterWeights weights = loader.load(folder);
-    weights.close();
-    return weights.digest();
+    try (AdapterWeights weights = loader.load(folder)) {
+      tiers.checkFits(weights);
+      return weights.digest();
+    }
   }
 
   private static void checkName(String name) {
@@ -123,9 +170,10 @@ public final class Adapters {
     }
   }
 
-  private synchronized LoadedAdapter publish(String name, AdapterWeights weights, boolean replace) {
+  private synchronized LoadedAdapter publish(
+      String name, AdapterWeights weights, TierEntry entry, boolean replace) {
     checkFree(name, replace);
-    LoadedAdapter loaded = new LoadedAdapter(name, ++generations, weights);
+    LoadedAdapter loaded = new LoadedAdapter(name, ++generations, weights, entry);
     LoadedAdapter before = current.put(name, loaded);
     if (before != null) {
       retire(before);
@@ -192,7 +240,7 @@ public final class Adapters {
   private void freeUnused(LoadedAdapter adapter) {
     if (adapter.retired && adapter.users == 0) {
       // Unmapping takes as long as there is to unmap: not for whoever was the last.
-      reclaiming.execute(adapter.weights()::close);
+      tiers.remove(adapter.entry(), adapter.weights()::close);
     }
   }
 

@@ -114,6 +114,11 @@ final class EsftPlan implements AdapterLoader.Plan {
   }
 
   @Override
+  public int slots() {
+    return experts.size();
+  }
+
+  @Override
   public AdapterLayers layers(long address) {
     int[][] maps = new int[text.layers()][];
     for (Expert expert : experts) {

@@ -232,6 +232,12 @@ final class LoraPlan implements AdapterLoader.Plan {
     return PREFIX + module + ".lora_B" + WEIGHT;
   }
 
+  /** None: low-rank matrices stand beside the base's experts. */
+  @Override
+  public int slots() {
+    return 0;
+  }
+
   @Override
   public AdapterLayers layers(long address) {
     return new AdapterLayers(

@@ -87,8 +87,7 @@ public final class Models {
         new AdapterLoader.Base(text, TensorNames.of(checkpoint).text(), options.precision());
     Adapters adapters =
         new Adapters(
-            new AdapterLoader(base, operators.slots(), options.cache()),
-            Thread::startVirtualThread);
+            new AdapterLoader(base, operators.slots(), options.cache()), Adapters.worker());
     Decoder decoder = new OnnxDecoder(shape, operators, graph, options.precision(), adapters);
     warmUp(decoder);
     return decoder;

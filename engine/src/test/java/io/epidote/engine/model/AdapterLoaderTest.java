@@ -16,19 +16,29 @@ import io.epidote.engine.checkpoint.TensorNames;
 import io.epidote.engine.error.EpidoteException.BadCheckpoint;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.engine.kernel.ExpertSlots;
+import io.epidote.engine.tier.AdapterTiers;
+import io.epidote.engine.tier.AdapterUse;
+import io.epidote.engine.tier.Tier;
+import io.epidote.engine.tier.TierBudget;
+import io.epidote.engine.tier.UseProbability;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Random;
+import java.util.TreeMap;
 import java.util.function.Consumer;
 import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
 /** What is loaded takes what it holds; what does not fit is told, and nothing has changed. */
@@ -328,5 +338,83 @@ class AdapterLoaderTest {
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
+  }
+
+  /** One adapter fits the slots, two more memory beside them: what all others had is given back. */
+  @Test
+  @EnabledOnOs(OS.LINUX)
+  void whatLeavesItsTierLeavesMemory() throws IOException {
+    Adapters adapters = adapters(Form.MIXTRAL, Precision.FP32);
+    AdapterTiers tiers = adapters.tiers();
+    tiers.bound(
+        new TierBudget(4, Long.MAX_VALUE, 0, Long.MAX_VALUE), new UseProbability(Duration.ZERO));
+    List<LoadedAdapter> loaded = new ArrayList<>();
+    for (int i = 0; i < 5; i++) {
+      Path own =
+          AdapterFixture.esft(
+              folder.resolve("t" + i), Form.MIXTRAL, Map.of(0, List.of(0, 1, 2, 3)), 30 + i);
+      loaded.add(adapters.load("t" + i, own, false));
+    }
+    assertThat(slots.lent()).isEqualTo(4);
+    assertThat(loaded.stream().map(each -> tiers.tier(each.entry())))
+        .containsExactly(Tier.HOT, Tier.COLD, Tier.COLD, Tier.COLD, Tier.COLD);
+    for (LoadedAdapter next : loaded) {
+      AdapterUse use = tiers.enter(next.entry());
+      List<AdapterUse> turns = List.of(use);
+      while (tiers.ready(turns, Optional::of).isEmpty()) {
+        Thread.onSpinWait();
+      }
+      assertThat(use.tryPin()).isTrue();
+      assertThat(next.weights().layers().layers()).isNotEmpty();
+      assertThat(resident(next)).isGreaterThanOrEqualTo(next.bytes());
+      assertThat(slots.lent()).isEqualTo(4);
+      use.leave();
+    }
+    Map<Tier, Integer> count = new TreeMap<>();
+    for (LoadedAdapter each : loaded) {
+      Tier tier = tiers.tier(each.entry());
+      count.merge(tier, 1, Integer::sum);
+      if (tier == Tier.COLD) {
+        assertThat(resident(each)).isZero();
+        assertThatThrownBy(() -> each.weights().layers()).isInstanceOf(IllegalStateException.class);
+      } else {
+        assertThat(resident(each)).isGreaterThanOrEqualTo(each.bytes());
+      }
+    }
+    assertThat(count).isEqualTo(Map.of(Tier.HOT, 1, Tier.WARM, 2, Tier.COLD, 2));
+    loaded.forEach(each -> adapters.unload(each.name()));
+    assertThat(slots.lent()).isZero();
+    assertThat(tiers.counts().hotBytes() + tiers.counts().warmBytes()).isZero();
+  }
+
+  @Test
+  void anAdapterThatNeedsMoreSlotsThanThereAreChangesNothing() {
+    Adapters adapters = adapters(Form.MIXTRAL, Precision.FP32);
+    adapters
+        .tiers()
+        .bound(
+            new TierBudget(2, Long.MAX_VALUE, 0, Long.MAX_VALUE),
+            new UseProbability(Duration.ofSeconds(1)));
+    Path three = esft(config -> {}, tensors -> tensors);
+    assertThatThrownBy(() -> adapters.check("a", three, false))
+        .isInstanceOf(InvalidRequest.class)
+        .hasMessageContaining("3 expert slots");
+    assertThatThrownBy(() -> adapters.load("a", three, false)).isInstanceOf(InvalidRequest.class);
+    assertThat(adapters.list()).isEmpty();
+    assertThat(slots.lent()).isZero();
+  }
+
+  /** Bytes of an adapter's file that this process has in memory. */
+  private static long resident(LoadedAdapter adapter) throws IOException {
+    List<String> lines = Files.readAllLines(Path.of("/proc/self/smaps"));
+    for (int i = 0; i < lines.size(); i++) {
+      if (lines.get(i).endsWith(adapter.weights().file())) {
+        while (!lines.get(i).startsWith("Rss:")) {
+          i++;
+        }
+        return Long.parseLong(lines.get(i).replaceAll("\\D", "")) * 1024;
+      }
+    }
+    throw new AssertionError(adapter + " is not mapped");
   }
 }
