@@ -111,7 +111,8 @@ public final class NodeRuntime implements AutoCloseable {
             new TransferClient(
                 channels, timer, limits.stall(), limits.lease().dividedBy(3), config.transfer()),
             new StageMeters(meters),
-            limits);
+            limits,
+            config.sharing());
   }
 
   public NodeContext context() {
