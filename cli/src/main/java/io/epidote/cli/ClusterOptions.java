@@ -30,6 +30,7 @@ final class ClusterOptions {
                 "--grpc-port",
                 Integer.toString(ports.grpc)));
     arguments.addAll(router.arguments());
+    arguments.addAll(node.tenants.arguments());
     return arguments;
   }
 

@@ -38,7 +38,8 @@ final class LocalCluster implements Cluster {
                     .withOverlap(!options.router.noOverlap)
                     .withTopology(options.router.topology())
                     .withSlo(options.router.slo())
-                    .withClassifier(options.router.classifier())));
+                    .withClassifier(options.router.classifier())
+                    .withTenants(options.node.tenants.weights())));
     Runtime.getRuntime().addShutdownHook(cluster.hook);
     try {
       for (NodeSpec spec : specs) {

@@ -28,6 +28,7 @@ final class RouterCommand implements Callable<Integer> {
   @Mixin private ModelOptions model = new ModelOptions();
   @Mixin private PortOptions ports = new PortOptions();
   @Mixin private RouterOptions options = new RouterOptions();
+  @Mixin private TenantOptions tenants = new TenantOptions();
   @Mixin private ParentWatch parent = new ParentWatch();
 
   @Override
@@ -40,7 +41,8 @@ final class RouterCommand implements Callable<Integer> {
                 .withOverlap(!options.noOverlap)
                 .withTopology(options.topology())
                 .withSlo(options.slo())
-                .withClassifier(options.classifier()));
+                .withClassifier(options.classifier())
+                .withTenants(tenants.weights()));
     Runtime.getRuntime().addShutdownHook(new Thread(router::close, "stop-router"));
     System.out.printf(
         "%shttp=%s:%d grpc=%s:%d after=%s%n",

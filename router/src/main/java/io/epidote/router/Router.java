@@ -56,7 +56,7 @@ public final class Router implements AutoCloseable {
         new RequestFlow(
             model,
             cluster,
-            new Admission(limits.maxInFlight(), limits.maxQueued()),
+            new Admission(limits.maxInFlight(), limits.maxQueued(), config.tenants()),
             limits.maxMediaItems(),
             limits.requestTimeout(),
             config.overlap(),

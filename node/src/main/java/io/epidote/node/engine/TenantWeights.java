@@ -30,7 +30,8 @@ public record TenantWeights(Map<String, Double> weights) {
         });
   }
 
-  double of(String tenant) {
+  /** 1 for one that has none. */
+  public double of(String tenant) {
     return weights.getOrDefault(tenant, 1.0);
   }
 }

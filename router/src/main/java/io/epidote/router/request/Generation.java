@@ -144,6 +144,7 @@ final class Generation {
             .addAllSpans(prepared.prompt().spans())
             .setSampling(sampling())
             .setAdapter(prepared.adapter())
+            .setTenant(prepared.request().tenant())
             .setCacheSalt(prepared.request().salt().digest())
             .setMediaFirst(mediaFirst())
             .setKvLast(kvLast());
@@ -264,7 +265,8 @@ final class Generation {
             .setRequestId(stageRequestId)
             .setPromptTokens(prepared.promptTokens())
             .setSampling(sampling())
-            .setAdapter(prepared.adapter());
+            .setAdapter(prepared.adapter())
+            .setTenant(prepared.request().tenant());
     slo.tpotMs().ifPresent(start::setTpotMs);
     return start.build();
   }
@@ -337,7 +339,8 @@ final class Generation {
     if (!events.chunk(chunk)) {
       fail(
           new EpidoteException.Exhausted(
-              "The client reads too slowly: more of the answer waits than the router keeps. Read faster, or ask without streaming."));
+              "The client reads too slowly: more of the answer waits than the router keeps. Read"
+                  + " faster, or ask without streaming."));
     }
   }
 

@@ -1,6 +1,7 @@
 package io.epidote.router.request;
 
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.node.engine.Flow;
 import io.epidote.router.auto.RequestClassifier;
 import io.epidote.router.cluster.Cluster;
 import io.micrometer.core.instrument.MeterRegistry;
@@ -87,8 +88,11 @@ public final class RequestFlow implements AutoCloseable {
   public RunningRequest start(
       GenerationRequest request, long arrivalNanos, AnswerListener listener) {
     around.preparation().check(request);
-    around.cluster().checkAdapter(request.adapter(around.model().name()));
-    Admission.Ticket ticket = admission.enter();
+    String adapter = request.adapter(around.model().name());
+    around.cluster().checkAdapter(adapter);
+    Admission.Ticket ticket =
+        admission.enter(
+            new Flow(request.tenant(), adapter), around.preparation().predictedTokens(request));
     RunningRequest started =
         new RunningRequest(
             request, listener, ticket, around, arrivalNanos, () -> ended(request.id()));

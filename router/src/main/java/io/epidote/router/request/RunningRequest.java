@@ -178,8 +178,9 @@ public final class RunningRequest {
     if (timeout != null) {
       timeout.cancel(false);
     }
-    ticket.close();
     int promptTokens = prepared == null ? 0 : prepared.promptTokens();
+    ticket.worked(promptTokens + generations.stream().mapToInt(Generation::tokens).sum());
+    ticket.close();
     recording.ended(reason, promptTokens);
     onEnd.run();
   }
