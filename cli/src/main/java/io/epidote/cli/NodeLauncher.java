@@ -96,7 +96,11 @@ final class NodeLauncher {
         node.close();
         throw e;
       }
-      node.start(stages, models, adapters);
+      node.start(
+          stages,
+          models,
+          adapters,
+          settings.options().roots.roots(settings.model(), Optional.empty()));
       return node;
     }
   }

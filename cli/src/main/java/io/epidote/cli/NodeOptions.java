@@ -127,6 +127,7 @@ final class NodeOptions {
   @Nullable Integer maxAdaptersPerBatch;
 
   @Mixin TenantOptions tenants = new TenantOptions();
+  @Mixin AdapterRootOptions roots = new AdapterRootOptions();
 
   @Option(
       names = "--no-prepack",
@@ -239,6 +240,7 @@ final class NodeOptions {
     adapters.forEach((name, folder) ->
         arguments.addAll(List.of("--adapter", name + "=" + folder.toAbsolutePath())));
     arguments.addAll(tenants.arguments());
+    arguments.addAll(roots.arguments());
     if (maxAdaptersPerBatch != null) {
       arguments.addAll(List.of("--max-adapters-per-batch", maxAdaptersPerBatch.toString()));
     }

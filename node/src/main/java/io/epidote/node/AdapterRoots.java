@@ -79,6 +79,20 @@ public record AdapterRoots(List<Path> roots) {
     return resolved;
   }
 
+  /**
+   * The same for whoever passes the name on to nodes and may not have the folder itself.
+   *
+   * @return the folder, absolute
+   * @throws InvalidRequest as {@link #resolve}
+   */
+  public Path check(String folder) {
+    try {
+      return resolve(folder);
+    } catch (BadCheckpoint missing) {
+      return Path.of(folder).toAbsolutePath().normalize();
+    }
+  }
+
   private List<Path> realRoots() {
     List<Path> real = new ArrayList<>();
     for (Path root : roots) {

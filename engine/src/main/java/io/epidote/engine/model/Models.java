@@ -91,6 +91,7 @@ public final class Models {
             Thread::startVirtualThread);
     Decoder decoder = new OnnxDecoder(shape, operators, graph, options.precision(), adapters);
     warmUp(decoder);
+    operators.load().forget();
     return decoder;
   }
 
