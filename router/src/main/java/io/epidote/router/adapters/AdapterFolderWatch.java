@@ -102,36 +102,39 @@ public final class AdapterFolderWatch {
         changes.unload(name);
         log.info("Adapter {} is unloaded: its folder is gone", name);
       }
-      of.handled = content;
+      done(name, of, content);
       of.trouble = "";
     } catch (EpidoteException e) {
-      trouble(name, of, content, e);
+      String message = String.valueOf(e.getMessage());
+      if (!message.equals(of.trouble)) {
+        log.warn("Adapter {} stays as it was: {}", name, message);
+        of.trouble = message;
+      }
+      if (isForGood(e)) {
+        done(name, of, content);
+      } else {
+        of.since = now;
+      }
     }
-    if (of.handled.isEmpty()) {
+  }
+
+  private void done(String name, Seen of, List<String> content) {
+    of.handled = content;
+    if (content.isEmpty()) {
       seen.remove(name);
     }
   }
 
-  private static void trouble(String name, Seen of, List<String> content, EpidoteException error) {
-    String message = String.valueOf(error.getMessage());
-    if (!message.equals(of.trouble)) {
-      log.warn("Adapter {} stays as it was: {}", name, message);
-      of.trouble = message;
-    }
-    boolean itsOwnFault =
-        switch (error) {
-          case EpidoteException.BadCheckpoint _,
-              EpidoteException.InvalidRequest _,
-              EpidoteException.NotFound _,
-              EpidoteException.TooLarge _ ->
-              true;
-          // No node is there, or one was lost: that passes.
-          default -> false;
-        };
-    if (itsOwnFault) {
-      of.handled = content;
-      of.loaded &= !content.isEmpty();
-    }
+  /** Whether it would fail again; otherwise no node is there, or one was lost, which passes. */
+  private static boolean isForGood(EpidoteException error) {
+    return switch (error) {
+      case EpidoteException.BadCheckpoint _,
+          EpidoteException.InvalidRequest _,
+          EpidoteException.NotFound _,
+          EpidoteException.TooLarge _ ->
+          true;
+      default -> false;
+    };
   }
 
   /** By name, what is in each subfolder; of one that has no files, nothing. */
