@@ -103,7 +103,7 @@ class FairnessTest {
   }
 
   private Seen serve(Map<String, Double> weights, Kind flood, Kind late) {
-    ClusterOptions options = options("prefill_step_ms:1,prompt_token_ms:0.5");
+    ClusterOptions options = options("prefill_step_ms:1,prompt_token_ms:1");
     // Short steps, so that turns come often.
     options.node.prefillStep = 64;
     options.node.tenants.byName.putAll(weights);
@@ -127,7 +127,7 @@ class FairnessTest {
                   client.load().getNodesList().stream()
                           .mapToInt(node -> node.getRunning() + node.getQueued())
                           .sum()
-                      >= FLOOD - 3);
+                      >= FLOOD / 2);
       List<CompletableFuture<Double>> then = new ArrayList<>();
       for (int i = 0; i < LATE; i++) {
         then.add(ask.apply(prompt(late, 100 + i, PROMPT, 1)));

@@ -4,6 +4,7 @@ import io.epidote.engine.error.EpidoteException;
 import io.epidote.node.grpc.GrpcTransport;
 import io.epidote.proto.v1.LoadAdapterRequest;
 import io.epidote.router.adapters.AdapterFolderWatch;
+import io.epidote.router.adapters.AdapterGate;
 import io.epidote.router.adapters.ClusterAdapters;
 import io.epidote.router.auto.RequestClassifier;
 import io.epidote.router.cluster.Cluster;
@@ -60,6 +61,7 @@ public final class Router implements AutoCloseable {
     this.model = model;
     RouterConfig.Limits limits = config.limits();
     ByteBudget budget = new ByteBudget(limits.maxHeldBytes());
+    AdapterGate gate = new AdapterGate();
     cluster = new Cluster(config.overlap(), config.topology());
     flow =
         new RequestFlow(
@@ -71,11 +73,12 @@ public final class Router implements AutoCloseable {
             config.overlap(),
             config.slo(),
             config.classifier().map(RequestClassifier::load),
+            gate,
             meters,
             threads);
     registry =
         new RegistryEndpoint(cluster, model.name(), model.fingerprint(), config.version(), threads);
-    adapters = new ClusterAdapters(cluster, registry, config.admin().roots());
+    adapters = new ClusterAdapters(cluster, registry, config.admin().roots(), gate);
     cluster.onReadiness(this::showHealth);
     grpc =
         startGrpc(

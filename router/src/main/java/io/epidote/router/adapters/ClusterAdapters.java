@@ -42,11 +42,16 @@ import org.slf4j.LoggerFactory;
 public final class ClusterAdapters implements AutoCloseable {
   private static final Logger log = LoggerFactory.getLogger(ClusterAdapters.class);
   private static final Duration FRESH = Duration.ofSeconds(2);
+
+  /** How long requests may take from prefill to decode before a change goes on without them. */
+  private static final Duration ARRIVING = Duration.ofMinutes(1);
+
   private static final Duration TICK = Duration.ofMillis(500);
 
   private final Cluster cluster;
   private final RegistryEndpoint registry;
   private final AdapterRoots roots;
+  private final AdapterGate gate;
   private final ScheduledExecutorService keeper =
       Executors.newSingleThreadScheduledExecutor(
           Thread.ofPlatform().daemon().name("adapter-keeper").factory());
@@ -64,11 +69,14 @@ public final class ClusterAdapters implements AutoCloseable {
 
   /**
    * @param roots of folders that may be loaded
+   * @param gate that requests go through
    */
-  public ClusterAdapters(Cluster cluster, RegistryEndpoint registry, AdapterRoots roots) {
+  public ClusterAdapters(
+      Cluster cluster, RegistryEndpoint registry, AdapterRoots roots, AdapterGate gate) {
     this.cluster = requireNonNull(cluster, "cluster is null");
     this.registry = requireNonNull(registry, "registry is null");
     this.roots = requireNonNull(roots, "roots is null");
+    this.gate = requireNonNull(gate, "gate is null");
   }
 
   /**
@@ -111,17 +119,42 @@ public final class ClusterAdapters implements AutoCloseable {
             return merged(checked);
           }
           NodeCalls<LoadAdapterResponse> loaded =
-              NodeCalls.all(nodes, stub -> stub.loadAdapter(request));
-          boolean failed = !loaded.failed().isEmpty() || !allHave(loaded, digest);
-          settle(nodes, request.getName(), loaded, digest, !failed);
+              apart(request.getName(), () -> make(nodes, request, digest));
           loaded.orFail();
-          if (failed) {
+          if (!allHave(loaded, digest)) {
             throw new EpidoteException.BadCheckpoint(
                 "%s changed while it was loaded; load it again".formatted(folder));
           }
           known.put(request.getName(), new Known(request.getName(), folder, digest));
           return merged(loaded);
         });
+  }
+
+  /** The second phase: all nodes load, or are as they were. */
+  private static NodeCalls<LoadAdapterResponse> make(
+      List<Member> nodes, LoadAdapterRequest request, String digest) {
+    NodeCalls<LoadAdapterResponse> loaded = NodeCalls.all(nodes, stub -> stub.loadAdapter(request));
+    boolean made = loaded.failed().isEmpty() && allHave(loaded, digest);
+    settle(nodes, request.getName(), loaded, digest, made);
+    return loaded;
+  }
+
+  /** Makes a change while no request is between two nodes that it changes. */
+  private <T> T apart(String adapter, Supplier<T> change) {
+    try {
+      if (!gate.pause(adapter, ARRIVING)) {
+        log.warn(
+            "Requests of adapter {} are on their way since {}; those may fail", adapter, ARRIVING);
+      }
+      T made = change.get();
+      registry.freshLoad(FRESH);
+      return made;
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new EpidoteException.Unavailable("The router is shutting down.", e);
+    } finally {
+      gate.resume(adapter);
+    }
   }
 
   /**
@@ -169,12 +202,10 @@ public final class ClusterAdapters implements AutoCloseable {
         changed(
             () -> {
               known.remove(name);
+              UnloadAdapterRequest request =
+                  UnloadAdapterRequest.newBuilder().setName(name).build();
               NodeCalls<UnloadAdapterResponse> calls =
-                  NodeCalls.all(
-                      nodes(),
-                      stub ->
-                          stub.unloadAdapter(
-                              UnloadAdapterRequest.newBuilder().setName(name).build()));
+                  apart(name, () -> NodeCalls.all(nodes(), stub -> stub.unloadAdapter(request)));
               // Nodes that never had it are as they should be.
               List<NodeCalls.Outcome<UnloadAdapterResponse>> failed =
                   calls.failed().stream()
@@ -251,7 +282,9 @@ public final class ClusterAdapters implements AutoCloseable {
       why = "%s is not what it was when it was loaded".formatted(adapter.folder());
     } else {
       NodeCalls<LoadAdapterResponse> loaded =
-          NodeCalls.all(List.of(node), stub -> stub.loadAdapter(request));
+          apart(
+              adapter.name(),
+              () -> NodeCalls.all(List.of(node), stub -> stub.loadAdapter(request)));
       if (!loaded.failed().isEmpty()) {
         why = String.valueOf(loaded.failed().getFirst().error().getMessage());
       }

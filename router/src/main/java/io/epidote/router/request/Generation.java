@@ -44,6 +44,9 @@ final class Generation {
     /** Returns false when the client reads too slowly. */
     boolean chunk(AnswerListener.Piece chunk);
 
+    /** A decode node has taken the answer on, with its adapter. */
+    void arrived();
+
     /** The answer is complete and nothing is held for it anywhere. */
     void complete(Generation generation, FinishReason reason);
 
@@ -274,6 +277,7 @@ final class Generation {
   private final class Decoding implements Handoff.Events {
     @Override
     public void received() {
+      events.arrived();
       halfClosePrefill();
     }
 

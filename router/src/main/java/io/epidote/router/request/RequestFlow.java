@@ -2,6 +2,7 @@ package io.epidote.router.request;
 
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.node.engine.Flow;
+import io.epidote.router.adapters.AdapterGate;
 import io.epidote.router.auto.RequestClassifier;
 import io.epidote.router.cluster.Cluster;
 import io.micrometer.core.instrument.MeterRegistry;
@@ -34,6 +35,7 @@ public final class RequestFlow implements AutoCloseable {
    * @param overlap whether a stage may begin while the one before is still at work
    * @param slo of requests that say none
    * @param classifier chooses the adapter of requests to MODEL:auto
+   * @param gate that lets no adapter change between prefill and decode
    */
   public RequestFlow(
       ServedModel model,
@@ -44,6 +46,7 @@ public final class RequestFlow implements AutoCloseable {
       boolean overlap,
       Slo slo,
       Optional<RequestClassifier> classifier,
+      AdapterGate gate,
       MeterRegistry meters,
       Executor threads) {
     this.admission = admission;
@@ -60,6 +63,7 @@ public final class RequestFlow implements AutoCloseable {
             new Preparation(model, maxMediaItems),
             timer,
             new RequestMetrics(meters, model.name(), admission),
+            gate,
             overlap,
             slo,
             timeout.toMillis());
