@@ -48,18 +48,20 @@ final class AdapterCommand implements Runnable {
   }
 
   /** Where the cluster is. */
-  static final class RouterAddress {
+  static final class AdminAddress {
     @Option(
-        names = "--router",
+        names = "--admin",
         paramLabel = "HOST:PORT",
-        description = "The router's gRPC address, or a node's. Default: ${DEFAULT-VALUE}.")
-    String address = "localhost:8001";
+        description =
+            "Where the router has its --admin-port, or a node its port. Default: ${DEFAULT-VALUE}.")
+    String address = "localhost:8002";
   }
 
   @Command(
       name = "load",
       description =
-          "Loads an adapter on all nodes that prefill or decode; requests name it as MODEL:NAME. One that does not fit changes nothing.",
+          "Loads an adapter on all nodes that prefill or decode; requests name it as MODEL:NAME."
+              + " One that does not fit changes nothing.",
       mixinStandardHelpOptions = true)
   static final class Load implements Callable<Integer> {
     @Parameters(index = "0", paramLabel = "NAME", description = "What requests name it.")
@@ -69,7 +71,8 @@ final class AdapterCommand implements Runnable {
         index = "1",
         paramLabel = "DIR",
         description =
-            "Its folder, as the nodes see it: expert_cfg.json (ESFT) or adapter_config.json (PEFT's LoRA), and safetensors.")
+            "Its folder, as the nodes see it, in one of their --adapter-root: expert_cfg.json"
+                + " (ESFT) or adapter_config.json (PEFT's LoRA), and safetensors.")
     private Path folder = Path.of("");
 
     @Option(
@@ -78,11 +81,11 @@ final class AdapterCommand implements Runnable {
             "Take the place of the adapter of that name; requests that run on it finish on it.")
     private boolean replace;
 
-    @Mixin private RouterAddress router = new RouterAddress();
+    @Mixin private AdminAddress admin = new AdminAddress();
 
     @Override
     public Integer call() {
-      try (InferenceClient client = new InferenceClient(router.address)) {
+      try (InferenceClient client = new InferenceClient(admin.address)) {
         print(
             client
                 .loadAdapter(
@@ -101,17 +104,18 @@ final class AdapterCommand implements Runnable {
   @Command(
       name = "unload",
       description =
-          "Lets no request begin on an adapter any more; its memory is free when those that run have ended.",
+          "Lets no request begin on an adapter any more; its memory is free when those that run"
+              + " have ended.",
       mixinStandardHelpOptions = true)
   static final class Unload implements Callable<Integer> {
     @Parameters(paramLabel = "NAME", description = "Of the adapter.")
     private String name = "";
 
-    @Mixin private RouterAddress router = new RouterAddress();
+    @Mixin private AdminAddress admin = new AdminAddress();
 
     @Override
     public Integer call() {
-      try (InferenceClient client = new InferenceClient(router.address)) {
+      try (InferenceClient client = new InferenceClient(admin.address)) {
         client.unloadAdapter(name);
         System.out.println(name + " is unloaded.");
       }
@@ -127,11 +131,11 @@ final class AdapterCommand implements Runnable {
     @Option(names = "--json", description = "Print one JSON object.")
     private boolean json;
 
-    @Mixin private RouterAddress router = new RouterAddress();
+    @Mixin private AdminAddress admin = new AdminAddress();
 
     @Override
     public Integer call() {
-      try (InferenceClient client = new InferenceClient(router.address)) {
+      try (InferenceClient client = new InferenceClient(admin.address)) {
         ListAdaptersResponse all = client.listAdapters();
         if (json) {
           report(all).print(System.out);

@@ -13,11 +13,11 @@ import io.epidote.engine.model.Models;
 import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.RuntimeOptions;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
-import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -29,11 +29,17 @@ import picocli.CommandLine.Option;
       "over answers (tpot) of 1, 5 and 20 adapters against the base alone, and 8 adapters on one base against 8",
       "merged models on the same cores. Medians of interleaved rounds.",
       "Then a trace of requests over 100 adapters, frequent and rare ones by Zipf's law, of which 25, 50 and 75 are",
-      "hot: switches and latencies beside plain LRU in the order of arrival, in the same engine."
+      "hot: switches and latencies beside plain LRU in the order of arrival, in the same engine.",
+      "With --only churn, loads and unloads adapters in a loop while clients of a prefill and a",
+      "decode process stream: what fails, what a token takes (tpot, p99) beside phases without loading,",
+      "and slots that are not given back."
     },
     mixinStandardHelpOptions = true,
     footerHeading = "%nExamples:%n",
-    footer = {"  epidote bench adapters --precision int8 --json"})
+    footer = {
+      "  epidote bench adapters --precision int8 --json",
+      "  epidote bench adapters --only churn --seconds 300"
+    })
 final class BenchAdaptersCommand implements Callable<Integer> {
   private static final List<Integer> COUNTS = List.of(1, 5, 20);
   private static final int ADAPTERS = 20;
@@ -45,6 +51,10 @@ final class BenchAdaptersCommand implements Callable<Integer> {
   private static final int MERGED = 8;
   private static final int MERGED_SEQUENCES = 16;
 
+  private static final int CHURN_CLIENTS = 4;
+  private static final int CHURN_TOKENS = 64;
+  private static final int CHURN_PHASE_SECONDS = 15;
+
   /** Beside the merged models, in their memory limit. */
   private static final double ROOM = 0.05;
 
@@ -52,7 +62,8 @@ final class BenchAdaptersCommand implements Callable<Integer> {
       names = "--model",
       paramLabel = "DIR|SHAPE",
       description =
-          "A text model of Mixtral's form, or a shape with random weights. Default: ${DEFAULT-VALUE}.")
+          "A text model of Mixtral's form, or a shape with random weights. Default:"
+              + " ${DEFAULT-VALUE}.")
   private String model = "moe-576x12x16";
 
   @Option(
@@ -81,38 +92,49 @@ final class BenchAdaptersCommand implements Callable<Integer> {
       description = "Measurements of each figure. Default: ${DEFAULT-VALUE}.")
   private int rounds = 15;
 
+  @Option(
+      names = "--only",
+      paramLabel = "PART",
+      description = "One part of it: overhead, trace or churn. Default: overhead and trace.")
+  private String only = "";
+
+  @Option(
+      names = "--seconds",
+      paramLabel = "N",
+      description =
+          "How long adapters come and go, half of it in phases without. Default: ${DEFAULT-VALUE}.")
+  private int seconds = 60;
+
   @Option(names = "--json", description = "Print one JSON object.")
   private boolean json;
-
-  @Option(names = "--only", paramLabel = "PART", description = "One part of it: overhead or trace.")
-  private @Nullable String only;
 
   @Mixin private AdapterTrace trace = new AdapterTrace();
 
   private final Samples samples = new Samples();
 
   @Override
-  public Integer call() {
-    if (rounds < 1 || threads < 1) {
-      throw new InvalidRequest("--rounds and --threads must be at least 1");
+  public Integer call() throws InterruptedException {
+    if (rounds < 1 || threads < 1 || seconds < 1) {
+      throw new InvalidRequest("--rounds, --threads and --seconds must be at least 1");
     }
-    if (only != null && !List.of("overhead", "trace").contains(only)) {
-      throw new InvalidRequest("--only %s is no part; expected overhead or trace".formatted(only));
+    if (!List.of("", "overhead", "trace", "churn").contains(only)) {
+      throw new InvalidRequest(
+          "--only %s is no part; expected overhead, trace or churn".formatted(only));
+    }
+    if (only.equals("churn")) {
+      churn();
+      return 0;
     }
     Report report = new Report("bench adapters");
     try (Progress progress = new Progress()) {
-      if (!"trace".equals(only)) {
+      if (!only.equals("trace")) {
         measureOverhead(report, progress);
       }
-      if (!"overhead".equals(only)) {
+      if (!only.equals("overhead")) {
         trace.run(threads, precision, report, progress);
       }
     }
-    if (json) {
-      report.print(System.out);
-    } else {
-      report.printTable(System.out);
-    }
+    print(report);
     return 0;
   }
 
@@ -122,9 +144,11 @@ final class BenchAdaptersCommand implements Callable<Integer> {
       MoeConfig moe =
           text.moe()
               .filter(each -> experts >= 1 && experts <= each.experts())
-              .orElseThrow(() ->
-                  new InvalidRequest(
-                      "--model must have experts, and --experts not more of them; try moe-576x12x16"));
+              .orElseThrow(
+                  () ->
+                      new InvalidRequest(
+                          "--model must have experts, and --experts not more of them; try"
+                              + " moe-576x12x16"));
       List<Path> folders = new ArrayList<>();
       for (int i = 0; i < ADAPTERS; i++) {
         progress.update("adapter %d of %d".formatted(i + 1, ADAPTERS));
@@ -142,6 +166,62 @@ final class BenchAdaptersCommand implements Callable<Integer> {
       try (Decoder decoder = models.openDecoder()) {
         measure(decoder, folders, whole, text, moe, report, progress);
       }
+    }
+  }
+
+  private void churn() throws InterruptedException {
+    try (Progress progress = new Progress()) {
+      ClusterOptions options = new ClusterOptions().onAnyPort();
+      options.model.folder = Home.modelOrShape(model, progress);
+      options.node.precisions = StagePrecisions.all(precision);
+      // A core is left for those who load and ask, as on a machine that is not full.
+      options.node.threads = Math.max(1, threads / 2);
+      Path own = Home.cache().resolve("adapters-of-shapes");
+      options.node.roots.folders.add(own);
+      List<Path> folders = new ArrayList<>();
+      try (Checkpoint checkpoint = Checkpoint.open(options.model.folder)) {
+        for (int i = 0; i < 3; i++) {
+          folders.add(RandomAdapter.folder(own, checkpoint, experts, i));
+        }
+      }
+      int phases = 2 * Math.max(1, seconds / (2 * CHURN_PHASE_SECONDS));
+      try (Cluster cluster = ProcessCluster.start(options, NodeSpec.parseList("P,D"), progress)) {
+        String name = options.model.folder.getFileName().toString();
+        ChurnBench.Result result =
+            new ChurnBench(cluster, name, folders, CHURN_CLIENTS, CHURN_TOKENS)
+                .run(Duration.ofMillis(1000L * seconds / phases), phases, progress);
+        result.failures().stream().distinct().limit(5).forEach(System.err::println);
+        Report report = new Report("bench adapters");
+        double calm = ChurnBench.Result.percentile(result.quiet(), 99);
+        double busy = ChurnBench.Result.percentile(result.loading(), 99);
+        report
+            .figure("churn_seconds", seconds)
+            .figure("churn_loads", result.loads())
+            .figure(
+                "churn_load_p50_ms",
+                Report.rounded(ChurnBench.Result.percentile(result.loadMillis(), 50)))
+            .figure("churn_requests", result.quiet().size() + result.loading().size())
+            .figure("churn_failed_requests", result.failures().size())
+            .figure(
+                "churn_tpot_p50_quiet_ms",
+                Report.rounded(ChurnBench.Result.percentile(result.quiet(), 50)))
+            .figure(
+                "churn_tpot_p50_ms",
+                Report.rounded(ChurnBench.Result.percentile(result.loading(), 50)))
+            .figure("churn_tpot_p99_quiet_ms", Report.rounded(calm))
+            .figure("churn_tpot_p99_ms", Report.rounded(busy))
+            .figure("churn_tpot_p99_ratio", Report.rounded(busy / calm))
+            .figure("churn_slots_leaked", result.slotsLeaked());
+        print(report);
+      }
+    }
+  }
+
+  private void print(Report report) {
+    if (json) {
+      report.print(System.out);
+    } else {
+      report.printTable(System.out);
     }
   }
 

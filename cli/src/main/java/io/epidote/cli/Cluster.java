@@ -5,6 +5,9 @@ interface Cluster extends AutoCloseable {
   /** host:port of the router's gRPC port. */
   String grpcAddress();
 
+  /** host:port at which adapters are loaded and unloaded. */
+  String adminAddress();
+
   /** host:port of the router's HTTP port. */
   String httpAddress();
 

@@ -1,5 +1,6 @@
 package io.epidote.cli;
 
+import io.epidote.node.AdapterRoots;
 import java.util.ArrayList;
 import java.util.List;
 import picocli.CommandLine.Mixin;
@@ -15,6 +16,7 @@ final class ClusterOptions {
   ClusterOptions onAnyPort() {
     ports.http = 0;
     ports.grpc = 0;
+    ports.admin = 0;
     return this;
   }
 
@@ -28,8 +30,12 @@ final class ClusterOptions {
                 "--http-port",
                 Integer.toString(ports.http),
                 "--grpc-port",
-                Integer.toString(ports.grpc)));
+                Integer.toString(ports.grpc),
+                "--admin-port",
+                Integer.toString(ports.admin)));
     arguments.addAll(router.arguments());
+    arguments.addAll(node.roots.arguments());
+    arguments.addAll(node.tenants.arguments());
     return arguments;
   }
 
@@ -48,5 +54,19 @@ final class ClusterOptions {
                 model.folder.toString()));
     arguments.addAll(node.arguments());
     return arguments;
+  }
+
+  /** Folders that adapters may be in; where adapters are watched is one. */
+  void allowWatched() {
+    router
+        .adapterFolder()
+        .filter(folder -> !node.roots.folders.contains(folder))
+        .ifPresent(
+            folder -> {
+              if (node.roots.folders.isEmpty()) {
+                node.roots.folders.addAll(AdapterRoots.beside(model.folder).roots());
+              }
+              node.roots.folders.add(folder);
+            });
   }
 }

@@ -1,6 +1,7 @@
 package io.epidote.cli;
 
 import com.google.protobuf.ByteString;
+import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.engine.error.EpidoteException.Unavailable;
 import io.epidote.node.grpc.GrpcErrors;
 import io.epidote.proto.v1.AdapterAdminGrpc;
@@ -169,6 +170,12 @@ final class InferenceClient implements AutoCloseable {
       return new Unavailable(
           "No router answers at %s (%s); start one with './epidote up', or name another with --router"
               .formatted(address, e.getStatus().getCause().getMessage()),
+          e);
+    }
+    if (e.getStatus().getCode() == Status.Code.UNIMPLEMENTED) {
+      return new InvalidRequest(
+          "%s does not do that (%s); adapters are changed at the router's --admin-port, which is 8002 unless said otherwise"
+              .formatted(address, e.getStatus().getDescription()),
           e);
     }
     return GrpcErrors.fromStatus(e);

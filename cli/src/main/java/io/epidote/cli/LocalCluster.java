@@ -7,6 +7,7 @@ import io.epidote.router.RouterConfig;
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * A router and nodes in this process. They still meet over sockets, as in processes of their own.
@@ -25,6 +26,7 @@ final class LocalCluster implements Cluster {
 
   static LocalCluster start(ClusterOptions options, List<NodeSpec> specs, Progress progress) {
     progress.update("starting the router");
+    options.allowWatched();
     LocalCluster cluster =
         new LocalCluster(
             Router.start(
@@ -38,7 +40,12 @@ final class LocalCluster implements Cluster {
                     .withOverlap(!options.router.noOverlap)
                     .withTopology(options.router.topology())
                     .withSlo(options.router.slo())
-                    .withClassifier(options.router.classifier())));
+                    .withClassifier(options.router.classifier())
+                    .withTenants(options.node.tenants.weights())
+                    .withAdmin(
+                        options.router.admin(
+                            options.ports.admin,
+                            options.node.roots.roots(options.model.folder, Optional.empty())))));
     Runtime.getRuntime().addShutdownHook(cluster.hook);
     try {
       for (NodeSpec spec : specs) {
@@ -66,6 +73,11 @@ final class LocalCluster implements Cluster {
   }
 
   @Override
+  public String adminAddress() {
+    return HOST + ":" + router.adminPort();
+  }
+
+  @Override
   public String httpAddress() {
     return HOST + ":" + router.httpPort();
   }
@@ -73,6 +85,12 @@ final class LocalCluster implements Cluster {
   @Override
   public String startTimes() {
     return startTime;
+  }
+
+  /** Starts one more node, which has a copy of the cluster's options. */
+  void addNode(ClusterOptions options, NodeSpec spec) {
+    nodes.add(NodeLauncher.start(settings(options, spec), new SimpleMeterRegistry()));
+    ClusterStart.awaitNodes(grpcAddress(), nodes.size(), new Progress());
   }
 
   /** Stops one node, in the order of the specs, as if it left for good. */

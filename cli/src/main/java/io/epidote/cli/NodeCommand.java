@@ -1,10 +1,12 @@
 package io.epidote.cli;
 
 import io.epidote.node.NodeRuntime;
-import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
+import io.micrometer.prometheusmetrics.PrometheusConfig;
+import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -58,6 +60,14 @@ final class NodeCommand implements Callable<Integer> {
           "Port to listen on, and the next one for bulk data. 0 (default) for any free ones.")
   private int port;
 
+  @Option(
+      names = "--metrics-port",
+      paramLabel = "N",
+      description =
+          "Port for /metrics, for Prometheus, at the address of --bind. 0 for any free one."
+              + " Default: none.")
+  private @Nullable Integer metricsPort;
+
   @Mixin private ModelOptions model = new ModelOptions();
   @Mixin private NodeOptions options = new NodeOptions();
   @Mixin private ParentWatch parent = new ParentWatch();
@@ -67,6 +77,7 @@ final class NodeCommand implements Callable<Integer> {
     parent.start();
     String ownName =
         name.isEmpty() ? stages.replace(',', '-') + "-" + ProcessHandle.current().pid() : name;
+    PrometheusMeterRegistry meters = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
     NodeRuntime node =
         NodeLauncher.start(
             new NodeLauncher.Settings(
@@ -77,11 +88,18 @@ final class NodeCommand implements Callable<Integer> {
                 port,
                 routers,
                 options),
-            new SimpleMeterRegistry());
+            meters);
     Runtime.getRuntime().addShutdownHook(new Thread(node::close, "stop-node"));
+    String metrics = "";
+    if (metricsPort != null) {
+      String address = bind.isEmpty() ? host : bind;
+      MetricsServer served = MetricsServer.start(address, metricsPort, meters);
+      Runtime.getRuntime().addShutdownHook(new Thread(served::close, "stop-metrics"));
+      metrics = " metrics=%s:%d".formatted(address, served.port());
+    }
     System.out.printf(
-        "%snode=%s grpc=%s after=%s%n",
-        ChildProcess.READY, ownName, node.address(), ClusterStart.age());
+        "%snode=%s grpc=%s%s after=%s%n",
+        ChildProcess.READY, ownName, node.address(), metrics, ClusterStart.age());
     // The shutdown hook stops the node.
     new CountDownLatch(1).await();
     return 0;

@@ -67,16 +67,17 @@ final class NodeLauncher {
     try (Checkpoint checkpoint = Checkpoint.open(settings.model(), Home.cache())) {
       NodeConfig config =
           new NodeConfig(
-              settings.spec().name(),
-              settings.bindHost(),
-              settings.advertisedHost(),
-              settings.port(),
-              settings.routers(),
-              checkpoint.name(),
-              checkpoint.fingerprint(),
-              BuildInfo.VERSION,
-              NodeConfig.Limits.defaults(),
-              settings.options().transfer());
+                  settings.spec().name(),
+                  settings.bindHost(),
+                  settings.advertisedHost(),
+                  settings.port(),
+                  settings.routers(),
+                  checkpoint.name(),
+                  checkpoint.fingerprint(),
+                  BuildInfo.VERSION,
+                  NodeConfig.Limits.defaults(),
+                  settings.options().transfer())
+              .withSharing(settings.options().sharing());
       NodeRuntime node = new NodeRuntime(config, meters);
       List<Stage> stages = new ArrayList<>();
       List<AutoCloseable> models = new ArrayList<>();
@@ -97,7 +98,11 @@ final class NodeLauncher {
         node.close();
         throw e;
       }
-      node.start(stages, models, adapters);
+      node.start(
+          stages,
+          models,
+          adapters,
+          settings.options().roots.roots(settings.model(), Optional.empty()));
       return node;
     }
   }

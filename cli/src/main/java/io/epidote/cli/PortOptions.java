@@ -15,4 +15,12 @@ final class PortOptions {
       paramLabel = "N",
       description = "gRPC port, 0 for any free one. Default: ${DEFAULT-VALUE}.")
   int grpc = 8001;
+
+  @Option(
+      names = "--admin-port",
+      paramLabel = "N",
+      description =
+          "Port at which 'epidote adapter' loads and unloads adapters, 0 for any free one. Default:"
+              + " ${DEFAULT-VALUE}.")
+  int admin = 8002;
 }

@@ -21,6 +21,7 @@ final class ProcessCluster implements Cluster {
   private final Path logs;
   private final Thread hook = new Thread(this::stop, "stop-children");
   private String grpcAddress = "";
+  private String adminAddress = "";
   private String httpAddress = "";
 
   private ProcessCluster() {
@@ -46,10 +47,12 @@ final class ProcessCluster implements Cluster {
 
   private void startAll(ClusterOptions options, List<NodeSpec> nodes, Progress progress) {
     progress.update("starting the router");
+    options.allowWatched();
     ChildProcess routerProcess = ChildProcess.start("router", logs, options.routerArguments());
     children.add(routerProcess);
     Map<String, String> routerReady = awaitReady("router", routerProcess);
     httpAddress = routerReady.getOrDefault("http", "");
+    adminAddress = routerReady.getOrDefault("admin", "");
     grpcAddress = routerReady.getOrDefault("grpc", "");
     for (NodeSpec node : nodes) {
       List<String> flags =
@@ -82,6 +85,11 @@ final class ProcessCluster implements Cluster {
   @Override
   public String grpcAddress() {
     return grpcAddress;
+  }
+
+  @Override
+  public String adminAddress() {
+    return adminAddress;
   }
 
   @Override

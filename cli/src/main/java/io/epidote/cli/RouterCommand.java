@@ -28,6 +28,8 @@ final class RouterCommand implements Callable<Integer> {
   @Mixin private ModelOptions model = new ModelOptions();
   @Mixin private PortOptions ports = new PortOptions();
   @Mixin private RouterOptions options = new RouterOptions();
+  @Mixin private AdapterRootOptions roots = new AdapterRootOptions();
+  @Mixin private TenantOptions tenants = new TenantOptions();
   @Mixin private ParentWatch parent = new ParentWatch();
 
   @Override
@@ -40,11 +42,22 @@ final class RouterCommand implements Callable<Integer> {
                 .withOverlap(!options.noOverlap)
                 .withTopology(options.topology())
                 .withSlo(options.slo())
-                .withClassifier(options.classifier()));
+                .withClassifier(options.classifier())
+                .withTenants(tenants.weights())
+                .withAdmin(
+                    options.admin(
+                        ports.admin, roots.roots(model.folder, options.adapterFolder()))));
     Runtime.getRuntime().addShutdownHook(new Thread(router::close, "stop-router"));
     System.out.printf(
-        "%shttp=%s:%d grpc=%s:%d after=%s%n",
-        ChildProcess.READY, host, router.httpPort(), host, router.grpcPort(), ClusterStart.age());
+        "%shttp=%s:%d grpc=%s:%d admin=%s:%d after=%s%n",
+        ChildProcess.READY,
+        host,
+        router.httpPort(),
+        host,
+        router.grpcPort(),
+        options.adminHost,
+        router.adminPort(),
+        ClusterStart.age());
     // The shutdown hook stops the router.
     new CountDownLatch(1).await();
     return 0;

@@ -2,11 +2,14 @@ package io.epidote.cli;
 
 import io.epidote.proto.v1.AdapterStatus;
 import io.epidote.proto.v1.AdapterTierStatus;
+import io.epidote.proto.v1.ExpertLayer;
 import io.epidote.proto.v1.GetLoadResponse;
+import io.epidote.proto.v1.HotExpert;
 import io.epidote.proto.v1.MemoryUse;
 import io.epidote.proto.v1.NodeStatus;
 import io.epidote.proto.v1.WeightGroup;
 import java.io.PrintStream;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -23,8 +26,10 @@ import picocli.CommandLine.Option;
 @Command(
     name = "status",
     description = {
-      "Shows the nodes of a cluster: stages, weights and their precision, blocks in use, leases, queues,",
-      "and every byte of resident memory by kind. Weights that processes share have two numbers: all of",
+      "Shows the nodes of a cluster: stages, weights and their precision, blocks in use, leases,"
+          + " queues,",
+      "and every byte of resident memory by kind. Weights that processes share have two numbers:"
+          + " all of",
       "them, and the part that falls on this process."
     },
     mixinStandardHelpOptions = true,
@@ -80,6 +85,11 @@ final class StatusCommand implements Callable<Integer> {
       }
       row.put("memory", byKind(node, MemoryUse::getBytes));
       row.put("memory_proportional", byKind(node, MemoryUse::getProportionalBytes));
+      if (node.hasExperts()) {
+        row.put("expert_slots_lent", node.getExperts().getSlotsLent());
+        row.put(
+            "experts", node.getExperts().getLayersList().stream().map(StatusCommand::row).toList());
+      }
       row.put("kv_blocks_used", node.getKvBlocksUsed());
       row.put("kv_blocks_total", node.getKvBlocksTotal());
       row.put("media_blocks_used", node.getMediaBlocksUsed());
@@ -115,6 +125,26 @@ final class StatusCommand implements Callable<Integer> {
     adapters.put("read_bytes", tiers.getReadBytes());
     adapters.put("longest_wait_ms", tiers.getLongestWaitMs());
     return adapters;
+  }
+
+  private static Map<String, Object> row(ExpertLayer layer) {
+    Map<String, Object> row = new LinkedHashMap<>();
+    row.put("layer", layer.getLayer());
+    row.put("imbalance", Report.rounded(layer.getImbalance()));
+    row.put(
+        "hottest",
+        layer.getHottestList().stream()
+            .map(
+                hot ->
+                    Map.of(
+                        "expert",
+                        hot.getExpert(),
+                        "adapter",
+                        hot.getAdapter(),
+                        "share",
+                        Report.rounded(hot.getShare())))
+            .toList());
+    return row;
   }
 
   private static Map<String, Long> byKind(NodeStatus node, ToLongFunction<MemoryUse> figure) {
@@ -158,6 +188,7 @@ final class StatusCommand implements Callable<Integer> {
           node.getHandles());
     }
     printAdapters(load.getNodesList(), out);
+    printExperts(load.getNodesList(), out);
     printMemory(load.getNodesList(), out);
   }
 
@@ -188,6 +219,36 @@ final class StatusCommand implements Callable<Integer> {
     long count =
         node.getAdaptersList().stream().filter(each -> each.getTier().equals(tier)).count();
     return count == 0 ? "-" : count + ", " + Bytes.words(bytes);
+  }
+
+  /** Of each node, the layer whose experts are used least evenly. */
+  private static void printExperts(List<NodeStatus> nodes, PrintStream out) {
+    for (NodeStatus node : nodes) {
+      node.getExperts().getLayersList().stream()
+          .max(Comparator.comparingDouble(ExpertLayer::getImbalance))
+          .ifPresent(
+              layer ->
+                  out.printf(
+                      Locale.ROOT,
+                      "%n%-10s hottest experts: layer %d has %.1f times the mean on one; %s",
+                      node.getNodeId(),
+                      layer.getLayer(),
+                      layer.getImbalance(),
+                      layer.getHottestList().stream()
+                          .map(StatusCommand::words)
+                          .collect(Collectors.joining(", "))));
+    }
+    if (nodes.stream().anyMatch(node -> node.getExperts().getLayersCount() > 0)) {
+      out.println();
+    }
+  }
+
+  private static String words(HotExpert hot) {
+    return "%d of %s has %.0f %%"
+        .formatted(
+            hot.getExpert(),
+            hot.getAdapter().isEmpty() ? "the base" : hot.getAdapter(),
+            100 * hot.getShare());
   }
 
   /** A line for each kind, a column for each node. */

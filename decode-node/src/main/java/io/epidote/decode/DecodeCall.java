@@ -11,6 +11,8 @@ import io.epidote.engine.tier.AdapterUse;
 import io.epidote.node.MeasuredCost;
 import io.epidote.node.StageInputs;
 import io.epidote.node.engine.BlockQueue;
+import io.epidote.node.engine.FairShare;
+import io.epidote.node.engine.Flow;
 import io.epidote.node.engine.Waiting;
 import io.epidote.node.grpc.ReplyStream;
 import io.epidote.node.kv.EarlyHolders;
@@ -47,6 +49,9 @@ final class DecodeCall implements Waiting {
   /** Of the adapter; pinned while the answer runs. */
   Optional<AdapterUse> use = Optional.empty();
 
+  /** There from when there will be an answer until there is. */
+  final FairShare.Presence presence;
+
   final StageInputs.Inbox inbox;
 
   BlockQueue.@Nullable Ticket ticket;
@@ -77,6 +82,7 @@ final class DecodeCall implements Waiting {
   /** Tokens of the answer, the first one included. */
   int generated;
 
+  private final Flow flow;
   private final MeasuredCost cost;
   private final double tpotMs;
   private long since = System.nanoTime();
@@ -85,6 +91,7 @@ final class DecodeCall implements Waiting {
 
   /**
    * @param cost of a step by answers
+   * @param share of the stage
    * @throws EpidoteException.InvalidRequest when the prompt leaves no room, or the sampling
    *     parameters cannot be
    */
@@ -97,8 +104,11 @@ final class DecodeCall implements Waiting {
       StageAccount account,
       StageInputs inputs,
       MeasuredCost cost,
+      FairShare share,
       BiConsumer<DecodeCall, EpidoteException> failed) {
     this.adapter = adapter;
+    this.flow = new Flow(Flow.tenant("tenant", start.getTenant()), start.getAdapter());
+    this.presence = share.of(flow);
     this.reply = reply;
     this.account = account;
     this.cost = cost;
@@ -113,6 +123,7 @@ final class DecodeCall implements Waiting {
   /** All was announced: it could go on now, and its answer is due by its target a token. */
   void complete() {
     complete = true;
+    presence.enter();
     since = System.nanoTime();
     deadline = Waiting.deadline(since, tpotMs > 0, tpotMs * claim.expectedTokens());
   }
@@ -125,6 +136,16 @@ final class DecodeCall implements Waiting {
   @Override
   public OptionalLong deadline() {
     return deadline;
+  }
+
+  @Override
+  public Flow flow() {
+    return flow;
+  }
+
+  @Override
+  public double remainingWork() {
+    return claim.expectedTokens();
   }
 
   @Override

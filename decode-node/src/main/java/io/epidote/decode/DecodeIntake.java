@@ -97,6 +97,7 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
                 account,
                 inputs,
                 stage.cost(),
+                stage.turns().share(),
                 stage::fail);
         checkFits(call);
         stage.setAdapter(call, adapter);

@@ -14,7 +14,8 @@ import io.epidote.node.NodeContext;
 import io.epidote.node.Stage;
 import io.epidote.node.StageInputs;
 import io.epidote.node.StageLoad;
-import io.epidote.node.engine.QueueOrder;
+import io.epidote.node.engine.AdapterCap;
+import io.epidote.node.engine.Turns;
 import io.epidote.node.kv.KvMemory;
 import io.epidote.node.wire.SamplingMessages;
 import io.epidote.proto.stage.v1.DecodeDone;
@@ -42,6 +43,7 @@ public final class DecodeStage implements Stage {
   private final BatchSampler sampler;
   private final KvMemory kv;
   private final DecodeConfig config;
+  private final Turns turns;
   private final Residents residents;
   private final StageInputs inputs;
   private final KvArrivals arrivals;
@@ -62,9 +64,15 @@ public final class DecodeStage implements Stage {
     this.sampler = requireNonNull(sampler, "sampler is null");
     this.kv = requireNonNull(kv, "kv is null");
     this.config = requireNonNull(config, "config is null");
+    this.turns = new Turns(config.order(), node.sharing().tenants());
     this.residents =
         new Residents(
-            kv, node.meters(), config.maxBatch(), config.order(), decoder.adapters().tiers());
+            kv,
+            node.meters(),
+            config.maxBatch(),
+            turns,
+            new AdapterCap<>(node.sharing().adaptersPerBatch()),
+            decoder.adapters().tiers());
     this.inputs = new StageInputs(node);
     this.arrivals =
         new KvArrivals(
@@ -95,8 +103,8 @@ public final class DecodeStage implements Stage {
     return decoder.precision();
   }
 
-  QueueOrder order() {
-    return config.order();
+  Turns turns() {
+    return turns;
   }
 
   /** Of a step; a unit is an answer. */
@@ -150,6 +158,7 @@ public final class DecodeStage implements Stage {
       DecodeCall call = batch.get(row);
       SampledToken token = tokens.get(row);
       call.generated++;
+      call.presence.charge(1);
       call.claim.generated(call.generated);
       call.lastToken = token.tokenId();
       call.account.computed(nanos, 1);
@@ -201,6 +210,7 @@ public final class DecodeStage implements Stage {
   private void end(DecodeCall call) {
     call.become(DecodePhase.ENDED);
     calls.remove(call);
+    call.presence.leave();
     arrivals.ended(call);
     call.use.ifPresent(AdapterUse::leave);
     giveAdapter(call.adapter);

@@ -84,7 +84,7 @@ final class KvArrivals {
     } else {
       call.become(DecodePhase.RESERVING);
       call.account.startWaiting();
-      call.ticket = kv.line().enter(call.missingBlocks(), stage.order(), call);
+      call.ticket = kv.line().enter(call.missingBlocks(), stage.turns(), call);
     }
   }
 

@@ -1,10 +1,13 @@
 package io.epidote.decode;
 
+import io.epidote.engine.model.LoadedAdapter;
 import io.epidote.engine.tier.AdapterTiers;
 import io.epidote.engine.tier.AdapterUse;
 import io.epidote.node.StageMeters;
-import io.epidote.node.engine.QueueOrder;
+import io.epidote.node.engine.AdapterCap;
+import io.epidote.node.engine.Turns;
 import io.epidote.node.kv.KvMemory;
+import io.epidote.proto.v1.Stage;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -24,15 +27,22 @@ final class Residents {
   private final KvMemory kv;
   private final StageMeters meters;
   private final int maxBatch;
-  private final QueueOrder order;
+  private final Turns turns;
+  private final AdapterCap<LoadedAdapter> cap;
   private final AdapterTiers adapters;
   private final List<DecodeCall> byAge = new ArrayList<>();
 
   Residents(
-      KvMemory kv, StageMeters meters, int maxBatch, QueueOrder order, AdapterTiers adapters) {
+      KvMemory kv,
+      StageMeters meters,
+      int maxBatch,
+      Turns turns,
+      AdapterCap<LoadedAdapter> cap,
+      AdapterTiers adapters) {
     this.kv = kv;
+    this.turns = turns;
+    this.cap = cap;
     this.adapters = adapters;
-    this.order = order;
     this.meters = meters;
     this.maxBatch = maxBatch;
   }
@@ -84,12 +94,33 @@ final class Residents {
     call.claim.leave();
   }
 
-  /** The answers of the next step, each with a block for its next token. */
+  /**
+   * The answers of the next step, each with a block for its next token. Where there are more
+   * adapters than a step may hold, those that are passed over keep their blocks and places.
+   */
   List<DecodeCall> schedule() {
     resume();
+    List<DecodeCall> batch = List.of();
+    // Where all that were chosen had to give up blocks, others can go on.
+    for (List<DecodeCall> running = running();
+        batch.isEmpty() && !running.isEmpty();
+        running = running()) {
+      List<DecodeCall> chosen = cap.share(running, call -> call.adapter);
+      meters.passedOver(Stage.STAGE_DECODE, running.size() - chosen.size());
+      batch = grown(chosen);
+    }
+    return batch;
+  }
+
+  private List<DecodeCall> running() {
+    return byAge.stream().filter(call -> call.phase() == DecodePhase.RUNNING).toList();
+  }
+
+  /** Those of the answers that have a block for their next token now. */
+  private List<DecodeCall> grown(List<DecodeCall> chosen) {
     List<DecodeCall> batch = new ArrayList<>();
     // Oldest first: whoever gives way comes later, and is not in the batch yet.
-    for (DecodeCall call : byAge) {
+    for (DecodeCall call : chosen) {
       if (call.phase() == DecodePhase.RUNNING) {
         if (grow(call)) {
           call.account.stopWaiting();
@@ -165,9 +196,9 @@ final class Residents {
   private void resume() {
     List<DecodeCall> paused =
         byAge.stream().filter(call -> call.phase() == DecodePhase.PAUSED).toList();
-    List<DecodeCall> turns =
-        kv.budget().isAnyPreempted() ? paused : order.sort(paused, System.nanoTime());
-    for (DecodeCall call : adapters.ready(turns, call -> call.use)) {
+    List<DecodeCall> sorted =
+        kv.budget().isAnyPreempted() ? paused : turns.sort(paused, System.nanoTime());
+    for (DecodeCall call : adapters.ready(sorted, call -> call.use)) {
       int active = active();
       boolean may = active == 0 || (active < maxBatch && call.claim.mayResume());
       if (!may || !bringBack(call)) {

@@ -5,6 +5,8 @@ import static java.util.Objects.requireNonNull;
 import io.epidote.engine.memory.BlockKey;
 import io.epidote.engine.memory.MediaKeys;
 import io.epidote.node.engine.BlockQueue;
+import io.epidote.node.engine.FairShare;
+import io.epidote.node.engine.Flow;
 import io.epidote.node.engine.Waiting;
 import io.epidote.node.grpc.ReplyStream;
 import io.epidote.node.wire.StageAccount;
@@ -50,15 +52,30 @@ final class EncodeCall implements Waiting {
   @Nullable TileWork[] works = {};
 
   BlockQueue.@Nullable Ticket ticket;
+
+  /** There from when it is admitted until all tiles are announced. */
+  final FairShare.Presence presence;
+
+  private final Flow flow;
   private @Nullable ReplyStream<EncodeResponse> reply;
   private final EncodeCosts costs;
   private final long since = System.nanoTime();
   private final OptionalLong deadline;
   private EncodePhase phase = EncodePhase.RESERVING;
 
-  EncodeCall(EncodeRequest request, MediaKeys keys, StageAccount account, EncodeCosts costs) {
+  /**
+   * @param share of the stage
+   */
+  EncodeCall(
+      EncodeRequest request,
+      MediaKeys keys,
+      StageAccount account,
+      EncodeCosts costs,
+      FairShare share) {
     this.account = account;
     this.costs = costs;
+    this.flow = new Flow(Flow.tenant("tenant", request.getTenant()), request.getAdapter());
+    this.presence = share.of(flow);
     this.deadline = Waiting.deadline(since, request.hasTtftLeftMs(), request.getTtftLeftMs());
     List<Tile> wanted = new ArrayList<>();
     long size = 0;
@@ -101,6 +118,16 @@ final class EncodeCall implements Waiting {
   @Override
   public OptionalLong deadline() {
     return deadline;
+  }
+
+  @Override
+  public Flow flow() {
+    return flow;
+  }
+
+  @Override
+  public double remainingWork() {
+    return tiles.size() - announced.cardinality();
   }
 
   @Override

@@ -38,7 +38,8 @@ final class EncodeIntake extends EncodeServiceGrpc.EncodeServiceImplBase {
               request,
               keys,
               new StageAccount(stage.kind(), node.nodeId(), stage.precision()),
-              stage.costs());
+              stage.costs(),
+              stage.turns().share());
     } catch (EpidoteException e) {
       observer.onError(GrpcErrors.toStatus(e));
       return;

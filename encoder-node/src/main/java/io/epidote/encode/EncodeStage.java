@@ -12,6 +12,7 @@ import io.epidote.node.Stage;
 import io.epidote.node.StageLoad;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.engine.QueueOrder;
+import io.epidote.node.engine.Turns;
 import io.epidote.node.lease.LeaseEnd;
 import io.epidote.proto.stage.v1.EncodeResponse;
 import io.epidote.proto.stage.v1.Handle;
@@ -57,7 +58,7 @@ public final class EncodeStage implements Stage {
   private final VisionEncoder encoder;
   private final BlockQueue media;
   private final TileSource source;
-  private final QueueOrder order;
+  private final Turns turns;
   private final TileBlocks blocks;
   private final Pictures pictures;
   private final EncodeCosts costs;
@@ -97,7 +98,7 @@ public final class EncodeStage implements Stage {
     this.node = requireNonNull(node, "node is null");
     this.encoder = requireNonNull(encoder, "encoder is null");
     this.media = requireNonNull(media, "media is null");
-    this.order = requireNonNull(order, "order is null");
+    this.turns = new Turns(order, node.sharing().tenants());
     this.source = requireNonNull(source, "source is null");
     this.blocks = new TileBlocks(media, cache);
     this.pictures = new Pictures(source, node.loop(), new Decoded());
@@ -124,6 +125,10 @@ public final class EncodeStage implements Stage {
   @Override
   public List<BindableService> services() {
     return List.of(intake);
+  }
+
+  Turns turns() {
+    return turns;
   }
 
   EncodeCosts costs() {
@@ -155,7 +160,8 @@ public final class EncodeStage implements Stage {
     }
     calls.add(call);
     waitingBytes += call.bytes;
-    blocks.enter(call, order);
+    call.presence.enter();
+    blocks.enter(call, turns);
     call.account.startWaiting();
   }
 
@@ -167,7 +173,7 @@ public final class EncodeStage implements Stage {
   @Override
   public boolean runStep() {
     boolean reserved = reserve();
-    ToIntFunction<TileWork> turn = turns();
+    ToIntFunction<TileWork> turn = tileTurns();
     pictures.advance(ready.size(), encoder.maxBatch(), turn);
     List<TileWork> batch = schedule(turn);
     if (batch.isEmpty()) {
@@ -271,12 +277,12 @@ public final class EncodeStage implements Stage {
   }
 
   /** A tile's turn: that of the first request which waits for it. */
-  private ToIntFunction<TileWork> turns() {
-    if (order.policy() == QueueOrder.Policy.FCFS) {
+  private ToIntFunction<TileWork> tileTurns() {
+    if (calls.size() < 2) {
       return _ -> 0;
     }
     Map<EncodeCall, Integer> places = new HashMap<>();
-    order.sort(calls, System.nanoTime()).forEach(call -> places.put(call, places.size()));
+    turns.sort(calls, System.nanoTime()).forEach(call -> places.put(call, places.size()));
     return work ->
         work.waiters.stream()
             .mapToInt(waiter -> places.getOrDefault(waiter.call(), Integer.MAX_VALUE))
@@ -327,6 +333,7 @@ public final class EncodeStage implements Stage {
     for (EncodeCall call : waiting(batch)) {
       long made = batch.stream().filter(work -> work.waiters.getFirst().call() == call).count();
       call.account.computed(nanos, (int) made);
+      call.presence.charge(made);
     }
     for (TileWork work : batch) {
       blocks.encoded(work, nanos / 1e6 / batch.size() + work.pictureMs);
@@ -360,6 +367,7 @@ public final class EncodeStage implements Stage {
               EncodeResponse.newBuilder()
                   .setDone(StageDone.newBuilder().setTiming(timing))
                   .build());
+      call.presence.leave();
       call.become(EncodePhase.LEASED);
     }
   }
@@ -407,6 +415,7 @@ public final class EncodeStage implements Stage {
     }
     call.become(EncodePhase.ENDED);
     calls.remove(call);
+    call.presence.leave();
     requireNonNull(call.ticket).leave();
     for (int place = 0; place < call.blocks.length; place++) {
       if (!call.announced.get(place)) {

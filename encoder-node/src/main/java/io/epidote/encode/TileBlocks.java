@@ -6,7 +6,7 @@ import io.epidote.engine.memory.BlockKey;
 import io.epidote.engine.memory.BlockPool;
 import io.epidote.engine.memory.MediaCache;
 import io.epidote.node.engine.BlockQueue;
-import io.epidote.node.engine.QueueOrder;
+import io.epidote.node.engine.Turns;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -59,8 +59,8 @@ final class TileBlocks {
   }
 
   /** Gets in line; the request holds nothing of the pool until it is served as a whole. */
-  void enter(EncodeCall call, QueueOrder order) {
-    call.ticket = line.enter(needs(call), order, call);
+  void enter(EncodeCall call, Turns turns) {
+    call.ticket = line.enter(needs(call), turns, call);
   }
 
   /**

@@ -10,6 +10,8 @@ import io.epidote.proto.v1.ListAdaptersResponse;
 import io.epidote.proto.v1.LoadAdapterRequest;
 import io.epidote.proto.v1.LoadAdapterResponse;
 import io.epidote.proto.v1.NodeAdapters;
+import io.epidote.proto.v1.SettleAdapterRequest;
+import io.epidote.proto.v1.SettleAdapterResponse;
 import io.epidote.proto.v1.UnloadAdapterRequest;
 import io.epidote.proto.v1.UnloadAdapterResponse;
 import io.grpc.stub.StreamObserver;
@@ -21,10 +23,15 @@ import java.util.function.Supplier;
 final class AdapterEndpoint extends AdapterAdminGrpc.AdapterAdminImplBase {
   private final String nodeId;
   private final Adapters adapters;
+  private final AdapterRoots roots;
 
-  AdapterEndpoint(String nodeId, Adapters adapters) {
+  /**
+   * @param roots of folders that may be loaded
+   */
+  AdapterEndpoint(String nodeId, Adapters adapters, AdapterRoots roots) {
     this.nodeId = nodeId;
     this.adapters = adapters;
+    this.roots = roots;
   }
 
   /** For a node's status. */
@@ -58,12 +65,25 @@ final class AdapterEndpoint extends AdapterAdminGrpc.AdapterAdminImplBase {
   }
 
   private AdapterStatus load(LoadAdapterRequest request) {
-    Path folder = Path.of(request.getFolder());
+    Path folder = roots.resolve(request.getFolder());
     if (request.getCheckOnly()) {
       String digest = adapters.check(request.getName(), folder, request.getReplace());
       return AdapterStatus.newBuilder().setName(request.getName()).setDigest(digest).build();
     }
-    return describe(adapters, adapters.load(request.getName(), folder, request.getReplace()));
+    return describe(
+        adapters,
+        adapters.load(request.getName(), folder, request.getReplace(), request.getHold()));
+  }
+
+  @Override
+  public void settleAdapter(
+      SettleAdapterRequest request, StreamObserver<SettleAdapterResponse> response) {
+    answer(
+        response,
+        () -> {
+          adapters.settle(request.getName(), request.getDigest(), request.getKeep());
+          return SettleAdapterResponse.getDefaultInstance();
+        });
   }
 
   @Override

@@ -2,6 +2,8 @@ package io.epidote.node;
 
 import static java.util.Objects.requireNonNull;
 
+import io.epidote.engine.error.EpidoteException.InvalidRequest;
+import io.epidote.node.engine.TenantWeights;
 import io.epidote.node.transfer.TransferOptions;
 import java.time.Duration;
 import java.util.List;
@@ -20,6 +22,7 @@ import java.util.Locale;
  * @param version Epidote's version
  * @param limits bounds on waits and queues
  * @param transfer how it pulls
+ * @param sharing how requests share it
  */
 public record NodeConfig(
     String nodeId,
@@ -31,12 +34,73 @@ public record NodeConfig(
     String fingerprint,
     String version,
     Limits limits,
-    TransferOptions transfer) {
+    TransferOptions transfer,
+    Sharing sharing) {
   public NodeConfig {
     requireNonNull(nodeId, "nodeId is null");
     routers = List.copyOf(routers);
     requireNonNull(limits, "limits is null");
     requireNonNull(transfer, "transfer is null");
+    requireNonNull(sharing, "sharing is null");
+  }
+
+  /** A node shared as usual. */
+  public NodeConfig(
+      String nodeId,
+      String bindHost,
+      String advertisedHost,
+      int port,
+      List<String> routers,
+      String model,
+      String fingerprint,
+      String version,
+      Limits limits,
+      TransferOptions transfer) {
+    this(
+        nodeId,
+        bindHost,
+        advertisedHost,
+        port,
+        routers,
+        model,
+        fingerprint,
+        version,
+        limits,
+        transfer,
+        Sharing.DEFAULT);
+  }
+
+  /** The same node shared in another way. */
+  public NodeConfig withSharing(Sharing other) {
+    return new NodeConfig(
+        nodeId,
+        bindHost,
+        advertisedHost,
+        port,
+        routers,
+        model,
+        fingerprint,
+        version,
+        limits,
+        transfer,
+        other);
+  }
+
+  /**
+   * @param adaptersPerBatch distinct adapters in a step of prefill or decode, at the most
+   * @param tenants what each tenant gets of a stage that is contended
+   */
+  public record Sharing(int adaptersPerBatch, TenantWeights tenants) {
+    /** Any number of adapters, and tenants alike. */
+    public static final Sharing DEFAULT = new Sharing(Integer.MAX_VALUE, TenantWeights.EQUAL);
+
+    public Sharing {
+      requireNonNull(tenants, "tenants is null");
+      if (adaptersPerBatch < 1) {
+        throw new InvalidRequest(
+            "%d adapters a batch do not work; expected at least 1".formatted(adaptersPerBatch));
+      }
+    }
   }
 
   /**

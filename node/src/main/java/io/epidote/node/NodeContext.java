@@ -11,4 +11,5 @@ public record NodeContext(
     LeaseTable leases,
     TransferClient transfers,
     StageMeters meters,
-    NodeConfig.Limits limits) {}
+    NodeConfig.Limits limits,
+    NodeConfig.Sharing sharing) {}

@@ -4,6 +4,7 @@ import static java.util.Objects.requireNonNull;
 
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.model.Adapters;
+import io.epidote.engine.model.Decoder;
 import io.epidote.node.engine.EngineLoop;
 import io.epidote.node.grpc.ChannelPool;
 import io.epidote.node.grpc.GrpcTransport;
@@ -111,7 +112,8 @@ public final class NodeRuntime implements AutoCloseable {
             new TransferClient(
                 channels, timer, limits.stall(), limits.lease().dividedBy(3), config.transfer()),
             new StageMeters(meters),
-            limits);
+            limits,
+            config.sharing());
   }
 
   public NodeContext context() {
@@ -127,16 +129,20 @@ public final class NodeRuntime implements AutoCloseable {
    *     its models with it
    */
   public void start(List<Stage> stages, List<? extends AutoCloseable> models) {
-    start(stages, models, Optional.empty());
+    start(stages, models, Optional.empty(), new AdapterRoots(List.of()));
   }
 
   /**
    * The same with adapters, which can be loaded and unloaded from then on.
    *
    * @param adapters of the decoder among the models
+   * @param roots of folders that adapters may be loaded from by whoever reaches the node
    */
   public void start(
-      List<Stage> stages, List<? extends AutoCloseable> models, Optional<Adapters> adapters) {
+      List<Stage> stages,
+      List<? extends AutoCloseable> models,
+      Optional<Adapters> adapters,
+      AdapterRoots roots) {
     this.models = List.copyOf(models);
     try {
       InetSocketAddress bind = new InetSocketAddress(config.bindHost(), config.port());
@@ -145,7 +151,8 @@ public final class NodeRuntime implements AutoCloseable {
       builder.addService(transfers);
       builder.addService(health.getHealthService());
       builder.addService(ProtoReflectionServiceV1.newInstance());
-      adapters.ifPresent(all -> builder.addService(new AdapterEndpoint(config.nodeId(), all)));
+      adapters.ifPresent(
+          all -> builder.addService(new AdapterEndpoint(config.nodeId(), all, roots)));
       stages.stream()
           .map(Stage::services)
           .flatMap(List<BindableService>::stream)
@@ -165,7 +172,14 @@ public final class NodeRuntime implements AutoCloseable {
       close();
       throw e;
     }
-    StatusReport reporter = new StatusReport(config.nodeId(), address, stages, leases, adapters);
+    Optional<ExpertMeters> experts =
+        models.stream()
+            .filter(Decoder.class::isInstance)
+            .flatMap(model -> ((Decoder) model).expertLoad().stream())
+            .map(load -> new ExpertMeters(load, meters))
+            .findFirst();
+    StatusReport reporter =
+        new StatusReport(config.nodeId(), address, stages, leases, adapters, experts);
     report = reporter;
     adapters.ifPresent(all -> {
       AdapterMeters.register(all.tiers(), meters);

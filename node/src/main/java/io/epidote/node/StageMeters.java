@@ -51,6 +51,17 @@ public final class StageMeters {
         .record(size);
   }
 
+  /** Requests could have been in a step, but it had as many adapters as it may. */
+  public void passedOver(io.epidote.proto.v1.Stage stage, int requests) {
+    if (requests > 0) {
+      Counter.builder("epidote.adapters.passed.over")
+          .tag("stage", tag(stage))
+          .description("Requests that were left out of a step that had enough adapters")
+          .register(registry)
+          .increment(requests);
+    }
+  }
+
   /** A running answer had to stop because an older one needs its KV blocks. */
   public void preempted() {
     count(

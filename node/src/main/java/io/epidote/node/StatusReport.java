@@ -30,14 +30,17 @@ final class StatusReport {
   private final List<Stage> stages;
   private final LeaseTable leases;
   private final Optional<Adapters> adapters;
+  private final Optional<ExpertMeters> experts;
 
   StatusReport(
       String nodeId,
       String address,
       List<Stage> stages,
       LeaseTable leases,
-      Optional<Adapters> adapters) {
+      Optional<Adapters> adapters,
+      Optional<ExpertMeters> experts) {
     this.adapters = adapters;
+    this.experts = experts;
     this.nodeId = nodeId;
     this.address = address;
     this.stages = List.copyOf(stages);
@@ -71,6 +74,7 @@ final class StatusReport {
     Set<KvMemory> kv = distinct(StageLoad::kv);
     Set<BlockPool> media = distinct(StageLoad::mediaPools);
     stages.forEach(stage -> stage.describe(status));
+    experts.ifPresent(meters -> status.setExperts(meters.status(System.nanoTime())));
     adapters.ifPresent(all ->
         status
             .addAllAdapters(AdapterEndpoint.describe(all))

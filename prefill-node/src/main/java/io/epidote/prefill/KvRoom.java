@@ -6,6 +6,7 @@ import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.memory.KeyChain;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.node.StageMeters;
+import io.epidote.node.engine.Turns;
 import io.epidote.node.kv.EarlyHolders;
 import io.epidote.node.kv.KvMemory;
 import io.epidote.node.wire.SamplingMessages;
@@ -20,15 +21,17 @@ final class KvRoom {
   private final KvMemory kv;
   private final StageMeters meters;
   private final PrefillConfig config;
+  private final Turns turns;
   private final int largest;
 
   /**
    * @param contextTokens of the longest sequence
    */
-  KvRoom(KvMemory kv, StageMeters meters, PrefillConfig config, int contextTokens) {
+  KvRoom(KvMemory kv, StageMeters meters, PrefillConfig config, Turns turns, int contextTokens) {
     this.kv = kv;
     this.meters = meters;
     this.config = config;
+    this.turns = turns;
     this.largest = DecoderShape.blocksFor(contextTokens);
   }
 
@@ -60,7 +63,7 @@ final class KvRoom {
   /** Gets in line; for a prompt that has all of its input. */
   void enterLine(PrefillCall call) {
     makeClaim(call);
-    call.ticket = kv.line().enter(call.promptBlocks(), config.order(), call);
+    call.ticket = kv.line().enter(call.promptBlocks(), turns, call);
   }
 
   private void makeClaim(PrefillCall call) {

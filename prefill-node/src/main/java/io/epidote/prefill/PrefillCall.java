@@ -12,6 +12,8 @@ import io.epidote.engine.tier.AdapterUse;
 import io.epidote.node.MeasuredCost;
 import io.epidote.node.StageInputs;
 import io.epidote.node.engine.BlockQueue;
+import io.epidote.node.engine.FairShare;
+import io.epidote.node.engine.Flow;
 import io.epidote.node.engine.Waiting;
 import io.epidote.node.grpc.ReplyStream;
 import io.epidote.node.kv.EarlyHolders;
@@ -59,6 +61,11 @@ final class PrefillCall implements Waiting {
   /** Of the adapter; pinned while the prompt waits for nothing but steps. */
   Optional<AdapterUse> use = Optional.empty();
 
+  /** There from when it could be computed until it is. */
+  final FairShare.Presence presence;
+
+  private final Flow flow;
+
   private final int hiddenSize;
   private final MeasuredCost cost;
   private final long since = System.nanoTime();
@@ -99,6 +106,7 @@ final class PrefillCall implements Waiting {
 
   /**
    * @param cost of a step by tokens
+   * @param share of the stage
    * @throws EpidoteException.InvalidRequest when the prompt, its spans or its sampling parameters
    *     cannot be
    */
@@ -111,6 +119,7 @@ final class PrefillCall implements Waiting {
       Optional<LoadedAdapter> adapter,
       StageInputs inputs,
       MeasuredCost cost,
+      FairShare share,
       BiConsumer<PrefillCall, EpidoteException> failed) {
     this.reply = reply;
     this.account = account;
@@ -127,6 +136,8 @@ final class PrefillCall implements Waiting {
     this.cost = cost;
     this.deadline = Waiting.deadline(since, start.hasTtftLeftMs(), start.getTtftLeftMs());
     this.adapter = adapter;
+    this.flow = new Flow(Flow.tenant("tenant", start.getTenant()), start.getAdapter());
+    this.presence = share.of(flow);
     this.inbox = inputs.open(account, error -> failed.accept(this, error));
     for (int token : tokens) {
       if (token < 0 || token >= shape.vocabulary()) {
@@ -156,6 +167,16 @@ final class PrefillCall implements Waiting {
   @Override
   public OptionalLong deadline() {
     return deadline;
+  }
+
+  @Override
+  public Flow flow() {
+    return flow;
+  }
+
+  @Override
+  public double remainingWork() {
+    return tokens.length - done;
   }
 
   @Override

@@ -130,6 +130,7 @@ final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
               adapter,
               inputs,
               stage.cost(),
+              stage.turns().share(),
               stage::fail);
       stage.checkFits(call);
       checkSpansFit(call);
@@ -264,7 +265,7 @@ final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
       return false;
     }
     call.become(PrefillPhase.RESERVING_MEDIA);
-    call.ticket = media.enter(call.remoteSpans().size(), stage.order(), call);
+    call.ticket = media.enter(call.remoteSpans().size(), stage.turns(), call);
     call.account.startWaiting();
     return true;
   }
@@ -294,7 +295,7 @@ final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
         continue;
       }
       if (call.ticket == null) {
-        call.ticket = media.enter(1, stage.order(), call);
+        call.ticket = media.enter(1, stage.turns(), call);
       }
       Optional<int[]> block = call.ticket.take();
       if (block.isEmpty()) {

@@ -17,8 +17,9 @@ import io.epidote.node.NodeConfig.Limits;
 import io.epidote.node.NodeContext;
 import io.epidote.node.Stage;
 import io.epidote.node.StageLoad;
+import io.epidote.node.engine.AdapterCap;
 import io.epidote.node.engine.BlockQueue;
-import io.epidote.node.engine.QueueOrder;
+import io.epidote.node.engine.Turns;
 import io.epidote.node.kv.KvMemory;
 import io.epidote.node.lease.LeaseEnd;
 import io.epidote.node.wire.SamplingMessages;
@@ -54,6 +55,8 @@ public final class PrefillStage implements Stage {
   private final BatchSampler sampler;
   private final KvMemory kv;
   private final PrefillConfig config;
+  private final Turns turns;
+  private final AdapterCap<LoadedAdapter> cap;
   private final KvRoom room;
   private final KvOffer offer;
   private final PrefillIntake intake;
@@ -82,7 +85,9 @@ public final class PrefillStage implements Stage {
     this.sampler = requireNonNull(sampler, "sampler is null");
     this.kv = requireNonNull(kv, "kv is null");
     this.config = requireNonNull(config, "config is null");
-    this.room = new KvRoom(kv, node.meters(), config, decoder.shape().contextTokens());
+    this.turns = new Turns(config.order(), node.sharing().tenants());
+    this.cap = new AdapterCap<>(node.sharing().adaptersPerBatch());
+    this.room = new KvRoom(kv, node.meters(), config, turns, decoder.shape().contextTokens());
     this.offer = new KvOffer(node.leases(), kv.pool(), config.partTokens(), this::leaseOver);
     this.intake = new PrefillIntake(node, this, decoder.shape(), media, calls);
     if (kv.pool().blockBytes() != decoder.shape().kvBlockBytes()) {
@@ -107,8 +112,8 @@ public final class PrefillStage implements Stage {
     return List.of(intake);
   }
 
-  QueueOrder order() {
-    return config.order();
+  Turns turns() {
+    return turns;
   }
 
   /** Of a step; a unit is a prompt token. */
@@ -194,6 +199,7 @@ public final class PrefillStage implements Stage {
       return false;
     }
     call.newsAt = System.nanoTime();
+    call.presence.enter();
     call.become(PrefillPhase.STREAMING);
     offer.found(call);
     return true;
@@ -202,6 +208,7 @@ public final class PrefillStage implements Stage {
   /** All media tokens are here. */
   void inputComplete(PrefillCall call) {
     call.leaveEarly();
+    call.presence.enter();
     if (call.phase() == PrefillPhase.STREAMING) {
       call.account.startWaiting();
       call.become(PrefillPhase.RUNNING);
@@ -250,23 +257,27 @@ public final class PrefillStage implements Stage {
 
   /**
    * Prompts in the order of their turns, as many as fit the budget and pay; those that wait for
-   * their tiles are passed over. Where a prompt is cut depends on what of it is here, never on what
-   * shares its step. At fp32 and int8 its numbers do not depend on the cuts at all.
+   * their tiles, or whose adapters are too many for a step, are passed over. Where a prompt is cut
+   * depends on what of it is here, never on what shares its step. At fp32 and int8 its numbers do
+   * not depend on the cuts at all.
    */
   private List<Work> schedule() {
-    List<PrefillCall> turns = withAdapters(config.order().sort(runnable(), System.nanoTime()));
-    if (turns.isEmpty()) {
+    List<PrefillCall> sorted = turns.sort(runnable(), System.nanoTime());
+    List<PrefillCall> hot = withAdapters(sorted);
+    if (hot.isEmpty()) {
       return List.of();
     }
+    List<PrefillCall> next = cap.first(hot, call -> call.adapter);
+    node.meters().passedOver(kind(), hot.size() - next.size());
     Cost cost = config.planned() ? steps.toProto() : Cost.getDefaultInstance();
     BatchPlan plan = new BatchPlan(cost.getFixedMs() + pauses.ms(), cost.getUnitMs());
     List<BatchPlan.Prompt> row =
-        turns.stream()
+        next.stream()
             .map(call -> new BatchPlan.Prompt(call.tokens.length - call.done, nextChunk(call)))
             .toList();
     int size = plan.next(row, config.tokenBudget(), config.maxSequences());
     List<Work> batch = new ArrayList<>();
-    for (PrefillCall call : turns.subList(0, size)) {
+    for (PrefillCall call : next.subList(0, size)) {
       call.account.stopWaiting();
       call.use.ifPresent(AdapterUse::tryPin);
       batch.add(new Work(call, call.chunk(nextChunk(call))));
@@ -313,6 +324,7 @@ public final class PrefillStage implements Stage {
       int count = work.chunk().tokenIds().length;
       tokens += count;
       call.done += count;
+      call.presence.charge(count);
       call.newsAt = System.nanoTime();
       call.account.computed(nanos, count);
       call.releaseUsedMedia();
@@ -332,6 +344,7 @@ public final class PrefillStage implements Stage {
 
   private void promptDone(PrefillCall call, SampledToken token) {
     room.cache(call);
+    call.presence.leave();
     FinishReason finish =
         SamplingMessages.finish(token.tokenId(), 1, call.options, config.eosIds());
     call.reply.send(
@@ -403,6 +416,7 @@ public final class PrefillStage implements Stage {
   private void end(PrefillCall call) {
     call.become(PrefillPhase.ENDED);
     calls.remove(call);
+    call.presence.leave();
     call.leaveLine();
     call.leaveEarly();
     call.inbox.close(call::releaseArriving);

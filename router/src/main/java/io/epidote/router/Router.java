@@ -2,6 +2,10 @@ package io.epidote.router;
 
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.node.grpc.GrpcTransport;
+import io.epidote.proto.v1.LoadAdapterRequest;
+import io.epidote.router.adapters.AdapterFolderWatch;
+import io.epidote.router.adapters.AdapterGate;
+import io.epidote.router.adapters.ClusterAdapters;
 import io.epidote.router.auto.RequestClassifier;
 import io.epidote.router.cluster.Cluster;
 import io.epidote.router.cluster.RegistryEndpoint;
@@ -13,7 +17,9 @@ import io.epidote.router.request.RequestFlow;
 import io.epidote.router.request.ServedModel;
 import io.epidote.router.rpc.AdapterAdminEndpoint;
 import io.epidote.router.rpc.InferenceEndpoint;
+import io.grpc.BindableService;
 import io.grpc.Server;
+import io.grpc.ServerBuilder;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.protobuf.services.HealthStatusManager;
 import io.grpc.protobuf.services.ProtoReflectionServiceV1;
@@ -21,6 +27,8 @@ import io.micrometer.prometheusmetrics.PrometheusConfig;
 import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.nio.file.Path;
+import java.util.List;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
@@ -43,7 +51,9 @@ public final class Router implements AutoCloseable {
   private final HealthStatusManager health = new HealthStatusManager();
   private final RequestFlow flow;
   private final RegistryEndpoint registry;
+  private final ClusterAdapters adapters;
   private final Server grpc;
+  private final Server admin;
   private final HttpServer http;
 
   private Router(RouterConfig config, ServedModel model) {
@@ -51,26 +61,45 @@ public final class Router implements AutoCloseable {
     this.model = model;
     RouterConfig.Limits limits = config.limits();
     ByteBudget budget = new ByteBudget(limits.maxHeldBytes());
+    AdapterGate gate = new AdapterGate();
     cluster = new Cluster(config.overlap(), config.topology());
     flow =
         new RequestFlow(
             model,
             cluster,
-            new Admission(limits.maxInFlight(), limits.maxQueued()),
+            new Admission(limits.maxInFlight(), limits.maxQueued(), config.tenants()),
             limits.maxMediaItems(),
             limits.requestTimeout(),
             config.overlap(),
             config.slo(),
             config.classifier().map(RequestClassifier::load),
+            gate,
             meters,
             threads);
     registry =
         new RegistryEndpoint(cluster, model.name(), model.fingerprint(), config.version(), threads);
+    adapters = new ClusterAdapters(cluster, registry, config.admin().roots(), gate);
     cluster.onReadiness(this::showHealth);
     grpc =
         startGrpc(
-            new InferenceEndpoint(flow, registry, budget),
-            new AdapterAdminEndpoint(cluster, registry));
+            config.host(),
+            config.grpcPort(),
+            "--grpc-port",
+            List.of(
+                new InferenceEndpoint(flow, registry, budget),
+                registry,
+                health.getHealthService()));
+    try {
+      admin =
+          startGrpc(
+              config.admin().host(),
+              config.admin().port(),
+              "--admin-port",
+              List.of(new AdapterAdminEndpoint(adapters)));
+    } catch (EpidoteException e) {
+      grpc.shutdownNow();
+      throw e;
+    }
     try {
       http =
           HttpServer.start(
@@ -81,9 +110,35 @@ public final class Router implements AutoCloseable {
               new OpenAiApi(flow, cluster, meters, limits.maxBodyBytes(), threads));
     } catch (EpidoteException e) {
       grpc.shutdownNow();
+      admin.shutdownNow();
       flow.close();
       throw e;
     }
+    adapters.start(config.admin().folder().map(this::watching).orElse(() -> {}));
+  }
+
+  private Runnable watching(Path folder) {
+    AdapterFolderWatch watch =
+        new AdapterFolderWatch(
+            folder,
+            new AdapterFolderWatch.Changes() {
+              @Override
+              public void load(String name, Path adapter) {
+                var unused =
+                    adapters.load(
+                        LoadAdapterRequest.newBuilder()
+                            .setName(name)
+                            .setFolder(adapter.toString())
+                            .setReplace(true)
+                            .build());
+              }
+
+              @Override
+              public void unload(String name) {
+                adapters.unload(name);
+              }
+            });
+    return () -> watch.scan(System.nanoTime());
   }
 
   /**
@@ -99,10 +154,11 @@ public final class Router implements AutoCloseable {
   static Router start(RouterConfig config, ServedModel model) {
     Router router = new Router(config, model);
     log.info(
-        "Router of {} listens: HTTP on port {}, gRPC on port {}",
+        "Router of {} listens: HTTP on port {}, gRPC on port {}, adapters on port {}",
         model.name(),
         router.httpPort(),
-        router.grpcPort());
+        router.grpcPort(),
+        router.adminPort());
     return router;
   }
 
@@ -114,6 +170,11 @@ public final class Router implements AutoCloseable {
     return grpc.getPort();
   }
 
+  /** Where adapters are loaded and unloaded. */
+  public int adminPort() {
+    return admin.getPort();
+  }
+
   /** Whether every stage has a node. */
   public boolean ready() {
     return cluster.ready();
@@ -123,6 +184,8 @@ public final class Router implements AutoCloseable {
   @Override
   public void close() {
     health.enterTerminalState();
+    adapters.close();
+    admin.shutdownNow();
     try {
       flow.drain(config.limits().drain());
     } catch (InterruptedException e) {
@@ -160,17 +223,12 @@ public final class Router implements AutoCloseable {
     health.setStatus("epidote.v1.Inference", status);
   }
 
-  private Server startGrpc(InferenceEndpoint inference, AdapterAdminEndpoint adapters) {
+  private Server startGrpc(String host, int port, String option, List<BindableService> services) {
     try {
-      return GrpcTransport.server(new InetSocketAddress(config.host(), config.grpcPort()))
-          .executor(threads)
-          .addService(inference)
-          .addService(adapters)
-          .addService(registry)
-          .addService(health.getHealthService())
-          .addService(ProtoReflectionServiceV1.newInstance())
-          .build()
-          .start();
+      ServerBuilder<?> builder =
+          GrpcTransport.server(new InetSocketAddress(host, port)).executor(threads);
+      services.forEach(builder::addService);
+      return builder.addService(ProtoReflectionServiceV1.newInstance()).build().start();
     } catch (IOException e) {
       Throwable root = e;
       while (root.getCause() != null) {
@@ -178,8 +236,8 @@ public final class Router implements AutoCloseable {
       }
       flow.close();
       throw new EpidoteException.Unavailable(
-          "Cannot listen for gRPC on %s port %d: %s. Stop the process that has the port, or choose another with --grpc-port (0 picks a free one)."
-              .formatted(config.host(), config.grpcPort(), root.getMessage()),
+          "Cannot listen for gRPC on %s port %d: %s. Stop the process that has the port, or choose another with %s (0 picks a free one)."
+              .formatted(host, port, root.getMessage(), option),
           e);
     }
   }

@@ -2,6 +2,8 @@ package io.epidote.router;
 
 import static java.util.Objects.requireNonNull;
 
+import io.epidote.node.AdapterRoots;
+import io.epidote.node.engine.TenantWeights;
 import io.epidote.router.cluster.Topology;
 import io.epidote.router.request.Slo;
 import java.nio.file.Path;
@@ -23,6 +25,8 @@ import java.util.Optional;
  *     to be fastest
  * @param slo of requests that say none
  * @param classifier file that chooses adapters for requests to MODEL:auto; empty for none
+ * @param tenants what each tenant gets of the places for requests
+ * @param admin where adapters are loaded and unloaded, and from which folders
  */
 public record RouterConfig(
     Path model,
@@ -35,7 +39,9 @@ public record RouterConfig(
     Optional<Topology> topology,
     Slo slo,
     Limits limits,
-    Optional<Path> classifier) {
+    Optional<Path> classifier,
+    TenantWeights tenants,
+    Admin admin) {
   public RouterConfig {
     requireNonNull(model, "model is null");
     requireNonNull(cache, "cache is null");
@@ -45,6 +51,8 @@ public record RouterConfig(
     requireNonNull(slo, "slo is null");
     requireNonNull(limits, "limits is null");
     requireNonNull(classifier, "classifier is null");
+    requireNonNull(tenants, "tenants is null");
+    requireNonNull(admin, "admin is null");
   }
 
   public RouterConfig(
@@ -60,7 +68,9 @@ public record RouterConfig(
         Optional.empty(),
         Slo.NONE,
         Limits.DEFAULT,
-        Optional.empty());
+        Optional.empty(),
+        TenantWeights.EQUAL,
+        Admin.local(model));
   }
 
   /** The same router that lets stages overlap or not. */
@@ -76,13 +86,27 @@ public record RouterConfig(
         topology,
         slo,
         limits,
-        classifier);
+        classifier,
+        tenants,
+        admin);
   }
 
   /** The same router that is held to a topology, or to none. */
   public RouterConfig withTopology(Optional<Topology> only) {
     return new RouterConfig(
-        model, cache, host, httpPort, grpcPort, version, overlap, only, slo, limits, classifier);
+        model,
+        cache,
+        host,
+        httpPort,
+        grpcPort,
+        version,
+        overlap,
+        only,
+        slo,
+        limits,
+        classifier,
+        tenants,
+        admin);
   }
 
   /** The same router with targets for requests that say none. */
@@ -98,13 +122,74 @@ public record RouterConfig(
         topology,
         targets,
         limits,
-        classifier);
+        classifier,
+        tenants,
+        admin);
   }
 
   /** The same router that chooses adapters by this file, or not at all. */
   public RouterConfig withClassifier(Optional<Path> file) {
     return new RouterConfig(
-        model, cache, host, httpPort, grpcPort, version, overlap, topology, slo, limits, file);
+        model, cache, host, httpPort, grpcPort, version, overlap, topology, slo, limits, file,
+        tenants, admin);
+  }
+
+  /** The same router with other shares of tenants. */
+  public RouterConfig withTenants(TenantWeights weights) {
+    return new RouterConfig(
+        model,
+        cache,
+        host,
+        httpPort,
+        grpcPort,
+        version,
+        overlap,
+        topology,
+        slo,
+        limits,
+        classifier,
+        weights,
+        admin);
+  }
+
+  /** The same router, administrated elsewhere. */
+  public RouterConfig withAdmin(Admin other) {
+    return new RouterConfig(
+        model,
+        cache,
+        host,
+        httpPort,
+        grpcPort,
+        version,
+        overlap,
+        topology,
+        slo,
+        limits,
+        classifier,
+        tenants,
+        other);
+  }
+
+  /**
+   * How adapters are loaded and unloaded while the router runs. Who reaches this port may do that
+   * without further ado, so it is one of its own, on the machine itself unless said otherwise.
+   *
+   * @param host to listen on
+   * @param port 0 for any
+   * @param roots folders that adapters may be in
+   * @param folder whose subfolders are adapters, which come and go with it; empty for none
+   */
+  public record Admin(String host, int port, AdapterRoots roots, Optional<Path> folder) {
+    public Admin {
+      requireNonNull(host, "host is null");
+      requireNonNull(roots, "roots is null");
+      requireNonNull(folder, "folder is null");
+    }
+
+    /** On this machine at any port, with adapters from beside the model. */
+    static Admin local(Path model) {
+      return new Admin("127.0.0.1", 0, AdapterRoots.beside(model), Optional.empty());
+    }
   }
 
   /**

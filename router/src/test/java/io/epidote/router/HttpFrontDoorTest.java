@@ -95,13 +95,16 @@ class HttpFrontDoorTest {
         "9000",
         "x-epidote-slo-tpot-ms",
         "40.5");
-    cluster.chat(ask("hi", ""), "x-epidote-cache-salt", "bob");
+    cluster.chat(ask("hi", ""), "x-epidote-cache-salt", "bob", "x-epidote-tenant", "Bob@home.1");
     List<PrefillStart> starts = cluster.prefill.prefills;
     assertThat(starts).hasSize(3);
     assertThat(starts.get(0).getCacheSalt().isEmpty()).isTrue();
     assertThat(starts.get(1).getCacheSalt().size()).isEqualTo(32);
     // Nodes see digests alone, and those of two tenants differ.
     assertThat(starts.get(2).getCacheSalt()).isNotEqualTo(starts.get(1).getCacheSalt());
+    assertThat(starts.get(0).getTenant()).isEmpty();
+    assertThat(starts.get(2).getTenant()).isEqualTo("Bob@home.1");
+    assertThat(cluster.decode.decodes.get(2).getTenant()).isEqualTo("Bob@home.1");
     assertThat(starts.get(0).hasTtftLeftMs()).isFalse();
     assertThat(starts.get(1).getTtftLeftMs()).isBetween(-20_000.0, 9000.0);
     assertThat(cluster.decode.decodes.get(0).hasTpotMs()).isFalse();
@@ -111,6 +114,7 @@ class HttpFrontDoorTest {
   @ParameterizedTest
   @CsvSource({
     "x-epidote-cache-salt,257,characters",
+    "x-epidote-tenant,65,at most 64",
     "x-epidote-slo-ttft-ms,0,above 0",
     "x-epidote-slo-tpot-ms,1,not a number"
   })

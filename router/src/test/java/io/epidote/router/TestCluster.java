@@ -1,6 +1,7 @@
 package io.epidote.router;
 
 import com.google.protobuf.ByteString;
+import io.epidote.node.engine.TenantWeights;
 import io.epidote.proto.v1.Chat;
 import io.epidote.proto.v1.ChatMessage;
 import io.epidote.proto.v1.ContentPart;
@@ -63,7 +64,9 @@ final class TestCluster implements AutoCloseable {
             topology,
             Slo.NONE,
             limits,
-            Optional.empty()),
+            Optional.empty(),
+            TenantWeights.EQUAL,
+            RouterConfig.Admin.local(Path.of("unused"))),
         new TestModel());
   }
 

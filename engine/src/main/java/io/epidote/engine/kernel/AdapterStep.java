@@ -15,9 +15,10 @@ public final class AdapterStep {
   /**
    * What an adapter has of a step.
    *
+   * @param name of the adapter
    * @param tokens in rising order
    */
-  public record Part(AdapterLayers layers, int[] tokens) {}
+  public record Part(String name, AdapterLayers layers, int[] tokens) {}
 
   /** Sets what the next run is about: each adapter once. */
   public void prepare(List<Part> parts) {

@@ -37,6 +37,7 @@ public final class ExpertOperator implements AutoCloseable {
   private final boolean quantise;
   private final ExpertSlots slots;
   private final AdapterStep adapters;
+  private final ExpertLoad load;
   private final LinearKernel linear;
   private final LoraKernel lora;
   private final FloatArray gathered = new FloatArray(arena);
@@ -67,14 +68,21 @@ public final class ExpertOperator implements AutoCloseable {
   /**
    * @param quantise whether rows and weights are bytes
    * @param adapters of the session's steps
+   * @param load counts what each expert is given
    * @param threads of the session
    */
   public ExpertOperator(
-      ExpertShape shape, boolean quantise, ExpertSlots slots, AdapterStep adapters, int threads) {
+      ExpertShape shape,
+      boolean quantise,
+      ExpertSlots slots,
+      AdapterStep adapters,
+      ExpertLoad load,
+      int threads) {
     this.shape = shape;
     this.quantise = quantise;
     this.slots = slots;
     this.adapters = adapters;
+    this.load = load;
     this.linear =
         new LinearKernel(
             quantise ? PanelProducts.OF_BYTES : PanelProducts.OF_FLOATS, arena, threads);
@@ -154,23 +162,28 @@ public final class ExpertOperator implements AutoCloseable {
         quantise ? 0 : rows.address(), new ByteRows(rows.address(), scales.address(), width));
   }
 
-  /** Gives each pair its slot: by the layer, the token's adapter and the expert. */
+  /** Gives each pair its slot, by the layer, the token's adapter and the expert, and counts it. */
   private void choose(long ids, int pairs, int layer) {
     if (slotOf.length < pairs) {
       slotOf = new int[pairs];
       places = new int[pairs];
     }
+    int first = layer * shape.experts();
+    long[] base = load.of(ExpertLoad.BASE);
     for (int pair = 0; pair < pairs; pair++) {
-      slotOf[pair] = expert(ids, pair);
+      int expert = expert(ids, pair);
+      slotOf[pair] = expert;
+      base[first + expert]++;
     }
     for (AdapterStep.Part part : adapters.parts()) {
       int[] map = part.layers().layer(layer).slots();
-      if (map == null) {
-        continue;
-      }
+      long[] own = load.of(part.name());
       for (int token : part.tokens()) {
         for (int pair = token * shape.perToken(); pair < (token + 1) * shape.perToken(); pair++) {
-          slotOf[pair] = map[slotOf[pair]];
+          int expert = slotOf[pair];
+          base[first + expert]--;
+          own[first + expert]++;
+          slotOf[pair] = map == null ? expert : map[expert];
         }
       }
     }

@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 import java.util.concurrent.Executor;
 import java.util.concurrent.LinkedBlockingQueue;
@@ -34,6 +35,10 @@ public final class Adapters {
   private final AdapterWeights.Loader loader;
   private final AdapterTiers tiers;
   private final Map<String, LoadedAdapter> current = new TreeMap<>();
+
+  /** What was there before a load that is not settled yet, or nothing. */
+  private final Map<String, Optional<LoadedAdapter>> held = new TreeMap<>();
+
   private long generations;
 
   /**
@@ -108,17 +113,23 @@ public final class Adapters {
     public void close() {}
   }
 
+  /** Loads an adapter for good. */
+  public LoadedAdapter load(String name, Path folder, boolean replace) {
+    return load(name, folder, replace, false);
+  }
+
   /**
    * Loads an adapter; may take seconds.
    *
    * @param replace whether it takes the place of one of that name; those who run on that one finish
    *     on it
+   * @param hold whether what was there is kept until {@link #settle}
    * @throws InvalidRequest when the name cannot be one or is taken, or the adapter could never have
    *     the slots that it needs
    * @throws io.epidote.engine.error.EpidoteException.BadCheckpoint when the folder is not an
    *     adapter of this base; nothing has changed then
    */
-  public LoadedAdapter load(String name, Path folder, boolean replace) {
+  public LoadedAdapter load(String name, Path folder, boolean replace, boolean hold) {
     checkName(name);
     checkFree(name, replace);
     AdapterWeights weights = loader.load(folder);
@@ -130,7 +141,7 @@ public final class Adapters {
       throw e;
     }
     try {
-      return publish(name, weights, entry, replace);
+      return publish(name, weights, entry, replace, hold);
     } catch (RuntimeException e) {
       tiers.remove(entry, weights::close);
       throw e;
@@ -171,14 +182,47 @@ public final class Adapters {
   }
 
   private synchronized LoadedAdapter publish(
-      String name, AdapterWeights weights, TierEntry entry, boolean replace) {
+      String name, AdapterWeights weights, TierEntry entry, boolean replace, boolean hold) {
     checkFree(name, replace);
+    letGo(name);
     LoadedAdapter loaded = new LoadedAdapter(name, ++generations, weights, entry);
-    LoadedAdapter before = current.put(name, loaded);
-    if (before != null) {
-      retire(before);
+    Optional<LoadedAdapter> before = Optional.ofNullable(current.put(name, loaded));
+    if (hold) {
+      held.put(name, before);
+    } else {
+      before.ifPresent(this::retire);
     }
     return loaded;
+  }
+
+  /**
+   * Ends a load that held what was there before. Harmless when there is none: it was settled, or
+   * the name has changed since.
+   *
+   * @param digest of what was loaded
+   * @param keep false to put what was there in its place again; those who run on what was loaded
+   *     finish on it
+   */
+  public synchronized void settle(String name, String digest, boolean keep) {
+    LoadedAdapter loaded = current.get(name);
+    if (loaded == null || !loaded.digest().equals(digest) || !held.containsKey(name)) {
+      return;
+    }
+    if (keep) {
+      letGo(name);
+      return;
+    }
+    retire(loaded);
+    current.remove(name);
+    Optional<LoadedAdapter> before = requireNonNull(held.remove(name));
+    before.ifPresent(adapter -> current.put(name, adapter));
+  }
+
+  private void letGo(String name) {
+    Optional<LoadedAdapter> before = held.remove(name);
+    if (before != null) {
+      before.ifPresent(this::retire);
+    }
   }
 
   /**
@@ -188,6 +232,7 @@ public final class Adapters {
    */
   public synchronized void unload(String name) {
     retire(known(name));
+    letGo(name);
     current.remove(name);
   }
 
@@ -229,7 +274,9 @@ public final class Adapters {
   /** Retires all. */
   synchronized void close() {
     current.values().forEach(this::retire);
+    held.values().forEach(before -> before.ifPresent(this::retire));
     current.clear();
+    held.clear();
   }
 
   private void retire(LoadedAdapter adapter) {

@@ -1,7 +1,9 @@
 package io.epidote.engine.model;
 
+import io.epidote.engine.kernel.ExpertLoad;
 import io.epidote.engine.memory.BlockPool;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * The model of prefill and decode: chunks of sequences in, logits and KV out. Used by one thread.
@@ -22,6 +24,11 @@ public interface Decoder extends AutoCloseable {
 
   /** The adapters that chunks may name. */
   Adapters adapters();
+
+  /** What experts were given to do; empty where there are none, or they are not counted (int4). */
+  default Optional<ExpertLoad> expertLoad() {
+    return Optional.empty();
+  }
 
   /** Bytes of the base's weights that this stage has loaded. */
   long weightBytes();

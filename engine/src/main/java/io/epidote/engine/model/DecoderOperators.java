@@ -3,6 +3,7 @@ package io.epidote.engine.model;
 import io.epidote.engine.checkpoint.TextConfig;
 import io.epidote.engine.kernel.AdapterStep;
 import io.epidote.engine.kernel.AttentionShape;
+import io.epidote.engine.kernel.ExpertLoad;
 import io.epidote.engine.kernel.ExpertOperator;
 import io.epidote.engine.kernel.ExpertShape;
 import io.epidote.engine.kernel.ExpertSlots;
@@ -19,10 +20,12 @@ import java.util.stream.Stream;
  *
  * @param adapters of their steps
  * @param slots of adapters' experts
+ * @param load of experts
  */
 record DecoderOperators(
     AdapterStep adapters,
     ExpertSlots slots,
+    ExpertLoad load,
     PagedAttention attention,
     RowOperators rows,
     LayerOperators layers,
@@ -41,19 +44,28 @@ record DecoderOperators(
                     moe.expertsPerToken()));
     ExpertSlots slots =
         new ExpertSlots(text.layers(), expertShape.map(ExpertShape::experts).orElse(0));
+    ExpertLoad load =
+        new ExpertLoad(text.layers(), expertShape.map(ExpertShape::experts).orElse(0), slots);
     PagedAttention attention = new PagedAttention(shape, threads);
     RowOperators rows = new RowOperators(text.rmsNormEps(), threads);
     return new DecoderOperators(
         adapters,
         slots,
+        load,
         attention,
         rows,
         new LayerOperators(attention, rows, adapters, text.intermediateSize(), threads),
         expertShape
             .filter(_ -> options.precision() != Precision.INT4)
-            .map(experts ->
-                new ExpertOperator(
-                    experts, options.precision() == Precision.INT8, slots, adapters, threads)));
+            .map(
+                experts ->
+                    new ExpertOperator(
+                        experts,
+                        options.precision() == Precision.INT8,
+                        slots,
+                        adapters,
+                        load,
+                        threads)));
   }
 
   List<Operator> all() {

@@ -90,6 +90,7 @@ public final class Models {
             new AdapterLoader(base, operators.slots(), options.cache()), Adapters.worker());
     Decoder decoder = new OnnxDecoder(shape, operators, graph, options.precision(), adapters);
     warmUp(decoder);
+    operators.load().forget();
     return decoder;
   }
 

@@ -5,6 +5,7 @@ import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
+import io.epidote.engine.kernel.ExpertLoad;
 import io.epidote.engine.memory.BlockPool;
 import java.lang.ref.Reference;
 import java.nio.ByteBuffer;
@@ -12,6 +13,7 @@ import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.LongBuffer;
 import java.util.List;
+import java.util.Optional;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
@@ -59,6 +61,11 @@ final class OnnxDecoder implements Decoder {
   @Override
   public Adapters adapters() {
     return adapters;
+  }
+
+  @Override
+  public Optional<ExpertLoad> expertLoad() {
+    return operators.experts().map(_ -> operators.load());
   }
 
   @Override

@@ -88,9 +88,12 @@ record StepLayout(
       }
     }
     return tokens.entrySet().stream()
-        .map(entry ->
-            new AdapterStep.Part(
-                entry.getKey().weights().layers(), entry.getValue().build().toArray()))
+        .map(
+            entry ->
+                new AdapterStep.Part(
+                    entry.getKey().name(),
+                    entry.getKey().weights().layers(),
+                    entry.getValue().build().toArray()))
         .toList();
   }
 

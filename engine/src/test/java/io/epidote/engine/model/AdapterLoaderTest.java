@@ -73,6 +73,43 @@ class AdapterLoaderTest {
   }
 
   @Test
+  void whatIsHeldTakesItsPlaceAgainOrIsFreed() {
+    Adapters adapters = adapters(Form.MIXTRAL, Precision.FP32);
+    Path first = AdapterFixture.esft(folder.resolve("e1"), Form.MIXTRAL, EXPERTS, 20);
+    Path second =
+        AdapterFixture.esft(folder.resolve("e2"), Form.MIXTRAL, Map.of(1, List.of(3)), 21);
+    LoadedAdapter before = adapters.load("a", first, false);
+    LoadedAdapter after = adapters.load("a", second, true, true);
+    assertThat(slots.lent()).isEqualTo(4);
+    LoadedAdapter running = adapters.take("a");
+    assertThat(running).isSameAs(after);
+    adapters.settle("a", "another digest", false);
+    assertThat(adapters.list()).containsExactly(after);
+
+    // Taken back: who runs on it finishes on it.
+    adapters.settle("a", after.digest(), false);
+    assertThat(adapters.list()).containsExactly(before);
+    assertThat(slots.lent()).isEqualTo(4);
+    adapters.give(running);
+    assertThat(slots.lent()).isEqualTo(3);
+
+    // Kept: what it replaced is freed.
+    adapters.settle("a", adapters.load("a", second, true, true).digest(), true);
+    assertThat(slots.lent()).isEqualTo(1);
+    adapters.settle("a", after.digest(), false);
+    assertThat(adapters.list()).hasSize(1);
+
+    // Of a name that was new, nothing is left; and what is never settled goes with the name.
+    adapters.settle("b", adapters.load("b", first, false, true).digest(), false);
+    assertThat(adapters.list()).hasSize(1);
+    adapters.load("a", first, true, true);
+    adapters.load("a", second, true, true);
+    assertThat(slots.lent()).isEqualTo(4);
+    adapters.unload("a");
+    assertThat(slots.lent()).isZero();
+  }
+
+  @Test
   void noOrderOfLoadsAndUnloadsLeaksASlot() {
     Adapters adapters = adapters(Form.MIXTRAL, Precision.FP32);
     List<Path> folders = new ArrayList<>();

@@ -13,6 +13,7 @@ import io.epidote.engine.checkpoint.SafetensorsWriter;
 import io.epidote.engine.checkpoint.SafetensorsWriter.Tensor;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.engine.error.EpidoteException.NotFound;
+import io.epidote.engine.kernel.ExpertLoad;
 import io.epidote.engine.memory.BlockPool;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -209,6 +210,47 @@ class AdapterTest {
       adapters.give(before);
       adapters.give(after);
     }
+  }
+
+  /** Every pair of token and expert is counted, for whom it ran, whoever shared the step. */
+  @ParameterizedTest
+  @MethodSource("mixtures")
+  void whatExpertsAreGivenIsCountedByLayerAndAdapter(Form form, Precision precision) {
+    Path base = CheckpointFixture.write(form, folder.resolve("base"), SEED);
+    Path adapter = AdapterFixture.esft(folder.resolve("a"), form, ALL_OF_LAYER_1, 50);
+    try (Checkpoint checkpoint = Checkpoint.open(base);
+        Decoder decoder = open(checkpoint, precision)) {
+      ExpertLoad load = decoder.expertLoad().orElseThrow();
+      int each = checkpoint.config().text().moe().orElseThrow().expertsPerToken();
+      decoder.adapters().load("a", adapter, false);
+      assertThat(load.slotsLent()).isEqualTo(4);
+      LoadedAdapter taken = decoder.adapters().take("a");
+      BlockPool kv = decoder.shape().kvPool(16);
+      SequenceChunk own = prompt(decoder, kv, 2, Optional.of(taken));
+      SequenceChunk others = prompt(decoder, kv, 5, Optional.empty());
+      decoder.step(kv, List.of(others, own));
+      decoder.step(kv, List.of(own));
+      assertThat(load.counts()).containsOnlyKeys(ExpertLoad.BASE, "a");
+      int layer = 1;
+      assertThat(counted(load, "a", layer)).isEqualTo(2L * own.tokenIds().length * each);
+      assertThat(counted(load, ExpertLoad.BASE, layer))
+          .isEqualTo((long) others.tokenIds().length * each);
+      // Alone and in company, the same experts.
+      long[] before = requireNonNull(load.counts().get("a")).clone();
+      decoder.step(kv, List.of(own));
+      long[] after = requireNonNull(load.counts().get("a"));
+      for (int i = 0; i < after.length; i++) {
+        assertThat(2 * (after[i] - before[i])).isEqualTo(before[i]);
+      }
+      decoder.adapters().give(taken);
+    }
+  }
+
+  private static long counted(ExpertLoad load, String adapter, int layer) {
+    long[] counts = requireNonNull(load.counts().get(adapter));
+    return IntStream.range(layer * load.experts(), (layer + 1) * load.experts())
+        .mapToLong(i -> counts[i])
+        .sum();
   }
 
   private float[][][] mixed(Path base, Precision precision, List<Path> folders) {

@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * The line in which requests of all stages of a node wait for blocks of one pool. Whose turn it is
- * follows from the order of the stage whose request has been in line for longest; whoever it is
+ * follows from the turns of the stage whose request has been in line for longest; whoever it is
  * takes what it asked for before anybody else takes anything, so that a large request is not
  * overtaken for ever by small ones. Belongs to the engine thread.
  *
@@ -51,14 +51,14 @@ public final class BlockQueue {
   /**
    * Gets in line for {@code blocks} blocks, which must fit an empty pool.
    *
-   * @param order by which those who give the same one take their turns
+   * @param turns by which those who give the same ones are served
    */
-  public Ticket enter(int blocks, QueueOrder order, Waiting request) {
+  public Ticket enter(int blocks, Turns turns, Waiting request) {
     if (blocks < 0 || !canEverFit(blocks)) {
       throw new IllegalArgumentException(
           "%d blocks can never be had from a pool of %d".formatted(blocks, pool.total()));
     }
-    Ticket ticket = new Ticket(blocks, order, request);
+    Ticket ticket = new Ticket(blocks, turns, request);
     line.add(ticket);
     next = null;
     return ticket;
@@ -75,22 +75,22 @@ public final class BlockQueue {
 
   private @Nullable Ticket choose(long now) {
     Ticket oldest = line.peek();
-    if (oldest == null || oldest.order.policy() == QueueOrder.Policy.FCFS) {
-      return oldest;
+    if (oldest == null) {
+      return null;
     }
-    List<Ticket> alike = line.stream().filter(ticket -> ticket.order.equals(oldest.order)).toList();
-    return oldest.order.sort(alike, now).getFirst();
+    List<Ticket> alike = line.stream().filter(ticket -> ticket.turns == oldest.turns).toList();
+    return oldest.turns.sort(alike, now).getFirst();
   }
 
   /** A place in the line. */
   public final class Ticket implements Waiting {
     private final int blocks;
-    private final QueueOrder order;
+    private final Turns turns;
     private final Waiting request;
 
-    private Ticket(int blocks, QueueOrder order, Waiting request) {
+    private Ticket(int blocks, Turns turns, Waiting request) {
       this.blocks = blocks;
-      this.order = order;
+      this.turns = turns;
       this.request = request;
     }
 
@@ -126,6 +126,16 @@ public final class BlockQueue {
     @Override
     public OptionalLong deadline() {
       return request.deadline();
+    }
+
+    @Override
+    public Flow flow() {
+      return request.flow();
+    }
+
+    @Override
+    public double remainingWork() {
+      return request.remainingWork();
     }
 
     @Override

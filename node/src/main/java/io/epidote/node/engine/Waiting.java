@@ -10,6 +10,12 @@ public interface Waiting {
   /** {@link System#nanoTime} by which the stage should be done with it; empty: no target. */
   OptionalLong deadline();
 
+  /** For whom it is. */
+  Flow flow();
+
+  /** Units of the stage's work that are left, predicted: prompt tokens, tokens, tiles. */
+  double remainingWork();
+
   /** Milliseconds of computation that are left, predicted; 0 before anything was measured. */
   double remainingMs();
 

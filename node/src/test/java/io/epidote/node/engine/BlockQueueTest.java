@@ -24,7 +24,8 @@ final class BlockQueueTest {
     List<Integer> served = new ArrayList<>();
     List<Integer> left = new ArrayList<>();
     for (int i = 0; i < wishes.size(); i++) {
-      waiting.add(new Place(i, queue.enter(wishes.get(i), QueueOrder.FCFS, Waiter.any())));
+      waiting.add(
+          new Place(i, queue.enter(wishes.get(i), Turns.of(QueueOrder.FCFS), Waiter.any())));
       if (i % 7 == 3) {
         waiting.getLast().ticket().leave();
         left.add(waiting.removeLast().number());
@@ -65,7 +66,7 @@ final class BlockQueueTest {
     BlockQueue queue = new BlockQueue(new BlockPool("kv", 16, 8));
     assertThat(queue.canEverFit(8)).isTrue();
     assertThat(queue.canEverFit(9)).isFalse();
-    assertThatThrownBy(() -> queue.enter(9, QueueOrder.FCFS, Waiter.any()))
+    assertThatThrownBy(() -> queue.enter(9, Turns.of(QueueOrder.FCFS), Waiter.any()))
         .isInstanceOf(IllegalArgumentException.class);
   }
 }

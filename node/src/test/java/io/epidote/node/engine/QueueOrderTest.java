@@ -69,7 +69,7 @@ final class QueueOrderTest {
   @Property(tries = 20)
   void nobodyStarvesInTheLine(@ForAll("overtaking") Policy policy) {
     Duration patience = Duration.ofMillis(30);
-    QueueOrder order = new QueueOrder(policy, patience);
+    Turns order = Turns.of(new QueueOrder(policy, patience));
     BlockQueue line = new BlockQueue(new BlockPool("kv", 16, 4));
     long start = System.nanoTime();
     BlockQueue.Ticket patient =
@@ -108,9 +108,9 @@ final class QueueOrderTest {
   @Example
   void stagesOfDifferentOrdersTakeTurnsByAge() {
     BlockQueue line = new BlockQueue(new BlockPool("kv", 16, 4));
-    QueueOrder sjf = QueueOrder.of(Policy.SJF);
+    Turns sjf = Turns.of(QueueOrder.of(Policy.SJF));
     var prefillLong = line.enter(1, sjf, Waiter.of(0, 5, 90));
-    var decode = line.enter(1, QueueOrder.FCFS, Waiter.of(1, 4, 0));
+    var decode = line.enter(1, Turns.of(QueueOrder.FCFS), Waiter.of(1, 4, 0));
     var prefillShort = line.enter(1, sjf, Waiter.of(2, 3, 10));
     assertThat(decode.take()).isEmpty();
     assertThat(prefillLong.take()).isEmpty();

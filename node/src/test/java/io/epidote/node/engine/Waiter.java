@@ -4,9 +4,13 @@ import java.util.OptionalLong;
 import java.util.concurrent.TimeUnit;
 
 /** A request as tests want it; times are from {@link #NOW}. */
-public record Waiter(int number, long since, OptionalLong deadline, double remainingMs)
+public record Waiter(int number, long since, OptionalLong deadline, double remainingMs, Flow flow)
     implements Waiting {
   static final long NOW = System.nanoTime();
+
+  Waiter(int number, long since, OptionalLong deadline, double remainingMs) {
+    this(number, since, deadline, remainingMs, Flow.NONE);
+  }
 
   /** One that just came and has no target. */
   public static Waiter any() {
@@ -18,7 +22,16 @@ public record Waiter(int number, long since, OptionalLong deadline, double remai
   }
 
   Waiter dueIn(long ms) {
-    return new Waiter(number, since, OptionalLong.of(NOW + nanos(ms)), remainingMs);
+    return new Waiter(number, since, OptionalLong.of(NOW + nanos(ms)), remainingMs, flow);
+  }
+
+  Waiter of(Flow other) {
+    return new Waiter(number, since, deadline, remainingMs, other);
+  }
+
+  @Override
+  public double remainingWork() {
+    return remainingMs;
   }
 
   private static long nanos(long ms) {

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.epidote.engine.memory.BlockPool;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.engine.QueueOrder;
+import io.epidote.node.engine.Turns;
 import io.epidote.node.engine.Waiter;
 import java.util.ArrayList;
 import java.util.List;
@@ -56,7 +57,7 @@ final class EarlyHoldersTest {
   @Example
   void nobodyIsOvertaken() {
     KvMemory kv = memory();
-    BlockQueue.Ticket waiting = kv.line().enter(1, QueueOrder.FCFS, Waiter.any());
+    BlockQueue.Ticket waiting = kv.line().enter(1, Turns.of(QueueOrder.FCFS), Waiter.any());
     assertThat(kv.early().tryEnter(1, 1)).isEmpty();
     waiting.leave();
     assertThat(kv.early().tryEnter(1, 1)).isPresent();

@@ -57,10 +57,11 @@ final class ChatRequestReader {
    * @param id of the request
    * @param salt whose cached prompts it may find
    * @param slo how fast it should be answered
+   * @param tenant for whom it is
    * @throws InvalidField naming the field that must change
    * @throws EpidoteException.InvalidRequest when the body is not JSON
    */
-  ChatCall read(InputStream body, String id, CacheSalt salt, Slo slo) {
+  ChatCall read(InputStream body, String id, CacheSalt salt, Slo slo, String tenant) {
     Fields fields = Fields.of(parse(body), "");
     PromptInput prompt = new PromptInput.Chat(turns(fields));
     Fields streamOptions = fields.object("stream_options");
@@ -92,7 +93,8 @@ final class ChatRequestReader {
             sampling,
             choices == null ? 1 : choices.intValue(),
             salt,
-            slo),
+            slo,
+            tenant),
         fields.flag("stream"),
         streamOptions != null && streamOptions.flag("include_usage"),
         logprobs,

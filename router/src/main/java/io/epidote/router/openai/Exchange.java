@@ -4,6 +4,7 @@ import io.epidote.router.request.CacheSalt;
 import io.epidote.router.request.InvalidField;
 import io.epidote.router.request.Outbox;
 import io.epidote.router.request.Slo;
+import io.epidote.router.request.Tenant;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.ByteBufInputStream;
 import io.netty.buffer.Unpooled;
@@ -36,6 +37,7 @@ import org.jspecify.annotations.Nullable;
 final class Exchange {
   private static final Pattern REQUEST_ID = Pattern.compile("[A-Za-z0-9._:-]{1,128}");
   private static final String CACHE_SALT = "x-epidote-cache-salt";
+  private static final String TENANT = "x-epidote-tenant";
   private static final String SLO_TTFT = "x-epidote-slo-ttft-ms";
   private static final String SLO_TPOT = "x-epidote-slo-tpot-ms";
   private static final Runnable GONE = () -> {};
@@ -93,6 +95,16 @@ final class Exchange {
   CacheSalt cacheSalt() {
     String salt = head.headers().get(CACHE_SALT);
     return salt == null ? CacheSalt.NONE : CacheSalt.of(CACHE_SALT, salt);
+  }
+
+  /**
+   * For whom the request is; empty when it does not say.
+   *
+   * @throws InvalidField when the header cannot be a tenant's name
+   */
+  String tenant() {
+    String name = head.headers().get(TENANT);
+    return name == null ? "" : Tenant.of(TENANT, name);
   }
 
   /**

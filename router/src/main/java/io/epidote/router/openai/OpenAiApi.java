@@ -122,7 +122,8 @@ public final class OpenAiApi {
             exchange.takeBody(),
             flow.freeId(exchange.requestId()),
             exchange.cacheSalt(),
-            exchange.slo());
+            exchange.slo(),
+            exchange.tenant());
     ChatCall call = asked.with(flow.addressed(asked.request()));
     ChatJson json = new ChatJson(call, flow.model(), System.currentTimeMillis() / 1000);
     AnswerListener answer =

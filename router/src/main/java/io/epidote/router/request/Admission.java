@@ -1,51 +1,100 @@
 package io.epidote.router.request;
 
 import io.epidote.engine.error.EpidoteException;
-import java.util.Iterator;
+import io.epidote.node.engine.FairShare;
+import io.epidote.node.engine.Flow;
+import io.epidote.node.engine.QueueOrder;
+import io.epidote.node.engine.TenantWeights;
+import io.epidote.node.engine.Turns;
+import io.epidote.node.engine.Waiting;
+import java.util.HashMap;
 import java.util.LinkedHashSet;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.Set;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
+import org.jspecify.annotations.Nullable;
 
 /**
- * Bounds the requests that are at work and those that wait for a place, first come first served.
- * Thread-safe.
+ * Bounds the requests that are at work and those that wait for a place. Places are shared among
+ * tenants and adapters by {@link FairShare}, within one of them first come, first served. When the
+ * queue is full, whoever has most of it for its weight gives way: the newest of its requests is
+ * turned away for one of a tenant that has less (the drop policy of Demers, Keshav and Shenker,
+ * SIGCOMM 1989). Thread-safe.
  */
 public final class Admission {
   private final int maxInFlight;
   private final int maxQueued;
+  private final TenantWeights weights;
+  private final Turns turns;
   // Invariant under the lock: somebody waits only while every place is taken.
   private final Set<Ticket> waiting = new LinkedHashSet<>();
   private int running;
   private boolean closed;
 
-  public Admission(int maxInFlight, int maxQueued) {
+  public Admission(int maxInFlight, int maxQueued, TenantWeights weights) {
     this.maxInFlight = maxInFlight;
     this.maxQueued = maxQueued;
+    this.weights = weights;
+    this.turns = new Turns(QueueOrder.FCFS, weights);
   }
 
   /**
    * Takes a place, or one in the queue.
    *
+   * @param tokens of prompt and answer, predicted
    * @throws EpidoteException.Exhausted when the queue is full
    * @throws EpidoteException.Unavailable after {@link #close}
    */
-  public synchronized Ticket enter() {
+  public synchronized Ticket enter(Flow flow, double tokens) {
     if (closed) {
       throw shuttingDown();
     }
-    Ticket ticket = new Ticket();
+    Ticket ticket = new Ticket(flow, tokens);
     if (running < maxInFlight) {
       running++;
-      ticket.admitted.complete(true);
-    } else if (waiting.size() < maxQueued) {
+      ticket.admit();
+    } else if (waiting.size() < maxQueued || makeRoom(flow.tenant())) {
       waiting.add(ticket);
+      ticket.presence.enter();
     } else {
-      throw new EpidoteException.Exhausted(
-          "%d requests are at work and %d wait, which is all this router takes; try again after the time that the response names."
-              .formatted(running, waiting.size()));
+      throw full();
     }
     return ticket;
+  }
+
+  private EpidoteException.Exhausted full() {
+    return new EpidoteException.Exhausted(
+        "%d requests are at work and %d wait, which is all this router takes; try again after the time that the response names."
+            .formatted(running, waiting.size()));
+  }
+
+  /** Turns away the newest request of the tenant that has most of the queue, if that is fair. */
+  private boolean makeRoom(String tenant) {
+    Map<String, Double> held = new HashMap<>();
+    waiting.forEach(
+        ticket ->
+            held.merge(ticket.flow.tenant(), 1 / weights.of(ticket.flow.tenant()), Double::sum));
+    double own = held.getOrDefault(tenant, 0.0) + 1 / weights.of(tenant);
+    Ticket last = null;
+    for (Ticket ticket : waiting) {
+      String other = ticket.flow.tenant();
+      double had = held.getOrDefault(other, 0.0);
+      if (!other.equals(tenant)
+          && had > own
+          && (last == null || had >= held.getOrDefault(last.flow.tenant(), 0.0))) {
+        last = ticket;
+      }
+    }
+    if (last == null) {
+      return false;
+    }
+    last.refused = full();
+    last.turnAway();
+    waiting.remove(last);
+    return true;
   }
 
   /** Admitted requests that have not ended. */
@@ -60,13 +109,14 @@ public final class Admission {
   /** Admits nobody from now on; those who wait are told to go. */
   public synchronized void close() {
     closed = true;
-    waiting.forEach(ticket -> ticket.admitted.complete(false));
+    waiting.forEach(Ticket::turnAway);
     waiting.clear();
   }
 
   private static EpidoteException.Unavailable shuttingDown() {
     return new EpidoteException.Unavailable(
-        "The router is shutting down and takes no new requests; send the request to another router or try again later.");
+        "The router is shutting down and takes no new requests; send the request to another router"
+            + " or try again later.");
   }
 
   private synchronized boolean isClosed() {
@@ -79,37 +129,72 @@ public final class Admission {
     }
     ticket.left = true;
     if (waiting.remove(ticket)) {
-      ticket.admitted.complete(false);
+      ticket.turnAway();
       return;
     }
     if (!ticket.admitted.getNow(false)) {
-      return; // Turned away by close().
+      return; // Turned away before.
     }
-    Iterator<Ticket> next = waiting.iterator();
-    if (next.hasNext()) {
-      Ticket admitted = next.next();
-      next.remove();
-      admitted.admitted.complete(true);
-    } else {
+    if (waiting.isEmpty()) {
       running--;
+    } else {
+      Ticket next = turns.sort(waiting, System.nanoTime()).getFirst();
+      waiting.remove(next);
+      next.admit();
     }
   }
 
+  private synchronized void charge(Ticket ticket, double tokens) {
+    if (!ticket.left && ticket.admitted.getNow(false)) {
+      ticket.presence.charge(tokens - ticket.tokens);
+      ticket.tokens = tokens;
+    }
+  }
+
+  private synchronized Optional<EpidoteException> refusal(Ticket ticket) {
+    return Optional.ofNullable(ticket.refused);
+  }
+
   /** A place, or the way to one. */
-  public final class Ticket implements AutoCloseable {
+  public final class Ticket implements Waiting, AutoCloseable {
     private final CompletableFuture<Boolean> admitted = new CompletableFuture<>();
+    private final long since = System.nanoTime();
+    private final Flow flow;
+    private final FairShare.Presence presence;
+    private double tokens;
+    private @Nullable EpidoteException refused;
     private boolean left;
 
-    private Ticket() {}
+    private Ticket(Flow flow, double tokens) {
+      this.flow = flow;
+      this.tokens = tokens;
+      this.presence = turns.share().of(flow);
+    }
+
+    private void admit() {
+      presence.charge(tokens);
+      presence.leave();
+      admitted.complete(true);
+    }
+
+    private void turnAway() {
+      presence.leave();
+      admitted.complete(false);
+    }
 
     /**
      * Waits for the place; not for an event loop.
      *
      * @throws CancellationException when the ticket was closed meanwhile
+     * @throws EpidoteException.Exhausted when it had to give way to another tenant's
      * @throws EpidoteException.Unavailable when admission closed meanwhile
      */
     public void await() {
       if (!admitted.join()) {
+        Optional<EpidoteException> why = refusal(this);
+        if (why.isPresent()) {
+          throw why.get();
+        }
         if (isClosed()) {
           throw shuttingDown();
         }
@@ -117,10 +202,44 @@ public final class Admission {
       }
     }
 
+    /**
+     * Puts what the request has taken in the place of what was predicted.
+     *
+     * @param taken tokens of prompt and answer
+     */
+    void worked(double taken) {
+      charge(this, taken);
+    }
+
     /** Gives the place, or the wait, up. Only the first call does anything. */
     @Override
     public void close() {
       leave(this);
+    }
+
+    @Override
+    public long since() {
+      return since;
+    }
+
+    @Override
+    public OptionalLong deadline() {
+      return OptionalLong.empty();
+    }
+
+    @Override
+    public Flow flow() {
+      return flow;
+    }
+
+    @Override
+    public double remainingWork() {
+      return tokens;
+    }
+
+    @Override
+    public double remainingMs() {
+      return 0;
     }
   }
 }

@@ -44,6 +44,9 @@ final class Generation {
     /** Returns false when the client reads too slowly. */
     boolean chunk(AnswerListener.Piece chunk);
 
+    /** A decode node has taken the answer on, with its adapter. */
+    void arrived();
+
     /** The answer is complete and nothing is held for it anywhere. */
     void complete(Generation generation, FinishReason reason);
 
@@ -144,6 +147,7 @@ final class Generation {
             .addAllSpans(prepared.prompt().spans())
             .setSampling(sampling())
             .setAdapter(prepared.adapter())
+            .setTenant(prepared.request().tenant())
             .setCacheSalt(prepared.request().salt().digest())
             .setMediaFirst(mediaFirst())
             .setKvLast(kvLast());
@@ -264,7 +268,8 @@ final class Generation {
             .setRequestId(stageRequestId)
             .setPromptTokens(prepared.promptTokens())
             .setSampling(sampling())
-            .setAdapter(prepared.adapter());
+            .setAdapter(prepared.adapter())
+            .setTenant(prepared.request().tenant());
     slo.tpotMs().ifPresent(start::setTpotMs);
     return start.build();
   }
@@ -272,6 +277,7 @@ final class Generation {
   private final class Decoding implements Handoff.Events {
     @Override
     public void received() {
+      events.arrived();
       halfClosePrefill();
     }
 
@@ -337,7 +343,8 @@ final class Generation {
     if (!events.chunk(chunk)) {
       fail(
           new EpidoteException.Exhausted(
-              "The client reads too slowly: more of the answer waits than the router keeps. Read faster, or ask without streaming."));
+              "The client reads too slowly: more of the answer waits than the router keeps. Read"
+                  + " faster, or ask without streaming."));
     }
   }
 

@@ -9,6 +9,7 @@ package io.epidote.router.request;
  * @param choices answers to generate, 1 to 8; answer i uses the seed plus i
  * @param salt whose cached prompts it may find
  * @param slo how fast it should be answered
+ * @param tenant for whom it is; empty for the default one
  */
 public record GenerationRequest(
     String id,
@@ -17,7 +18,8 @@ public record GenerationRequest(
     Sampling sampling,
     int choices,
     CacheSalt salt,
-    Slo slo) {
+    Slo slo,
+    String tenant) {
   /** Between the names of model and adapter. */
   public static final char ADAPTER = ':';
 
@@ -30,7 +32,7 @@ public record GenerationRequest(
 
   /** The same request to another model or adapter. */
   GenerationRequest withModel(String other) {
-    return new GenerationRequest(id, other, prompt, sampling, choices, salt, slo);
+    return new GenerationRequest(id, other, prompt, sampling, choices, salt, slo, tenant);
   }
 
   /**

@@ -49,6 +49,8 @@ final class MediaEncoding {
 
   private final String stageRequestId;
   private final Deque<EncodeShard> unasked;
+  private final String tenant;
+  private final String adapter;
   private final OptionalDouble ttftLeftMs;
   private final SynchronizationContext turn;
   private final Events events;
@@ -70,6 +72,8 @@ final class MediaEncoding {
       SynchronizationContext turn,
       Events events) {
     this.stageRequestId = stageRequestId;
+    this.tenant = prepared.request().tenant();
+    this.adapter = prepared.adapter();
     this.ttftLeftMs = ttftLeftMs;
     this.unasked =
         shards.stream()
@@ -94,7 +98,11 @@ final class MediaEncoding {
 
   private void open(EncodeShard shard) {
     EncodeRequest.Builder request =
-        EncodeRequest.newBuilder().setRequestId(stageRequestId).addAllItems(shard.items());
+        EncodeRequest.newBuilder()
+            .setRequestId(stageRequestId)
+            .setTenant(tenant)
+            .setAdapter(adapter)
+            .addAllItems(shard.items());
     ttftLeftMs.ifPresent(request::setTtftLeftMs);
     calls.add(
         StageCall.open(

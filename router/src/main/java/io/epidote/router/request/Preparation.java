@@ -20,6 +20,11 @@ import java.util.List;
  * the chat is rendered and tokenised, and the length is checked. Thread-safe; not for event loops.
  */
 final class Preparation {
+  /** Tokens of an answer that may be of any length. */
+  private static final int USUAL_ANSWER = 256;
+
+  private static final int TOKEN_CHARACTERS = 4;
+
   private final ServedModel model;
   private final int maxMediaItems;
 
@@ -47,6 +52,15 @@ final class Preparation {
           "The request has %d media items; expected at most %d. Send fewer, or raise the router's limit."
               .formatted(count, maxMediaItems));
     }
+  }
+
+  /** Tokens of prompt and answers, before either is known: what tenants are compared by. */
+  double predictedTokens(GenerationRequest request) {
+    int media = request.prompt().media().size() * model.mediaTokensPerTile();
+    int answer = Math.min(request.sampling().maxTokens(), USUAL_ANSWER);
+    return (double) request.prompt().characters() / TOKEN_CHARACTERS
+        + media
+        + (double) answer * request.choices();
   }
 
   PreparedRequest prepare(GenerationRequest request) {

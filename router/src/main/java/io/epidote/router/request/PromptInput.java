@@ -8,6 +8,9 @@ public sealed interface PromptInput {
   /** The media in the order in which they appear. */
   List<MediaInput> media();
 
+  /** Of its text. */
+  int characters();
+
   /** Turns for the model's chat template. */
   record Chat(List<Turn> turns) implements PromptInput {
     public Chat {
@@ -22,6 +25,15 @@ public sealed interface PromptInput {
           .map(part -> ((Media) part).input())
           .toList();
     }
+
+    @Override
+    public int characters() {
+      return turns.stream()
+          .flatMap(turn -> turn.content().stream())
+          .filter(Text.class::isInstance)
+          .mapToInt(part -> ((Text) part).text().length())
+          .sum();
+    }
   }
 
   /**
@@ -31,6 +43,11 @@ public sealed interface PromptInput {
   record Plain(String text, List<MediaInput> media) implements PromptInput {
     public Plain {
       media = List.copyOf(media);
+    }
+
+    @Override
+    public int characters() {
+      return text.length();
     }
   }
 

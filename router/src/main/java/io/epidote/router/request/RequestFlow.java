@@ -1,6 +1,8 @@
 package io.epidote.router.request;
 
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.node.engine.Flow;
+import io.epidote.router.adapters.AdapterGate;
 import io.epidote.router.auto.RequestClassifier;
 import io.epidote.router.cluster.Cluster;
 import io.micrometer.core.instrument.MeterRegistry;
@@ -33,6 +35,7 @@ public final class RequestFlow implements AutoCloseable {
    * @param overlap whether a stage may begin while the one before is still at work
    * @param slo of requests that say none
    * @param classifier chooses the adapter of requests to MODEL:auto
+   * @param gate that lets no adapter change between prefill and decode
    */
   public RequestFlow(
       ServedModel model,
@@ -43,6 +46,7 @@ public final class RequestFlow implements AutoCloseable {
       boolean overlap,
       Slo slo,
       Optional<RequestClassifier> classifier,
+      AdapterGate gate,
       MeterRegistry meters,
       Executor threads) {
     this.admission = admission;
@@ -59,6 +63,7 @@ public final class RequestFlow implements AutoCloseable {
             new Preparation(model, maxMediaItems),
             timer,
             new RequestMetrics(meters, model.name(), admission),
+            gate,
             overlap,
             slo,
             timeout.toMillis());
@@ -87,8 +92,11 @@ public final class RequestFlow implements AutoCloseable {
   public RunningRequest start(
       GenerationRequest request, long arrivalNanos, AnswerListener listener) {
     around.preparation().check(request);
-    around.cluster().checkAdapter(request.adapter(around.model().name()));
-    Admission.Ticket ticket = admission.enter();
+    String adapter = request.adapter(around.model().name());
+    around.cluster().checkAdapter(adapter);
+    Admission.Ticket ticket =
+        admission.enter(
+            new Flow(request.tenant(), adapter), around.preparation().predictedTokens(request));
     RunningRequest started =
         new RunningRequest(
             request, listener, ticket, around, arrivalNanos, () -> ended(request.id()));

@@ -5,6 +5,7 @@ import io.epidote.proto.v1.FinishReason;
 import io.epidote.proto.v1.StageTiming;
 import io.epidote.proto.v1.Timeline;
 import io.epidote.proto.v1.Usage;
+import io.epidote.router.adapters.AdapterGate;
 import io.epidote.router.cluster.Cluster;
 import io.epidote.router.cluster.Placement;
 import io.grpc.SynchronizationContext;
@@ -36,6 +37,7 @@ public final class RunningRequest {
       Preparation preparation,
       ScheduledExecutorService timer,
       RequestMetrics metrics,
+      AdapterGate gate,
       boolean overlap,
       Slo slo,
       long timeoutMs) {}
@@ -52,6 +54,11 @@ public final class RunningRequest {
   // Only within the turn:
   private final List<Generation> generations = new ArrayList<>();
   private int incomplete;
+
+  /** Generations that no decode node has taken yet. */
+  private int arriving;
+
+  private AdapterGate.@Nullable Pass pass;
   private @Nullable PreparedRequest prepared;
   private @Nullable ScheduledFuture<?> timeout;
   private boolean over;
@@ -82,7 +89,11 @@ public final class RunningRequest {
     try {
       ticket.await();
       PreparedRequest ready = around.preparation().prepare(request);
-      turn.execute(() -> start(ready));
+      AdapterGate.Pass entered = around.gate().enter(ready.adapter());
+      turn.execute(() -> start(ready, entered));
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      turn.execute(() -> fail(new EpidoteException.Unavailable("The router is shutting down.", e)));
     } catch (CancellationException e) {
       turn.execute(() -> end(FinishReason.FINISH_REASON_ABORT));
     } catch (EpidoteException e) {
@@ -94,10 +105,12 @@ public final class RunningRequest {
     }
   }
 
-  private void start(PreparedRequest ready) {
+  private void start(PreparedRequest ready, AdapterGate.Pass entered) {
     if (over) {
+      entered.leave();
       return;
     }
+    pass = entered;
     prepared = ready;
     Slo slo = request.slo().or(around.slo()).after(recording.ageMs());
     for (int choice = 0; choice < request.choices(); choice++) {
@@ -118,6 +131,7 @@ public final class RunningRequest {
               ready, choice, placement, around.overlap(), slo, text, turn, new Answers()));
     }
     incomplete = generations.size();
+    arriving = generations.size();
     timeout = later(this::timedOut, around.timeoutMs());
     recording.admitted();
     listener.started(request.id(), ready.promptTokens(), ready.prompt().mediaTokens());
@@ -174,14 +188,23 @@ public final class RunningRequest {
       return;
     }
     over = true;
+    leaveGate();
     generations.forEach(generation -> generation.stop("the request ended"));
     if (timeout != null) {
       timeout.cancel(false);
     }
-    ticket.close();
     int promptTokens = prepared == null ? 0 : prepared.promptTokens();
+    ticket.worked(promptTokens + generations.stream().mapToInt(Generation::tokens).sum());
+    ticket.close();
     recording.ended(reason, promptTokens);
     onEnd.run();
+  }
+
+  private void leaveGate() {
+    if (pass != null) {
+      pass.leave();
+      pass = null;
+    }
   }
 
   private void unexpected(Throwable error) {
@@ -225,6 +248,14 @@ public final class RunningRequest {
     public boolean chunk(AnswerListener.Piece chunk) {
       recording.tokens(chunk.tokens().size());
       return listener.chunk(chunk);
+    }
+
+    @Override
+    public void arrived() {
+      arriving--;
+      if (arriving == 0) {
+        leaveGate();
+      }
     }
 
     @Override

@@ -14,6 +14,7 @@ import io.epidote.router.request.PromptInput;
 import io.epidote.router.request.RequestFlow;
 import io.epidote.router.request.Sampling;
 import io.epidote.router.request.Slo;
+import io.epidote.router.request.Tenant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalDouble;
@@ -51,7 +52,8 @@ final class GenerateRequestReader {
         sampling(request.getSampling()),
         1,
         CacheSalt.of("cache_salt", request.getCacheSalt()),
-        slo(request));
+        slo(request),
+        Tenant.of("tenant", request.getTenant()));
   }
 
   private static Slo slo(GenerateRequest request) {

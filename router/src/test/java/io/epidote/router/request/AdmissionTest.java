@@ -4,11 +4,14 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.node.engine.Flow;
+import io.epidote.node.engine.TenantWeights;
 import io.epidote.router.request.Admission.Ticket;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
@@ -24,20 +27,20 @@ import org.junit.jupiter.api.Test;
 class AdmissionTest {
   @Test
   void refusesWhenTheQueueIsFullAndSaysSo() {
-    Admission admission = new Admission(1, 1);
-    admission.enter();
-    admission.enter();
-    assertThatThrownBy(admission::enter)
+    Admission admission = new Admission(1, 1, TenantWeights.EQUAL);
+    admission.enter(Flow.NONE, 1);
+    admission.enter(Flow.NONE, 1);
+    assertThatThrownBy(() -> admission.enter(Flow.NONE, 1))
         .isInstanceOf(EpidoteException.Exhausted.class)
         .hasMessageContaining("1 requests are at work and 1 wait");
   }
 
   @Test
   void admitsInTheOrderOfArrival() {
-    Admission admission = new Admission(1, 3);
-    Ticket first = admission.enter();
-    Ticket second = admission.enter();
-    Ticket third = admission.enter();
+    Admission admission = new Admission(1, 3, TenantWeights.EQUAL);
+    Ticket first = admission.enter(Flow.NONE, 1);
+    Ticket second = admission.enter(Flow.NONE, 1);
+    Ticket third = admission.enter(Flow.NONE, 1);
     try (ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor()) {
       CompletableFuture<Void> thirdIn = CompletableFuture.runAsync(third::await, threads);
       first.close();
@@ -51,9 +54,9 @@ class AdmissionTest {
 
   @Test
   void whoGivesUpWaitingFreesTheQueueAndIsToldSo() {
-    Admission admission = new Admission(1, 1);
-    admission.enter();
-    Ticket waiting = admission.enter();
+    Admission admission = new Admission(1, 1, TenantWeights.EQUAL);
+    admission.enter(Flow.NONE, 1);
+    Ticket waiting = admission.enter(Flow.NONE, 1);
     waiting.close();
     assertThatThrownBy(waiting::await).isInstanceOf(CancellationException.class);
     assertThat(admission.waiting()).isZero();
@@ -62,12 +65,13 @@ class AdmissionTest {
 
   @Test
   void closingTurnsAwayThoseWhoWaitAndThoseWhoCome() {
-    Admission admission = new Admission(1, 1);
-    Ticket running = admission.enter();
-    Ticket waiting = admission.enter();
+    Admission admission = new Admission(1, 1, TenantWeights.EQUAL);
+    Ticket running = admission.enter(Flow.NONE, 1);
+    Ticket waiting = admission.enter(Flow.NONE, 1);
     admission.close();
     assertThatThrownBy(waiting::await).isInstanceOf(EpidoteException.Unavailable.class);
-    assertThatThrownBy(admission::enter).isInstanceOf(EpidoteException.Unavailable.class);
+    assertThatThrownBy(() -> admission.enter(Flow.NONE, 1))
+        .isInstanceOf(EpidoteException.Unavailable.class);
     waiting.close();
     running.close();
     assertThat(admission.running()).isZero();
@@ -79,12 +83,12 @@ class AdmissionTest {
       @ForAll @IntRange(min = 1, max = 4) int places,
       @ForAll @IntRange(max = 4) int queue,
       @ForAll @Size(max = 60) List<@IntRange(min = -8, max = 8) Integer> steps) {
-    Admission admission = new Admission(places, queue);
+    Admission admission = new Admission(places, queue, TenantWeights.EQUAL);
     List<Ticket> open = new ArrayList<>();
     for (int step : steps) {
       if (step >= 0) {
         try {
-          open.add(admission.enter());
+          open.add(admission.enter(Flow.NONE, 1));
         } catch (EpidoteException.Exhausted full) {
           assertThat(open).hasSize(places + queue);
         }
@@ -101,9 +105,88 @@ class AdmissionTest {
     assertThat(admission.waiting()).isZero();
   }
 
+  private static boolean isIn(Ticket ticket) {
+    return CompletableFuture.runAsync(ticket::await)
+        .handle((_, error) -> error == null)
+        .completeOnTimeout(false, 200, TimeUnit.MILLISECONDS)
+        .join();
+  }
+
+  /** A tenant that floods waits for itself: others' requests are next whenever a place is free. */
+  @Test
+  void placesGoToTenantsInTurn() {
+    Admission admission = new Admission(1, 100, new TenantWeights(Map.of("twice", 2.0)));
+    Ticket running = admission.enter(new Flow("flood", ""), 10);
+    List<Ticket> waiting = new ArrayList<>();
+    for (String tenant : List.of("flood", "twice", "small")) {
+      for (int i = 0; i < 12; i++) {
+        waiting.add(admission.enter(new Flow(tenant, ""), 10));
+      }
+    }
+    List<String> order = new ArrayList<>();
+    for (int i = 0; i < 12; i++) {
+      running.worked(10);
+      running.close();
+      running = waiting.stream().filter(AdmissionTest::isIn).findFirst().orElseThrow();
+      waiting.remove(running);
+      order.add(running.flow().tenant());
+    }
+    assertThat(order.stream().filter("twice"::equals).count()).isEqualTo(6);
+    assertThat(order.stream().filter("small"::equals).count()).isEqualTo(3);
+    assertThat(order.subList(0, 3)).contains("small", "twice");
+  }
+
+  /** Who is told that a prediction was wrong pays for what it took. */
+  @Test
+  void whatWasTakenCountsAndNotWhatWasPredicted() {
+    Admission admission = new Admission(1, 100, TenantWeights.EQUAL);
+    Ticket running = admission.enter(new Flow("greedy", ""), 1);
+    List<Ticket> waiting = new ArrayList<>();
+    for (int i = 0; i < 30; i++) {
+      waiting.add(admission.enter(new Flow("greedy", ""), 1));
+      waiting.add(admission.enter(new Flow("modest", ""), 1));
+    }
+    int modest = 0;
+    for (int i = 0; i < 22; i++) {
+      running.worked(running.flow().tenant().equals("greedy") ? 10 : 1);
+      running.close();
+      running = waiting.stream().filter(AdmissionTest::isIn).findFirst().orElseThrow();
+      waiting.remove(running);
+      modest += running.flow().tenant().equals("modest") ? 1 : 0;
+    }
+    assertThat(modest).isBetween(18, 21);
+  }
+
+  @Test
+  void aFullQueueTurnsAwayWhoHasMostOfIt() {
+    Admission admission = new Admission(1, 4, TenantWeights.EQUAL);
+    Ticket running = admission.enter(new Flow("flood", ""), 1);
+    List<Ticket> flood = new ArrayList<>();
+    for (int i = 0; i < 4; i++) {
+      flood.add(admission.enter(new Flow("flood", ""), 1));
+    }
+    assertThatThrownBy(() -> admission.enter(new Flow("flood", ""), 1))
+        .isInstanceOf(EpidoteException.Exhausted.class);
+    Ticket other = admission.enter(new Flow("other", ""), 1);
+    assertThatThrownBy(flood.getLast()::await).isInstanceOf(EpidoteException.Exhausted.class);
+    Ticket second = admission.enter(new Flow("other", ""), 1);
+    assertThatThrownBy(flood.get(2)::await).isInstanceOf(EpidoteException.Exhausted.class);
+    // Now both have as much.
+    assertThatThrownBy(() -> admission.enter(new Flow("other", ""), 1))
+        .isInstanceOf(EpidoteException.Exhausted.class);
+    assertThat(admission.waiting()).isEqualTo(4);
+    running.close();
+    assertThat(isIn(other) || isIn(flood.getFirst())).isTrue();
+    flood.forEach(Ticket::close);
+    other.close();
+    second.close();
+    assertThat(admission.waiting()).isZero();
+    assertThat(admission.running()).isZero();
+  }
+
   @Test
   void manyThreadsShareThePlaces() {
-    Admission admission = new Admission(4, 1000);
+    Admission admission = new Admission(4, 1000, TenantWeights.EQUAL);
     Deque<Throwable> failures = new ArrayDeque<>();
     try (ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor()) {
       List<CompletableFuture<Void>> all = new ArrayList<>();
@@ -111,7 +194,7 @@ class AdmissionTest {
         all.add(
             CompletableFuture.runAsync(
                 () -> {
-                  try (Ticket ticket = admission.enter()) {
+                  try (Ticket ticket = admission.enter(Flow.NONE, 1)) {
                     ticket.await();
                     assertThat(admission.running()).isBetween(1, 4);
                   }
