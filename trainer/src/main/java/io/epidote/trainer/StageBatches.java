@@ -16,6 +16,19 @@ import java.util.function.Supplier;
 
 /** Draws the batches of one stage of the curriculum. */
 final class StageBatches implements Supplier<Batch> {
+  /** Asked about each scene: those with many kinds of questions, or hard ones, more often. */
+  private static final List<AnswerForm> FORMS =
+      List.of(
+          AnswerForm.FRENCH,
+          AnswerForm.FRENCH,
+          AnswerForm.FRENCH,
+          AnswerForm.JSON,
+          AnswerForm.JSON,
+          AnswerForm.COLORS,
+          AnswerForm.RELATIONS,
+          AnswerForm.RELATIONS,
+          AnswerForm.PLACES);
+
   private final ModelConfig config;
   private final Vocabulary vocabulary;
   private final Stage stage;
@@ -87,8 +100,7 @@ final class StageBatches implements Supplier<Batch> {
       return List.of(
           TaskKind.DESCRIBE,
           TaskKind.COUNT,
-          List.of(TaskKind.COLOR, TaskKind.SHAPE, TaskKind.EXISTS, TaskKind.WHERE)
-              .get(random.nextInt(4)));
+          any(List.of(TaskKind.COLOR, TaskKind.SHAPE, TaskKind.EXISTS, TaskKind.WHERE)));
     }
     if (stage != Stage.FINAL) {
       return List.of(
@@ -127,15 +139,14 @@ final class StageBatches implements Supplier<Batch> {
    * assistant.
    */
   private void forms(Scene scene, List<Sample.Pair> pairs) {
-    int first = random.nextInt(AnswerForm.values().length);
-    for (int i = 0; i < 3; i++) {
-      AnswerForm form = AnswerForm.values()[(first + i) % AnswerForm.values().length];
-      TaskKind kind = form.kinds().get(random.nextInt(form.kinds().size()));
-      boolean plain = i == 2;
-      int speaker = plain ? Vocabulary.ASSISTANT : Vocabulary.speaker(form);
-      (plain ? formQuestions.plain(form, kind, scene) : formQuestions.ask(form, kind, scene))
-          .ifPresent(q -> pairs.add(Sample.Pair.of(vocabulary, q, false, speaker)));
+    for (AnswerForm form : FORMS) {
+      formQuestions
+          .ask(form, any(form.kinds()), scene)
+          .ifPresent(q ->
+              pairs.add(Sample.Pair.of(vocabulary, q, false, Vocabulary.speaker(form))));
     }
+    AnswerForm form = any(FORMS);
+    formQuestions.plain(form, any(form.kinds()), scene).ifPresent(q -> pairs.add(pair(q)));
   }
 
   /**
@@ -169,7 +180,11 @@ final class StageBatches implements Supplier<Batch> {
   }
 
   private Pair any(Scene scene) {
-    return scene.shapes().get(random.nextInt(scene.shapes().size())).pair();
+    return any(scene.shapes()).pair();
+  }
+
+  private <T> T any(List<T> values) {
+    return values.get(random.nextInt(values.size()));
   }
 
   private Sample.Pair pair(Question question) {
