@@ -19,7 +19,7 @@ final class AdapterTierOptions {
       names = "--adapter-slots",
       paramLabel = "N|SIZE",
       description =
-          "Expert slots that adapters share, in all layers together, or their memory, for example 512MiB: adapters beyond that wait in files until requests name them. Default: all adapters have theirs.")
+          "Expert slots that adapters share, in all layers together, or their memory, for example 512MiB: adapters beyond that wait in files until requests name them. LoRA takes no slots; SIZE bounds it, too. Default: all adapters have theirs.")
   @Nullable String slots;
 
   @Option(

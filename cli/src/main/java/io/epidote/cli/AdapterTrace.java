@@ -28,14 +28,14 @@ final class AdapterTrace {
   @Option(
       names = "--trace-requests",
       paramLabel = "N",
-      description = "Requests of the trace; the first fifth is not counted. Default: 5000.")
-  private int requests = 5000;
+      description = "Requests of the trace; the first two fifths are not counted. Default: 10000.")
+  private int requests = 10_000;
 
   @Option(
       names = "--trace-rate",
       paramLabel = "N",
-      description = "Requests of the trace in a second. Default: 250.")
-  private double rate = 250;
+      description = "Requests of the trace in a second. Default: 400.")
+  private double rate = 400;
 
   @Option(
       names = "--trace-read",

@@ -30,8 +30,8 @@ final class AdapterTraceBench {
   private static final int PROMPT_TOKENS = 12;
   private static final int ANSWER_TOKENS = 4;
 
-  /** Of a trace, before what is measured. */
-  private static final double WARM_UP = 0.2;
+  /** Of a trace, before what is measured: policies have learned by then. */
+  private static final double WARM_UP = 0.4;
 
   private static final long IDLE_NANOS = 100_000;
 

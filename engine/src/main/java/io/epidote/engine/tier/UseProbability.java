@@ -23,10 +23,11 @@ import java.util.List;
  */
 public record UseProbability(Duration waitCap) implements TierPolicy {
   /**
-   * A switch costs more than its reading: what it displaces is to be read again, and both slow the
-   * steps down that run meanwhile.
+   * A switch costs more than its reading: what it displaces is to be read again, and both take
+   * memory's time from everybody's steps. The more, the fewer switches and the longer waits: with
+   * eight, a request that is alone waits for a few reads.
    */
-  private static final double WORTH = 4;
+  private static final double WORTH = 8;
 
   /** By how much a node's thread may look too late. */
   private static final long LATENESS = Duration.ofMillis(60).toNanos();

@@ -44,16 +44,24 @@ class AdapterTiersTest {
       sim.add("a" + i, 1 + random.nextInt(largest), 1 + random.nextInt(slowestRead));
     }
     List<Request> asked = new ArrayList<>();
+    List<Request> cancelled = new ArrayList<>();
     for (int ms = 0; ms < 5000; ms++) {
       if (random.nextInt(gapMs) == 0) {
         // Of two, the smaller one is the more frequent by far.
         int which = Math.min(random.nextInt(adapters), random.nextInt(adapters));
         asked.add(sim.ask(sim.all.get(which), 1 + random.nextInt(4)));
       }
+      if (!asked.isEmpty() && random.nextInt(20 * gapMs) == 0) {
+        Request gone = asked.get(random.nextInt(asked.size()));
+        sim.cancel(gone);
+        cancelled.add(gone);
+      }
       sim.step();
     }
     sim.runUntilIdle();
-    assertThat(sim.done).containsExactlyInAnyOrderElementsOf(asked);
+    assertThat(asked).containsAll(sim.done);
+    asked.removeAll(cancelled);
+    assertThat(sim.done).containsAll(asked);
     long most = CAP.toNanos() + (slowestRead + 2) * MS;
     assertThat(sim.done).allSatisfy(each -> assertThat(each.waited).isLessThanOrEqualTo(most));
     assertNothingIsHeld(sim, adapters);
@@ -131,7 +139,7 @@ class AdapterTiersTest {
     sim.runUntilIdle();
     Request request = sim.ask(cold, 1);
     sim.runUntilIdle();
-    assertThat(request.waited).isBetween(10 * MS, 60 * MS);
+    assertThat(request.waited).isBetween(10 * MS, 110 * MS);
   }
 
   @Test

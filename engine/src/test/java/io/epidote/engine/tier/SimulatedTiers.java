@@ -64,6 +64,15 @@ final class SimulatedTiers {
     return request;
   }
 
+  /** The client goes, wherever its request is. */
+  void cancel(Request request) {
+    if (queue.remove(request)) {
+      request.use.leave();
+    } else {
+      request.endsAt = now;
+    }
+  }
+
   /** Lets a millisecond pass. */
   void step() {
     runDisk();
