@@ -132,7 +132,7 @@ public final class Admission {
       ticket.turnAway();
       return;
     }
-    if (!ticket.admitted.getNow(false)) {
+    if (!ticket.isAdmitted()) {
       return; // Turned away before.
     }
     if (waiting.isEmpty()) {
@@ -145,7 +145,7 @@ public final class Admission {
   }
 
   private synchronized void charge(Ticket ticket, double tokens) {
-    if (!ticket.left && ticket.admitted.getNow(false)) {
+    if (!ticket.left && ticket.isAdmitted()) {
       ticket.presence.charge(tokens - ticket.tokens);
       ticket.tokens = tokens;
     }
@@ -175,6 +175,11 @@ public final class Admission {
       presence.charge(tokens);
       presence.leave();
       admitted.complete(true);
+    }
+
+    /** Whether it has its place. */
+    boolean isAdmitted() {
+      return admitted.getNow(false);
     }
 
     private void turnAway() {
