@@ -24,15 +24,11 @@ import picocli.CommandLine.Option;
 @Command(
     name = "adapters",
     description = {
-      "Measures what ESFT adapters cost beside their base, without network: memory, steps over"
-          + " prompts (ttft) and",
-      "over answers (tpot) of 1, 5 and 20 adapters against the base alone, and 8 adapters on one"
-          + " base against 8",
+      "Measures what ESFT adapters cost beside their base, without network: memory, steps over prompts (ttft) and",
+      "over answers (tpot) of 1, 5 and 20 adapters against the base alone, and 8 adapters on one base against 8",
       "merged models on the same cores. Medians of interleaved rounds.",
-      "With --only churn, loads and unloads adapters in a loop while clients of a prefill and a"
-          + " decode process stream:",
-      "what fails, what a token takes (tpot, p99) beside phases without loading, and slots that are"
-          + " not given back."
+      "With --only churn, loads and unloads adapters in a loop while clients of a prefill and a decode process stream:",
+      "what fails, what a token takes (tpot, p99) beside phases without loading, and slots that are not given back."
     },
     mixinStandardHelpOptions = true,
     footerHeading = "%nExamples:%n",
@@ -62,8 +58,7 @@ final class BenchAdaptersCommand implements Callable<Integer> {
       names = "--model",
       paramLabel = "DIR|SHAPE",
       description =
-          "A text model of Mixtral's form, or a shape with random weights. Default:"
-              + " ${DEFAULT-VALUE}.")
+          "A text model of Mixtral's form, or a shape with random weights. Default: ${DEFAULT-VALUE}.")
   private String model = "moe-576x12x16";
 
   @Option(
@@ -131,8 +126,7 @@ final class BenchAdaptersCommand implements Callable<Integer> {
               .orElseThrow(
                   () ->
                       new InvalidRequest(
-                          "--model must have experts, and --experts not more of them; try"
-                              + " moe-576x12x16"));
+                          "--model must have experts, and --experts not more of them; try moe-576x12x16"));
       List<Path> folders = new ArrayList<>();
       for (int i = 0; i < ADAPTERS; i++) {
         progress.update("adapter %d of %d".formatted(i + 1, ADAPTERS));

@@ -115,8 +115,7 @@ public final class Admission {
 
   private static EpidoteException.Unavailable shuttingDown() {
     return new EpidoteException.Unavailable(
-        "The router is shutting down and takes no new requests; send the request to another router"
-            + " or try again later.");
+        "The router is shutting down and takes no new requests; send the request to another router or try again later.");
   }
 
   private synchronized boolean isClosed() {
