@@ -60,8 +60,7 @@ final class AdapterCommand implements Runnable {
   @Command(
       name = "load",
       description =
-          "Loads an adapter on all nodes that prefill or decode; requests name it as MODEL:NAME."
-              + " One that does not fit changes nothing.",
+          "Loads an adapter on all nodes that prefill or decode; requests name it as MODEL:NAME. One that does not fit changes nothing.",
       mixinStandardHelpOptions = true)
   static final class Load implements Callable<Integer> {
     @Parameters(index = "0", paramLabel = "NAME", description = "What requests name it.")
@@ -71,8 +70,7 @@ final class AdapterCommand implements Runnable {
         index = "1",
         paramLabel = "DIR",
         description =
-            "Its folder, as the nodes see it, in one of their --adapter-root: expert_cfg.json"
-                + " (ESFT) or adapter_config.json (PEFT's LoRA), and safetensors.")
+            "Its folder, as the nodes see it, in one of their --adapter-root: expert_cfg.json (ESFT) or adapter_config.json (PEFT's LoRA), and safetensors.")
     private Path folder = Path.of("");
 
     @Option(
@@ -104,8 +102,7 @@ final class AdapterCommand implements Runnable {
   @Command(
       name = "unload",
       description =
-          "Lets no request begin on an adapter any more; its memory is free when those that run"
-              + " have ended.",
+          "Lets no request begin on an adapter any more; its memory is free when those that run have ended.",
       mixinStandardHelpOptions = true)
   static final class Unload implements Callable<Integer> {
     @Parameters(paramLabel = "NAME", description = "Of the adapter.")

@@ -13,8 +13,7 @@ final class AdapterRootOptions {
       names = "--adapter-root",
       paramLabel = "DIR",
       description =
-          "A folder that adapters may be loaded from while the cluster runs, with all that is in"
-              + " it. Repeat for several. Default: the folder that the model is in.")
+          "A folder that adapters may be loaded from while the cluster runs, with all that is in it. Repeat for several. Default: the folder that the model is in.")
   List<Path> folders = new ArrayList<>();
 
   /**

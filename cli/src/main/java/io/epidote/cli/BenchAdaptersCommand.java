@@ -62,8 +62,7 @@ final class BenchAdaptersCommand implements Callable<Integer> {
       names = "--model",
       paramLabel = "DIR|SHAPE",
       description =
-          "A text model of Mixtral's form, or a shape with random weights. Default:"
-              + " ${DEFAULT-VALUE}.")
+          "A text model of Mixtral's form, or a shape with random weights. Default: ${DEFAULT-VALUE}.")
   private String model = "moe-576x12x16";
 
   @Option(
@@ -147,8 +146,7 @@ final class BenchAdaptersCommand implements Callable<Integer> {
               .orElseThrow(
                   () ->
                       new InvalidRequest(
-                          "--model must have experts, and --experts not more of them; try"
-                              + " moe-576x12x16"));
+                          "--model must have experts, and --experts not more of them; try moe-576x12x16"));
       List<Path> folders = new ArrayList<>();
       for (int i = 0; i < ADAPTERS; i++) {
         progress.update("adapter %d of %d".formatted(i + 1, ADAPTERS));

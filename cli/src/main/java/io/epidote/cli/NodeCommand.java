@@ -64,8 +64,7 @@ final class NodeCommand implements Callable<Integer> {
       names = "--metrics-port",
       paramLabel = "N",
       description =
-          "Port for /metrics, for Prometheus, at the address of --bind. 0 for any free one."
-              + " Default: none.")
+          "Port for /metrics, for Prometheus, at the address of --bind. 0 for any free one. Default: none.")
   private @Nullable Integer metricsPort;
 
   @Mixin private ModelOptions model = new ModelOptions();

@@ -32,8 +32,7 @@ final class NodeOptions {
       paramLabel = "SIZE",
       converter = Bytes.Converter.class,
       description =
-          "Memory beside --kv-cache for answers that have to wait for room there; 0B: none ever has"
-              + " to, and fewer run at a time. Default: 64MiB.")
+          "Memory beside --kv-cache for answers that have to wait for room there; 0B: none ever has to, and fewer run at a time. Default: 64MiB.")
   Bytes kvSwap = new Bytes(64 << 20);
 
   @Option(
@@ -65,9 +64,7 @@ final class NodeOptions {
       paramLabel = "P",
       converter = StagePrecisions.Converter.class,
       description = {
-        "Weights of linear layers: fp32, int8 or int4; or by stage, for example"
-            + " encode=fp32,prefill=int8,decode=int4. int8 and int4 may change answers. Default:"
-            + " fp32."
+        "Weights of linear layers: fp32, int8 or int4; or by stage, for example encode=fp32,prefill=int8,decode=int4. int8 and int4 may change answers. Default: fp32."
       })
   StagePrecisions precisions = StagePrecisions.all(Precision.FP32);
 
@@ -76,9 +73,7 @@ final class NodeOptions {
       paramLabel = "ORDER",
       converter = StageOrders.Converter.class,
       description = {
-        "Whose turn it is: fcfs (first come, first served), sjf (shortest first) or slack (by what"
-            + " is left until the SLO); or by stage, for example encode=sjf,prefill=slack. Default:"
-            + " fcfs.",
+        "Whose turn it is: fcfs (first come, first served), sjf (shortest first) or slack (by what is left until the SLO); or by stage, for example encode=sjf,prefill=slack. Default: fcfs.",
         "Who has waited for 10 s goes first in any order."
       })
   StageOrders orders = StageOrders.FCFS;
@@ -87,23 +82,20 @@ final class NodeOptions {
       names = "--prefill-step",
       paramLabel = "TOKENS",
       description =
-          "Prompt tokens that are computed at a time, of all prompts together. Default:"
-              + " ${DEFAULT-VALUE}.")
+          "Prompt tokens that are computed at a time, of all prompts together. Default: ${DEFAULT-VALUE}.")
   int prefillStep = 2048;
 
   @Option(
       names = "--batch-plan",
       description =
-          "Compute fewer prompts at a time than fit --prefill-step where, by what was measured"
-              + " while serving, their first tokens would come earlier on average.")
+          "Compute fewer prompts at a time than fit --prefill-step where, by what was measured while serving, their first tokens would come earlier on average.")
   boolean batchPlan;
 
   @Option(
       names = "--adapter",
       paramLabel = "NAME=DIR",
       description = {
-        "An adapter of the model, ESFT or LoRA, which requests name as MODEL:NAME. Repeat for"
-            + " several; 'epidote adapter' loads and unloads while the node runs."
+        "An adapter of the model, ESFT or LoRA, which requests name as MODEL:NAME. Repeat for several; 'epidote adapter' loads and unloads while the node runs."
       })
   Map<String, Path> adapters = new TreeMap<>();
 
@@ -113,8 +105,7 @@ final class NodeOptions {
       names = "--max-adapters-per-batch",
       paramLabel = "N",
       description =
-          "Distinct adapters in a step of prefill or decode, at the most; the others take turns"
-              + " with them. Default: any number.")
+          "Distinct adapters in a step of prefill or decode, at the most; the others take turns with them. Default: any number.")
   @Nullable Integer maxAdaptersPerBatch;
 
   @Mixin TenantOptions tenants = new TenantOptions();
@@ -123,8 +114,7 @@ final class NodeOptions {
   @Option(
       names = "--no-prepack",
       description =
-          "Leave weights mapped and shared by all processes instead of copying them into each in"
-              + " the kernels' order: less memory, several times slower.")
+          "Leave weights mapped and shared by all processes instead of copying them into each in the kernels' order: less memory, several times slower.")
   boolean noPrepack;
 
   @Option(
@@ -132,10 +122,8 @@ final class NodeOptions {
       paramLabel = "FILE|COSTS",
       converter = CostProfileConverter.class,
       description = {
-        "Compute nothing: every step takes what this cost profile says, and answers are noise."
-            + " Everything else is real.",
-        "A JSON file, or for example tile_ms:20,prompt_token_ms:0.1; costs are encode_step_ms,"
-            + " tile_ms, prefill_step_ms, prompt_token_ms, decode_step_ms, decode_token_ms."
+        "Compute nothing: every step takes what this cost profile says, and answers are noise. Everything else is real.",
+        "A JSON file, or for example tile_ms:20,prompt_token_ms:0.1; costs are encode_step_ms, tile_ms, prefill_step_ms, prompt_token_ms, decode_step_ms, decode_token_ms."
       })
   @Nullable CostProfile emulate;
 
@@ -158,8 +146,7 @@ final class NodeOptions {
       paramLabel = "FORM",
       converter = KvWireConverter.class,
       description =
-          "How a decode node has KV blocks sent by other nodes: exact, or int8, a quarter of the"
-              + " bytes, which may change answers. Default: exact.")
+          "How a decode node has KV blocks sent by other nodes: exact, or int8, a quarter of the bytes, which may change answers. Default: exact.")
   KvWire kvWire = KvWire.EXACT;
 
   static final class KvWireConverter implements ITypeConverter<KvWire> {

@@ -20,7 +20,6 @@ final class PortOptions {
       names = "--admin-port",
       paramLabel = "N",
       description =
-          "Port at which 'epidote adapter' loads and unloads adapters, 0 for any free one. Default:"
-              + " ${DEFAULT-VALUE}.")
+          "Port at which 'epidote adapter' loads and unloads adapters, 0 for any free one. Default: ${DEFAULT-VALUE}.")
   int admin = 8002;
 }

@@ -19,49 +19,42 @@ final class RouterOptions {
   @Option(
       names = "--no-overlap",
       description =
-          "Run the stages of a request strictly one after the other, for measuring what overlap"
-              + " brings.")
+          "Run the stages of a request strictly one after the other, for measuring what overlap brings.")
   boolean noOverlap;
 
   @Option(
       names = "--topology",
       paramLabel = "TOPOLOGY",
       description =
-          "Which stages of a request share a node: EPD, EP+D, E+PD or E+P+D for every request, for"
-              + " measuring what each costs. Default: auto, for each request what is predicted to"
-              + " be fastest now.")
+          "Which stages of a request share a node: EPD, EP+D, E+PD or E+P+D for every request, for measuring what each costs. Default: auto, for each request what is predicted to be fastest now.")
   String topology = AUTO;
 
   @Option(
       names = "--classifier",
       paramLabel = "FILE",
       description =
-          "A classifier, as router.json beside a model's adapters, that chooses the adapter of"
-              + " requests to MODEL:auto by their text.")
+          "A classifier, as router.json beside a model's adapters, that chooses the adapter of requests to MODEL:auto by their text.")
   @Nullable Path classifier;
 
   @Option(
       names = "--admin-host",
       paramLabel = "ADDRESS",
       description =
-          "Address to listen on at --admin-port. Whoever reaches it may change adapters. Default:"
-              + " ${DEFAULT-VALUE}.")
+          "Address to listen on at --admin-port. Whoever reaches it may change adapters. Default: ${DEFAULT-VALUE}.")
   String adminHost = "127.0.0.1";
 
   @Option(
       names = "--adapter-folder",
       paramLabel = "DIR",
       description =
-          "A folder, as the nodes see it, too, whose subfolders are adapters by their names: a new"
-              + " one is loaded, a changed one replaced, a removed one unloaded.")
+          "A folder, as the nodes see it, too, whose subfolders are adapters by their names: a new one is loaded, a changed one replaced, a removed one unloaded.")
   @Nullable Path adapterFolder;
 
   @Option(
       names = "--slo-ttft-ms",
       paramLabel = "MS",
       description =
-          "Time to first token that requests should have which do not say so themselves. Orders"
-              + " those that wait where a node has --order slack. Default: none.")
+          "Time to first token that requests should have which do not say so themselves. Orders those that wait where a node has --order slack. Default: none.")
   @Nullable Double sloTtftMs;
 
   @Option(

@@ -26,10 +26,8 @@ import picocli.CommandLine.Option;
 @Command(
     name = "status",
     description = {
-      "Shows the nodes of a cluster: stages, weights and their precision, blocks in use, leases,"
-          + " queues,",
-      "and every byte of resident memory by kind. Weights that processes share have two numbers:"
-          + " all of",
+      "Shows the nodes of a cluster: stages, weights and their precision, blocks in use, leases, queues,",
+      "and every byte of resident memory by kind. Weights that processes share have two numbers: all of",
       "them, and the part that falls on this process."
     },
     mixinStandardHelpOptions = true,

@@ -13,9 +13,7 @@ final class TenantOptions {
       names = "--tenant-weight",
       paramLabel = "NAME=W",
       description =
-          "A tenant's share where there is too much to do, in proportion to others: 2 for twice as"
-              + " much. Requests name their tenant in the header x-epidote-tenant. Repeat for"
-              + " several. Default: 1 for each.")
+          "A tenant's share where there is too much to do, in proportion to others: 2 for twice as much. Requests name their tenant in the header x-epidote-tenant. Repeat for several. Default: 1 for each.")
   Map<String, Double> byName = new TreeMap<>();
 
   TenantWeights weights() {

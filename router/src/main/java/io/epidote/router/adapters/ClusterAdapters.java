@@ -292,8 +292,7 @@ public final class ClusterAdapters implements AutoCloseable {
     if (!why.isEmpty()) {
       not.add(adapter);
       log.warn(
-          "Node {} joined without adapter {}, which others have: {}. Load it again when that is set"
-              + " right.",
+          "Node {} joined without adapter {}, which others have: {}. Load it again when that is set right.",
           node.id(),
           adapter.name(),
           why);

@@ -115,8 +115,7 @@ public final class Admission {
 
   private static EpidoteException.Unavailable shuttingDown() {
     return new EpidoteException.Unavailable(
-        "The router is shutting down and takes no new requests; send the request to another router"
-            + " or try again later.");
+        "The router is shutting down and takes no new requests; send the request to another router or try again later.");
   }
 
   private synchronized boolean isClosed() {
@@ -132,7 +131,7 @@ public final class Admission {
       ticket.turnAway();
       return;
     }
-    if (!ticket.admitted.getNow(false)) {
+    if (!ticket.isAdmitted()) {
       return; // Turned away before.
     }
     if (waiting.isEmpty()) {
@@ -145,7 +144,7 @@ public final class Admission {
   }
 
   private synchronized void charge(Ticket ticket, double tokens) {
-    if (!ticket.left && ticket.admitted.getNow(false)) {
+    if (!ticket.left && ticket.isAdmitted()) {
       ticket.presence.charge(tokens - ticket.tokens);
       ticket.tokens = tokens;
     }
@@ -175,6 +174,11 @@ public final class Admission {
       presence.charge(tokens);
       presence.leave();
       admitted.complete(true);
+    }
+
+    /** Whether it has its place. */
+    boolean isAdmitted() {
+      return admitted.getNow(false);
     }
 
     private void turnAway() {

@@ -343,8 +343,7 @@ final class Generation {
     if (!events.chunk(chunk)) {
       fail(
           new EpidoteException.Exhausted(
-              "The client reads too slowly: more of the answer waits than the router keeps. Read"
-                  + " faster, or ask without streaming."));
+              "The client reads too slowly: more of the answer waits than the router keeps. Read faster, or ask without streaming."));
     }
   }
 

@@ -150,19 +150,15 @@ class ChatRequestReaderTest {
         "{\"messages\":\"hi\"}| messages| a list of messages",
         "{\"messages\":[7]}| messages[0]| an object",
         "{\"messages\":[{\"content\":\"x\"}]}| messages[0].role| is missing",
-        "{\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}| messages[0].role| user, assistant"
-            + " or system",
+        "{\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}| messages[0].role| user, assistant or system",
         "{\"messages\":[{\"role\":5,\"content\":\"x\"}]}| messages[0].role| a string",
         "{\"messages\":[{\"role\":\"user\"}]}| messages[0].content| is missing",
         "{\"messages\":[{\"role\":\"user\",\"content\":null}]}| messages[0].content| is missing",
         "{\"messages\":[{\"role\":\"user\",\"content\":{}}]}| messages[0].content| a list of parts",
         "{\"messages\":[{\"role\":\"user\",\"content\":[3]}]}| messages[0].content[0]| an object",
-        "{\"messages\":[{\"role\":\"user\",\"content\":[{}]}]}| messages[0].content[0].type| is"
-            + " missing",
-        "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"video\"}]}]}|"
-            + " messages[0].content[0].type| text, image_url or video_url",
-        "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\"}]}]}|"
-            + " messages[0].content[0].text| is missing",
+        "{\"messages\":[{\"role\":\"user\",\"content\":[{}]}]}| messages[0].content[0].type| is missing",
+        "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"video\"}]}]}| messages[0].content[0].type| text, image_url or video_url",
+        "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\"}]}]}| messages[0].content[0].text| is missing",
         "[]| body| an object",
         "7| body| an object",
       })
