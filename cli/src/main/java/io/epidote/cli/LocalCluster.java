@@ -29,7 +29,7 @@ final class LocalCluster implements Cluster {
         new LocalCluster(
             Router.start(
                 new RouterConfig(
-                        options.model.folder,
+                        options.modelFolder(),
                         Home.cache(),
                         HOST,
                         options.ports.http,
@@ -38,6 +38,7 @@ final class LocalCluster implements Cluster {
                     .withOverlap(!options.router.noOverlap)
                     .withTopology(options.router.topology())
                     .withSlo(options.router.slo())
+                    .withLimits(options.router.limits())
                     .withClassifier(options.router.classifier())));
     Runtime.getRuntime().addShutdownHook(cluster.hook);
     try {
@@ -57,7 +58,7 @@ final class LocalCluster implements Cluster {
 
   private NodeLauncher.Settings settings(ClusterOptions options, NodeSpec spec) {
     return new NodeLauncher.Settings(
-        spec, options.model.folder, HOST, HOST, 0, List.of(grpcAddress()), options.node);
+        spec, options.modelFolder(), HOST, HOST, 0, List.of(grpcAddress()), options.node);
   }
 
   @Override
