@@ -1,5 +1,6 @@
 package io.epidote.prefill;
 
+import io.epidote.engine.cost.StepWork;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.memory.BlockKey;
 import io.epidote.engine.memory.KeyChain;
@@ -8,8 +9,8 @@ import io.epidote.engine.model.LoadedAdapter;
 import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SamplingOptions;
-import io.epidote.node.MeasuredCost;
 import io.epidote.node.StageInputs;
+import io.epidote.node.StepCost;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.engine.Waiting;
 import io.epidote.node.grpc.ReplyStream;
@@ -56,7 +57,7 @@ final class PrefillCall implements Waiting {
   final Optional<LoadedAdapter> adapter;
 
   private final int hiddenSize;
-  private final MeasuredCost cost;
+  private final StepCost cost;
   private final long since = System.nanoTime();
   private final OptionalLong deadline;
 
@@ -94,7 +95,7 @@ final class PrefillCall implements Waiting {
   private PrefillPhase phase = PrefillPhase.AWAITING_MEDIA;
 
   /**
-   * @param cost of a step by tokens
+   * @param cost of a step
    * @throws EpidoteException.InvalidRequest when the prompt, its spans or its sampling parameters
    *     cannot be
    */
@@ -106,7 +107,7 @@ final class PrefillCall implements Waiting {
       KeyChain keyChain,
       Optional<LoadedAdapter> adapter,
       StageInputs inputs,
-      MeasuredCost cost,
+      StepCost cost,
       BiConsumer<PrefillCall, EpidoteException> failed) {
     this.reply = reply;
     this.account = account;
@@ -156,7 +157,8 @@ final class PrefillCall implements Waiting {
 
   @Override
   public double remainingMs() {
-    return cost.ms(tokens.length - done);
+    double left = tokens.length - done;
+    return cost.ms(new StepWork.Prefill(left, left * (done + left / 2), done, 0));
   }
 
   PrefillPhase phase() {

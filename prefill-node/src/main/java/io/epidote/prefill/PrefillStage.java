@@ -2,6 +2,8 @@ package io.epidote.prefill;
 
 import static java.util.Objects.requireNonNull;
 
+import io.epidote.engine.cost.CostStage;
+import io.epidote.engine.cost.StepWork;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.memory.KeyChain;
 import io.epidote.engine.model.Decoder;
@@ -11,11 +13,11 @@ import io.epidote.engine.model.Logits;
 import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SampledToken;
-import io.epidote.node.MeasuredCost;
 import io.epidote.node.NodeConfig.Limits;
 import io.epidote.node.NodeContext;
 import io.epidote.node.Stage;
 import io.epidote.node.StageLoad;
+import io.epidote.node.StepCost;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.engine.QueueOrder;
 import io.epidote.node.kv.KvMemory;
@@ -57,7 +59,7 @@ public final class PrefillStage implements Stage {
   private final KvOffer offer;
   private final PrefillIntake intake;
   private final Set<PrefillCall> calls = new LinkedHashSet<>();
-  private final MeasuredCost steps = new MeasuredCost();
+  private final StepCost steps = new StepCost(CostStage.PREFILL);
   private final Pauses pauses = new Pauses();
 
   private record Work(PrefillCall call, SequenceChunk chunk) {}
@@ -110,8 +112,8 @@ public final class PrefillStage implements Stage {
     return config.order();
   }
 
-  /** Of a step; a unit is a prompt token. */
-  MeasuredCost cost() {
+  /** Of a step. */
+  StepCost cost() {
     return steps;
   }
 
@@ -302,7 +304,7 @@ public final class PrefillStage implements Stage {
         offer.progress(call);
       }
     }
-    steps.add(tokens, nanos);
+    steps.add(StepWork.Prefill.of(batch.stream().map(Work::chunk).toList()), nanos);
     node.meters().step(kind(), nanos, tokens);
   }
 
