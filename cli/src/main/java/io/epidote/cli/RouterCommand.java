@@ -40,6 +40,7 @@ final class RouterCommand implements Callable<Integer> {
                 .withOverlap(!options.noOverlap)
                 .withTopology(options.topology())
                 .withSlo(options.slo())
+                .withLimits(options.limits())
                 .withClassifier(options.classifier()));
     Runtime.getRuntime().addShutdownHook(new Thread(router::close, "stop-router"));
     System.out.printf(
