@@ -166,7 +166,7 @@ final class NodeLauncher {
               new BlockQueue(media),
               options.noMediaCache ? Optional.empty() : Optional.of(new MediaCache(media)),
               new MediaKeys(checkpoint.fingerprint() + " " + encoder.precision()),
-              options.mediaCache.value() / 4,
+              options.mediaFileBytes(),
               options.orders.encode()));
     }
   }
