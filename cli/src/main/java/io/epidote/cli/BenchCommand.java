@@ -10,6 +10,7 @@ import picocli.CommandLine.Command;
     subcommands = {
       BenchEngineCommand.class,
       BenchMemoryCommand.class,
+      BenchCompareCommand.class,
       BenchDatapathCommand.class,
       BenchQualityCommand.class,
       BenchServeCommand.class,

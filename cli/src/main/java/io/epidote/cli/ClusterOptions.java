@@ -1,6 +1,8 @@
 package io.epidote.cli;
 
+import io.epidote.engine.emulated.CostProfile;
 import io.epidote.node.AdapterRoots;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import picocli.CommandLine.Mixin;
@@ -20,13 +22,24 @@ final class ClusterOptions {
     return this;
   }
 
+  /** What is served: an emulated device's own model, where it has one and no other is named. */
+  Path modelFolder() {
+    return model.folder.equals(ModelOptions.DEFAULT)
+        ? node.emulation
+            .device()
+            .flatMap(CostProfile::model)
+            .map(Home::emulatedModel)
+            .orElse(model.folder)
+        : model.folder;
+  }
+
   List<String> routerArguments() {
     List<String> arguments =
         new ArrayList<>(
             List.of(
                 "router",
                 "--model",
-                model.folder.toString(),
+                modelFolder().toString(),
                 "--http-port",
                 Integer.toString(ports.http),
                 "--grpc-port",
@@ -51,7 +64,7 @@ final class ClusterOptions {
                 "--router",
                 router,
                 "--model",
-                model.folder.toString()));
+                modelFolder().toString()));
     arguments.addAll(node.arguments());
     return arguments;
   }

@@ -44,6 +44,7 @@ public final class EpidoteCommand implements Runnable {
           AdapterCommand.class,
           EvalCommand.class,
           BenchCommand.class,
+          ProfileCommand.class,
           ModelCommand.class,
           RouterCommand.class,
           NodeCommand.class,

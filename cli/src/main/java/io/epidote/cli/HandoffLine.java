@@ -45,7 +45,7 @@ final class HandoffLine implements DatapathLine {
     }
     ClusterOptions options = new ClusterOptions().onAnyPort();
     options.model.folder = model;
-    options.node.emulate = COSTS;
+    options.node.emulation.emulate(COSTS);
     options.node.kvCache = new Bytes(512L << 20);
     // Prompts are alike, but each is computed and moved as a whole.
     options.node.noPrefixCache = true;

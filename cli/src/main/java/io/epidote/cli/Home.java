@@ -2,8 +2,11 @@ package io.epidote.cli;
 
 import io.epidote.engine.checkpoint.ModelShape;
 import io.epidote.engine.checkpoint.RandomCheckpoint;
+import io.epidote.engine.emulated.CostProfile;
+import io.epidote.engine.emulated.EmulatedShape;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Optional;
 
 /** Where Epidote's own files are. */
 final class Home {
@@ -20,14 +23,38 @@ final class Home {
   }
 
   /**
+   * A cost profile.
+   *
+   * @param word the name of one that ships, a JSON file, or costs
+   */
+  static CostProfile profile(String word) {
+    Path shipped = folder().resolve("profiles").resolve(word + ".json");
+    return word.matches("[\\w.-]+") && Files.isRegularFile(shipped)
+        ? CostProfile.parse(shipped.toString())
+        : CostProfile.parse(word);
+  }
+
+  /** The folder of an emulated model, made first when it is not there. */
+  static Path emulatedModel(EmulatedShape shape) {
+    return shape.folder(cache().resolve("shapes"));
+  }
+
+  /**
    * A model folder, or that of a shape's random weights, written first when it is not there.
    *
-   * @param word a folder, or a shape's word
+   * @param word a folder, a shape's word, or the name of a profile that ships, for its emulated
+   *     model
    */
   static Path modelOrShape(String word, Progress progress) {
     Path folder = Path.of(word);
     if (Files.isDirectory(folder)) {
       return folder;
+    }
+    if (Files.isRegularFile(folder().resolve("profiles").resolve(word + ".json"))) {
+      Optional<EmulatedShape> emulated = profile(word).model();
+      if (emulated.isPresent()) {
+        return emulatedModel(emulated.get());
+      }
     }
     ModelShape shape = ModelShape.ofWord(word);
     progress.update("writing random weights");

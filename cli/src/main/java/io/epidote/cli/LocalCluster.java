@@ -31,7 +31,7 @@ final class LocalCluster implements Cluster {
         new LocalCluster(
             Router.start(
                 new RouterConfig(
-                        options.model.folder,
+                        options.modelFolder(),
                         Home.cache(),
                         HOST,
                         options.ports.http,
@@ -40,12 +40,13 @@ final class LocalCluster implements Cluster {
                     .withOverlap(!options.router.noOverlap)
                     .withTopology(options.router.topology())
                     .withSlo(options.router.slo())
+                    .withLimits(options.router.limits())
                     .withClassifier(options.router.classifier())
                     .withTenants(options.node.tenants.weights())
                     .withAdmin(
                         options.router.admin(
                             options.ports.admin,
-                            options.node.roots.roots(options.model.folder, Optional.empty())))));
+                            options.node.roots.roots(options.modelFolder(), Optional.empty())))));
     Runtime.getRuntime().addShutdownHook(cluster.hook);
     try {
       for (NodeSpec spec : specs) {
@@ -64,7 +65,7 @@ final class LocalCluster implements Cluster {
 
   private NodeLauncher.Settings settings(ClusterOptions options, NodeSpec spec) {
     return new NodeLauncher.Settings(
-        spec, options.model.folder, HOST, HOST, 0, List.of(grpcAddress()), options.node);
+        spec, options.modelFolder(), HOST, HOST, 0, List.of(grpcAddress()), options.node);
   }
 
   @Override

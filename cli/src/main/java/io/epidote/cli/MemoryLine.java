@@ -53,7 +53,7 @@ final class MemoryLine implements DatapathLine {
   MemoryLine(Progress progress) {
     ClusterOptions options = new ClusterOptions().onAnyPort();
     options.model.folder = Home.modelOrShape("smolvlm-256m", progress);
-    options.node.emulate = CostProfile.parse("tile_ms:10");
+    options.node.emulation.emulate(CostProfile.parse("tile_ms:10"));
     options.node.mediaCache = CACHE;
     cluster = ProcessCluster.start(options, NodeSpec.parseList("E"), progress);
     try (InferenceClient client = new InferenceClient(cluster.grpcAddress())) {

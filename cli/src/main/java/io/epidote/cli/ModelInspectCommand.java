@@ -42,7 +42,7 @@ final class ModelInspectCommand implements Callable<Integer> {
       paramLabel = "SIZE",
       converter = Bytes.Converter.class,
       description = "KV blocks that a node should have. Default: 64MiB, as a node's.")
-  private Bytes kvCache = new NodeOptions().kvCache;
+  private Bytes kvCache = NodeOptions.KV;
 
   @Option(names = "--json", description = "Print one JSON object.")
   private boolean json;

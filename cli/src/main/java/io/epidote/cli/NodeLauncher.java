@@ -2,8 +2,10 @@ package io.epidote.cli;
 
 import io.epidote.decode.DecodeConfig;
 import io.epidote.decode.DecodeStage;
+import io.epidote.encode.EmulatedTiles;
 import io.epidote.encode.EncodeStage;
 import io.epidote.encode.ModelTiles;
+import io.epidote.encode.TileSource;
 import io.epidote.engine.checkpoint.Checkpoint;
 import io.epidote.engine.checkpoint.ModelConfig;
 import io.epidote.engine.emulated.EmulatedModels;
@@ -59,7 +61,7 @@ final class NodeLauncher {
   /** Loads the models of the node's stages and starts to serve. The caller closes the node. */
   static NodeRuntime start(Settings settings, MeterRegistry meters) {
     Set<io.epidote.proto.v1.Stage> kinds = settings.spec().stages();
-    if (settings.options().emulate == null) {
+    if (settings.options().emulation.device().isEmpty()) {
       Models.prepare(
           kinds.contains(io.epidote.proto.v1.Stage.STAGE_ENCODE),
           !kinds.equals(Set.of(io.epidote.proto.v1.Stage.STAGE_ENCODE)));
@@ -126,7 +128,7 @@ final class NodeLauncher {
       BatchSampler sampler = new BatchSampler(options.threads);
       models.add(sampler);
       int kvBlockBytes = decoder.shape().kvBlockBytes();
-      int kvBlocks = blocks("kv", "--kv-cache", options.kvCache, kvBlockBytes);
+      int kvBlocks = blocks("kv", "--kv-cache", options.kvCache(kinds), kvBlockBytes);
       KvMemory kv =
           new KvMemory(
               decoder.shape().kvPool(kvBlocks),
@@ -167,37 +169,56 @@ final class NodeLauncher {
           new EncodeStage(
               node,
               encoder,
-              ModelTiles.open(
-                  checkpoint.folder(),
-                  config,
-                  ImageLimits.defaults(),
-                  options.mediaCache.value() / 4),
+              tiles(options, checkpoint),
               new BlockQueue(media),
               options.noMediaCache ? Optional.empty() : Optional.of(new MediaCache(media)),
               new MediaKeys(checkpoint.fingerprint() + " " + encoder.precision()),
-              options.mediaCache.value() / 4,
+              options.mediaFileBytes(),
               options.orders.encode()));
     }
   }
 
   private static Decoder openDecoder(Settings settings, Checkpoint checkpoint) {
     NodeOptions options = settings.options();
-    if (options.emulate != null) {
-      return new EmulatedModels(checkpoint.config(), options.emulate).openDecoder();
+    Optional<EmulatedModels> emulated = emulated(options, checkpoint);
+    if (emulated.isPresent()) {
+      return emulated.get().openDecoder();
     }
     Precision precision = options.precisions.decoder(settings.spec().stages());
     return new Models(checkpoint, options.runtime(precision)).openDecoder();
   }
 
   private static VisionEncoder openVision(NodeOptions options, Checkpoint checkpoint) {
-    return options.emulate == null
-        ? new Models(checkpoint, options.runtime(options.precisions.encode())).openVision()
-        : new EmulatedModels(checkpoint.config(), options.emulate).openVision();
+    return emulated(options, checkpoint)
+        .map(EmulatedModels::openVision)
+        .orElseGet(() ->
+            new Models(checkpoint, options.runtime(options.precisions.encode())).openVision());
+  }
+
+  private static Optional<EmulatedModels> emulated(NodeOptions options, Checkpoint checkpoint) {
+    return options
+        .emulation
+        .device()
+        .map(device -> new EmulatedModels(checkpoint.config(), device, options.emulation.audit));
+  }
+
+  private static TileSource tiles(NodeOptions options, Checkpoint checkpoint) {
+    return options
+        .emulation
+        .device()
+        .filter(device -> device.pictureMs().isPresent())
+        .<TileSource>map(EmulatedTiles::new)
+        .orElseGet(() ->
+            ModelTiles.open(
+                checkpoint.folder(),
+                checkpoint.config(),
+                ImageLimits.defaults(),
+                options.mediaFileBytes()));
   }
 
   private static BlockPool mediaPool(Settings settings, int blockBytes) {
-    Bytes half = new Bytes(settings.options().mediaCache.value() / 2);
-    int blocks = blocks("media", "Half of --media-cache,", half, blockBytes);
+    Bytes size = settings.options().mediaTokens(settings.spec().stages());
+    int blocks = blocks("media", "Half of --media-cache,", size, blockBytes);
     return new BlockPool("media", blockBytes, blocks);
   }
 

@@ -1,17 +1,19 @@
 package io.epidote.cli;
 
+import io.epidote.cli.EmulationOptions.Room;
 import io.epidote.decode.KvWire;
-import io.epidote.engine.emulated.CostProfile;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.RuntimeOptions;
 import io.epidote.node.NodeConfig;
 import io.epidote.node.transfer.TransferOptions;
+import io.epidote.proto.v1.Stage;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ITypeConverter;
@@ -20,12 +22,18 @@ import picocli.CommandLine.Option;
 
 /** What a node may use. */
 final class NodeOptions {
+  /** KV blocks of a node of which nothing else is said. */
+  static final Bytes KV = new Bytes(64 << 20);
+
+  private static final Bytes MEDIA = new Bytes(256 << 20);
+
   @Option(
       names = "--kv-cache",
       paramLabel = "SIZE",
       converter = Bytes.Converter.class,
-      description = "KV blocks of a prefill or decode node. Default: 64MiB.")
-  Bytes kvCache = new Bytes(64 << 20);
+      description =
+          "KV blocks of a prefill or decode node. Default: 64MiB, or what a cost profile's device has room for.")
+  @Nullable Bytes kvCache;
 
   @Option(
       names = "--kv-swap",
@@ -45,8 +53,8 @@ final class NodeOptions {
       paramLabel = "SIZE",
       converter = Bytes.Converter.class,
       description =
-          "What a node has of media. Half of it is for media tokens: those in use, and on an encode node those of pictures that may come again. On an encode node a quarter is for files, beyond which requests are refused, and a quarter for pictures that are being decoded, which wait for room. Default: 256MiB.")
-  Bytes mediaCache = new Bytes(256 << 20);
+          "What a node has of media. Half of it is for media tokens: those in use, and on an encode node those of pictures that may come again. On an encode node a quarter is for files, beyond which requests are refused, and a quarter for pictures that are being decoded, which wait for room. Default: 256MiB, of which a cost profile's device takes what it has room for in place of the first half.")
+  @Nullable Bytes mediaCache;
 
   @Option(
       names = "--no-media-cache",
@@ -117,22 +125,7 @@ final class NodeOptions {
           "Leave weights mapped and shared by all processes instead of copying them into each in the kernels' order: less memory, several times slower.")
   boolean noPrepack;
 
-  @Option(
-      names = "--emulate",
-      paramLabel = "FILE|COSTS",
-      converter = CostProfileConverter.class,
-      description = {
-        "Compute nothing: every step takes what this cost profile says, and answers are noise. Everything else is real.",
-        "A JSON file, or for example tile_ms:20,prompt_token_ms:0.1; costs are encode_step_ms, tile_ms, prefill_step_ms, prompt_token_ms, decode_step_ms, decode_token_ms."
-      })
-  @Nullable CostProfile emulate;
-
-  static final class CostProfileConverter implements ITypeConverter<CostProfile> {
-    @Override
-    public CostProfile convert(String text) {
-      return CostProfile.parse(text);
-    }
-  }
+  @Mixin EmulationOptions emulation = new EmulationOptions();
 
   @Option(
       names = "--transfer-chunk",
@@ -166,9 +159,25 @@ final class NodeOptions {
       description = "Pull over TCP even from nodes of the same machine.")
   boolean noUnixSockets;
 
+  /** KV blocks of a node of these stages. */
+  Bytes kvCache(Set<Stage> stages) {
+    return kvCache != null ? kvCache : emulation.room(stages).map(Room::kv).orElse(KV);
+  }
+
+  /** Media tokens of each stage of such a node that has some. */
+  Bytes mediaTokens(Set<Stage> stages) {
+    Bytes half = new Bytes((mediaCache == null ? MEDIA : mediaCache).value() / 2);
+    return mediaCache != null ? half : emulation.room(stages).map(Room::media).orElse(half);
+  }
+
+  /** Bytes of files, and likewise of pictures that are being decoded. */
+  long mediaFileBytes() {
+    return (mediaCache == null ? MEDIA : mediaCache).value() / 4;
+  }
+
   TransferOptions transfer() {
     int chunk = (int) Math.min(transferChunk.value(), Integer.MAX_VALUE);
-    return new TransferOptions(chunk, !noTransferChecksum, !noUnixSockets);
+    return new TransferOptions(chunk, !noTransferChecksum, !noUnixSockets, emulation.pace());
   }
 
   int prefillStep() {
@@ -195,12 +204,8 @@ final class NodeOptions {
     List<String> arguments =
         new ArrayList<>(
             List.of(
-                "--kv-cache",
-                kvCache.value() + "B",
                 "--kv-swap",
                 kvSwap.value() + "B",
-                "--media-cache",
-                mediaCache.value() + "B",
                 "--threads",
                 Integer.toString(threads),
                 "--precision",
@@ -213,6 +218,12 @@ final class NodeOptions {
                 kvWire.word(),
                 "--transfer-chunk",
                 transferChunk.value() + "B"));
+    if (kvCache != null) {
+      arguments.addAll(List.of("--kv-cache", kvCache.value() + "B"));
+    }
+    if (mediaCache != null) {
+      arguments.addAll(List.of("--media-cache", mediaCache.value() + "B"));
+    }
     adapters.forEach((name, folder) ->
         arguments.addAll(List.of("--adapter", name + "=" + folder.toAbsolutePath())));
     arguments.addAll(tiers.arguments());
@@ -230,9 +241,7 @@ final class NodeOptions {
     if (noMediaCache) {
       arguments.add("--no-media-cache");
     }
-    if (emulate != null) {
-      arguments.addAll(List.of("--emulate", emulate.word()));
-    }
+    arguments.addAll(emulation.arguments());
     if (noPrepack) {
       arguments.add("--no-prepack");
     }

@@ -26,7 +26,7 @@ final class OverlapLine implements DatapathLine {
 
   OverlapLine(Progress progress) {
     ClusterOptions options = new ClusterOptions().onAnyPort();
-    options.node.emulate = COSTS;
+    options.node.emulation.emulate(COSTS);
     sides = new OverlapSides(options, progress);
   }
 

@@ -42,6 +42,7 @@ final class RouterCommand implements Callable<Integer> {
                 .withOverlap(!options.noOverlap)
                 .withTopology(options.topology())
                 .withSlo(options.slo())
+                .withLimits(options.limits())
                 .withClassifier(options.classifier())
                 .withTenants(tenants.weights())
                 .withAdmin(

@@ -1,6 +1,8 @@
 package io.epidote.cli;
 
+import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.node.AdapterRoots;
+import io.epidote.router.RouterConfig.Limits;
 import io.epidote.router.RouterConfig;
 import io.epidote.router.cluster.Topology;
 import io.epidote.router.request.Slo;
@@ -63,6 +65,20 @@ final class RouterOptions {
       description = "Likewise, the time for each token after the first. Default: none.")
   @Nullable Double sloTpotMs;
 
+  @Option(
+      names = "--max-requests",
+      paramLabel = "N",
+      description =
+          "Requests at work at a time; others wait to be admitted. Default: ${DEFAULT-VALUE}.")
+  int maxRequests = Limits.DEFAULT.maxInFlight();
+
+  Limits limits() {
+    if (maxRequests < 1) {
+      throw new InvalidRequest("--max-requests must be at least 1");
+    }
+    return Limits.DEFAULT.withInFlight(maxRequests);
+  }
+
   /** Targets of requests that say none. */
   Slo slo() {
     return new Slo(target("--slo-ttft-ms", sloTtftMs), target("--slo-tpot-ms", sloTpotMs));
@@ -79,6 +95,7 @@ final class RouterOptions {
       arguments.add("--no-overlap");
     }
     topology().ifPresent(only -> arguments.addAll(List.of("--topology", only.label())));
+    arguments.addAll(List.of("--max-requests", Integer.toString(maxRequests)));
     if (sloTtftMs != null) {
       arguments.addAll(List.of("--slo-ttft-ms", sloTtftMs.toString()));
     }

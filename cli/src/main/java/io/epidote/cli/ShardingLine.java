@@ -34,7 +34,7 @@ final class ShardingLine implements DatapathLine {
   ShardingLine(Progress progress) {
     for (int nodes : NODES) {
       ClusterOptions options = new ClusterOptions().onAnyPort();
-      options.node.emulate = COSTS;
+      options.node.emulation.emulate(COSTS);
       Cluster cluster =
           LocalCluster.start(options, NodeSpec.parseList("E,".repeat(nodes) + "P,D"), progress);
       sides.add(new Side(nodes, cluster, new InferenceClient(cluster.grpcAddress())));
@@ -70,9 +70,9 @@ final class ShardingLine implements DatapathLine {
   private static double idealMs(int pictures, int nodes, InferenceClient.Answer answer) {
     int tiles = pictures * TILES;
     int prompt = answer.finished().getUsage().getPromptTokens();
-    return Math.ceilDiv(tiles, nodes) * COSTS.tileMs()
-        + COSTS.prefillStepMs()
-        + prompt * COSTS.promptTokenMs();
+    return Math.ceilDiv(tiles, nodes) * COSTS.ms("tile_ms")
+        + COSTS.ms("prefill_step_ms")
+        + prompt * COSTS.ms("prompt_token_ms");
   }
 
   private static String key(String what, int pictures, int nodes) {

@@ -47,7 +47,7 @@ final class UpCommand implements Callable<Integer> {
     try (cluster) {
       System.out.printf(
           "Serving %s with %s%n  OpenAI API  http://%s/v1%n  gRPC        %s%n  Adapters    %s%n  Metrics     http://%s/metrics%n  Ready after %s%nCtrl-C stops it.%n",
-          options.model.folder.getFileName(),
+          options.modelFolder().getFileName(),
           specs.stream().map(NodeSpec::name).collect(Collectors.joining(", ")),
           cluster.httpAddress(),
           cluster.grpcAddress(),

@@ -30,7 +30,7 @@ class CommandLineTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"", "demo", "up", "ask", "status", "eval", "router", "node"})
+  @ValueSource(strings = {"", "demo", "up", "ask", "status", "eval", "router", "node", "profile"})
   void helpHasExamples(String command) {
     StringWriter out = new StringWriter();
     CommandLine line = EpidoteCommand.commandLine(command).setOut(new PrintWriter(out, true));
@@ -46,6 +46,14 @@ class CommandLineTest {
     assertThat(option.status()).isEqualTo(2);
     assertThat(option.err()).contains("--count");
     assertThat(run("up", "--kv-cache", "64").err()).contains("64MiB");
+  }
+
+  @Test
+  void whatAnEmulatedEngineNeedsIsNamed() {
+    assertThat(run("up", "--engine", "emulated").err()).contains("--profile");
+    assertThat(run("up", "--profile", "tile_ms:3").err()).contains("--engine emulated");
+    assertThat(run("up", "--engine", "emulated", "--profile", "nothing").err()).contains("nothing");
+    assertThat(run("bench", "compare", "--profile", "tile_ms:3").err()).contains("model");
   }
 
   @Test

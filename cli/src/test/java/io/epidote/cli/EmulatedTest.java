@@ -32,8 +32,8 @@ class EmulatedTest {
 
   private static Shown ask(String nodes) {
     ClusterOptions options = new ClusterOptions().onAnyPort();
-    options.node.emulate =
-        CostProfile.parse("tile_ms:1,prefill_step_ms:1,prompt_token_ms:0.01,decode_step_ms:2");
+    options.node.emulation.emulate(
+        CostProfile.parse("tile_ms:1,prefill_step_ms:1,prompt_token_ms:0.01,decode_step_ms:2"));
     List<byte[]> pictures =
         AskCommand.read(
             List.of(

@@ -57,7 +57,7 @@ class OrderTest {
 
   private static Seen serve(String order) {
     ClusterOptions options = new ClusterOptions().onAnyPort();
-    options.node.emulate = CostProfile.parse("prefill_step_ms:1,prompt_token_ms:1");
+    options.node.emulation.emulate(CostProfile.parse("prefill_step_ms:1,prompt_token_ms:1"));
     // Short steps, so that the node is heard and hears between them.
     options.node.prefillStep = 64;
     options.node.orders = StageOrders.parse(order);

@@ -1,5 +1,6 @@
 package io.epidote.decode;
 
+import io.epidote.engine.cost.StepWork;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.memory.BlockKey;
 import io.epidote.engine.model.DecoderShape;
@@ -8,8 +9,8 @@ import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SamplingOptions;
 import io.epidote.engine.tier.AdapterUse;
-import io.epidote.node.MeasuredCost;
 import io.epidote.node.StageInputs;
+import io.epidote.node.StepCost;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.engine.FairShare;
 import io.epidote.node.engine.Flow;
@@ -83,14 +84,14 @@ final class DecodeCall implements Waiting {
   int generated;
 
   private final Flow flow;
-  private final MeasuredCost cost;
+  private final StepCost cost;
   private final double tpotMs;
   private long since = System.nanoTime();
   private OptionalLong deadline = OptionalLong.empty();
   private DecodePhase phase = DecodePhase.AWAITING_INPUT;
 
   /**
-   * @param cost of a step by answers
+   * @param cost of a step
    * @param share of the stage
    * @throws EpidoteException.InvalidRequest when the prompt leaves no room, or the sampling
    *     parameters cannot be
@@ -103,7 +104,7 @@ final class DecodeCall implements Waiting {
       ReplyStream<DecodeResponse> reply,
       StageAccount account,
       StageInputs inputs,
-      MeasuredCost cost,
+      StepCost cost,
       FairShare share,
       BiConsumer<DecodeCall, EpidoteException> failed) {
     this.adapter = adapter;
@@ -150,7 +151,8 @@ final class DecodeCall implements Waiting {
 
   @Override
   public double remainingMs() {
-    return claim.expectedTokens() * cost.ms(1);
+    return claim.expectedTokens()
+        * cost.ms(new StepWork.Decode(1, promptTokens + generated, 0));
   }
 
   DecodePhase phase() {
@@ -181,7 +183,7 @@ final class DecodeCall implements Waiting {
   }
 
   /** Tokens that have keys and values. */
-  private int past() {
+  int past() {
     return promptTokens + generated - 1;
   }
 

@@ -2,6 +2,8 @@ package io.epidote.decode;
 
 import static java.util.Objects.requireNonNull;
 
+import io.epidote.engine.cost.CostStage;
+import io.epidote.engine.cost.StepWork;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.LoadedAdapter;
@@ -9,11 +11,11 @@ import io.epidote.engine.model.Logits;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SampledToken;
 import io.epidote.engine.tier.AdapterUse;
-import io.epidote.node.MeasuredCost;
 import io.epidote.node.NodeContext;
 import io.epidote.node.Stage;
 import io.epidote.node.StageInputs;
 import io.epidote.node.StageLoad;
+import io.epidote.node.StepCost;
 import io.epidote.node.engine.AdapterCap;
 import io.epidote.node.engine.Turns;
 import io.epidote.node.kv.KvMemory;
@@ -49,7 +51,7 @@ public final class DecodeStage implements Stage {
   private final KvArrivals arrivals;
   private final DecodeIntake intake;
   private final Set<DecodeCall> calls = new LinkedHashSet<>();
-  private final MeasuredCost steps = new MeasuredCost();
+  private final StepCost steps = new StepCost(CostStage.DECODE);
 
   /**
    * @param decoder used by the engine thread alone; closed by the node
@@ -107,8 +109,8 @@ public final class DecodeStage implements Stage {
     return turns;
   }
 
-  /** Of a step; a unit is an answer. */
-  MeasuredCost cost() {
+  /** Of a step. */
+  StepCost cost() {
     return steps;
   }
 
@@ -152,7 +154,8 @@ public final class DecodeStage implements Stage {
   }
 
   private void postprocess(List<DecodeCall> batch, List<SampledToken> tokens, long nanos) {
-    steps.add(batch.size(), nanos);
+    double kvTokens = batch.stream().mapToDouble(call -> call.past() + 1.0).sum();
+    steps.add(new StepWork.Decode(batch.size(), kvTokens, 0), nanos);
     node.meters().step(kind(), nanos, batch.size());
     for (int row = 0; row < batch.size(); row++) {
       DecodeCall call = batch.get(row);

@@ -1,5 +1,6 @@
 package io.epidote.prefill;
 
+import io.epidote.engine.cost.StepWork;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.memory.BlockKey;
 import io.epidote.engine.memory.KeyChain;
@@ -9,8 +10,8 @@ import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SamplingOptions;
 import io.epidote.engine.tier.AdapterUse;
-import io.epidote.node.MeasuredCost;
 import io.epidote.node.StageInputs;
+import io.epidote.node.StepCost;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.engine.FairShare;
 import io.epidote.node.engine.Flow;
@@ -67,7 +68,7 @@ final class PrefillCall implements Waiting {
   private final Flow flow;
 
   private final int hiddenSize;
-  private final MeasuredCost cost;
+  private final StepCost cost;
   private final long since = System.nanoTime();
   private final OptionalLong deadline;
 
@@ -105,7 +106,7 @@ final class PrefillCall implements Waiting {
   private PrefillPhase phase = PrefillPhase.AWAITING_MEDIA;
 
   /**
-   * @param cost of a step by tokens
+   * @param cost of a step
    * @param share of the stage
    * @throws EpidoteException.InvalidRequest when the prompt, its spans or its sampling parameters
    *     cannot be
@@ -118,7 +119,7 @@ final class PrefillCall implements Waiting {
       KeyChain keyChain,
       Optional<LoadedAdapter> adapter,
       StageInputs inputs,
-      MeasuredCost cost,
+      StepCost cost,
       FairShare share,
       BiConsumer<PrefillCall, EpidoteException> failed) {
     this.reply = reply;
@@ -181,7 +182,8 @@ final class PrefillCall implements Waiting {
 
   @Override
   public double remainingMs() {
-    return cost.ms(tokens.length - done);
+    double left = tokens.length - done;
+    return cost.ms(new StepWork.Prefill(left, left * (done + left / 2), done, 0));
   }
 
   PrefillPhase phase() {

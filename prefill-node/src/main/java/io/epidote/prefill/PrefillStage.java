@@ -2,6 +2,8 @@ package io.epidote.prefill;
 
 import static java.util.Objects.requireNonNull;
 
+import io.epidote.engine.cost.CostStage;
+import io.epidote.engine.cost.StepWork;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.memory.KeyChain;
 import io.epidote.engine.model.Decoder;
@@ -12,11 +14,11 @@ import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SampledToken;
 import io.epidote.engine.tier.AdapterUse;
-import io.epidote.node.MeasuredCost;
 import io.epidote.node.NodeConfig.Limits;
 import io.epidote.node.NodeContext;
 import io.epidote.node.Stage;
 import io.epidote.node.StageLoad;
+import io.epidote.node.StepCost;
 import io.epidote.node.engine.AdapterCap;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.engine.Turns;
@@ -61,7 +63,7 @@ public final class PrefillStage implements Stage {
   private final KvOffer offer;
   private final PrefillIntake intake;
   private final Set<PrefillCall> calls = new LinkedHashSet<>();
-  private final MeasuredCost steps = new MeasuredCost();
+  private final StepCost steps = new StepCost(CostStage.PREFILL);
   private final Pauses pauses = new Pauses();
 
   private record Work(PrefillCall call, SequenceChunk chunk) {}
@@ -116,8 +118,8 @@ public final class PrefillStage implements Stage {
     return turns;
   }
 
-  /** Of a step; a unit is a prompt token. */
-  MeasuredCost cost() {
+  /** Of a step. */
+  StepCost cost() {
     return steps;
   }
 
@@ -338,7 +340,7 @@ public final class PrefillStage implements Stage {
         }
       }
     }
-    steps.add(tokens, nanos);
+    steps.add(StepWork.Prefill.of(batch.stream().map(Work::chunk).toList()), nanos);
     node.meters().step(kind(), nanos, tokens);
   }
 

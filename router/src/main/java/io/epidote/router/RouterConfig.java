@@ -192,6 +192,22 @@ public record RouterConfig(
     }
   }
 
+  /** The same router that takes more or less at a time. */
+  public RouterConfig withLimits(Limits bounds) {
+    return new RouterConfig(
+        model,
+        cache,
+        host,
+        httpPort,
+        grpcPort,
+        version,
+        overlap,
+        topology,
+        slo,
+        bounds,
+        classifier);
+  }
+
   /**
    * What a router takes at most.
    *
@@ -214,5 +230,11 @@ public record RouterConfig(
     public static final Limits DEFAULT =
         new Limits(
             256, 1024, 64 << 20, 1L << 30, 64, Duration.ofMinutes(10), Duration.ofSeconds(5));
+
+    /** The same with that many requests at work. */
+    public Limits withInFlight(int requests) {
+      return new Limits(
+          requests, maxQueued, maxBodyBytes, maxHeldBytes, maxMediaItems, requestTimeout, drain);
+    }
   }
 }

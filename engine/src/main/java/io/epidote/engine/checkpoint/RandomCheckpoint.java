@@ -21,6 +21,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
+import java.util.zip.CRC32C;
 
 /**
  * Writes checkpoints of a {@link ModelShape} with random bf16 weights: their answers mean nothing,
@@ -38,23 +39,40 @@ public final class RandomCheckpoint {
 
   /** The folder of a shape's checkpoint under {@code root}, written first when it is not there. */
   public static Path folder(Path root, ModelShape shape) {
-    Path folder = root.resolve(shape.word());
+    return write(root, shape.word(), shape.config(), RandomTokenizer.PREPROCESSING);
+  }
+
+  /**
+   * The same of any model of a form that shapes have.
+   *
+   * @param name of the folder, which a digest of the two files follows
+   * @param config content of {@code config.json}
+   * @param preprocessing content of {@code preprocessor_config.json}
+   */
+  public static Path folder(Path root, String name, String config, String preprocessing) {
+    CRC32C digest = new CRC32C();
+    digest.update((config + preprocessing).getBytes(StandardCharsets.UTF_8));
+    return write(root, "%s-%08x".formatted(name, digest.getValue()), config, preprocessing);
+  }
+
+  private static Path write(Path root, String name, String config, String preprocessing) {
+    Path folder = root.resolve(name);
     try {
       if (Files.isDirectory(folder)) {
-        RandomTokenizer.writeIfMissing(folder);
+        RandomTokenizer.writeIfMissing(folder, preprocessing);
         return folder;
       }
       Files.createDirectories(root);
       Path draft = Files.createTempDirectory(root, "draft-");
-      Files.writeString(draft.resolve("config.json"), shape.config());
+      Files.writeString(draft.resolve("config.json"), config);
       RandomCheckpoint checkpoint = new RandomCheckpoint();
       checkpoint.list(ConfigReader.read(draft));
       checkpoint.write(draft.resolve("model.safetensors"), SEED);
-      RandomTokenizer.writeIfMissing(draft);
+      RandomTokenizer.writeIfMissing(draft, preprocessing);
       Files.move(draft, folder, StandardCopyOption.ATOMIC_MOVE);
       return folder;
     } catch (IOException e) {
-      throw new UncheckedIOException("The weights of " + shape.word() + " cannot be written", e);
+      throw new UncheckedIOException("The weights of " + name + " cannot be written", e);
     }
   }
 

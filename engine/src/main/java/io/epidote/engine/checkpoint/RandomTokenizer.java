@@ -15,8 +15,7 @@ import java.util.Map;
 /**
  * The tokenizer of a random checkpoint: the words {@code w0}, {@code w1}, ... are its tokens, and a
  * chat is the text of its messages, so that a prompt of n words has n tokens. Where the model takes
- * pictures, the last tokens are their markers, and the preprocessing is the real model's, but that
- * pictures are not enlarged: one of up to 512 pixels is one tile.
+ * pictures, the last tokens are their markers.
  */
 final class RandomTokenizer {
   /** Content stands in a message as a string or as parts. */
@@ -26,7 +25,8 @@ final class RandomTokenizer {
           + "{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}"
           + "{{ ' ' }}{% endfor %}";
 
-  private static final String PREPROCESSING =
+  /** SmolVLM's, without enlarging. */
+  static final String PREPROCESSING =
       """
       {"image_processor_type": "Idefics3ImageProcessor", "size": {"longest_edge": 2048},
        "max_image_size": {"longest_edge": 512}, "upscale": false,
@@ -38,14 +38,17 @@ final class RandomTokenizer {
 
   private RandomTokenizer() {}
 
-  static void writeIfMissing(Path folder) throws IOException {
+  /**
+   * @param preprocessing of a model that takes pictures
+   */
+  static void writeIfMissing(Path folder, String preprocessing) throws IOException {
     ModelConfig config = ConfigReader.read(folder);
     if (!Files.exists(folder.resolve("tokenizer.json"))) {
       ObjectNode settings = JsonNodeFactory.instance.objectNode();
       settings.put("unk_token", "w0").put("chat_template", CHAT_TEMPLATE);
       write(folder, "tokenizer_config.json", settings);
       if (config.vision().isPresent()) {
-        write(folder, "preprocessor_config.json", new ObjectMapper().readTree(PREPROCESSING));
+        write(folder, "preprocessor_config.json", new ObjectMapper().readTree(preprocessing));
       }
       // Last, because it is what says that the others are there.
       write(folder, "tokenizer.json", tokenizer(config));

@@ -1,48 +1,61 @@
 package io.epidote.engine.emulated;
 
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
+import static java.util.Objects.requireNonNull;
+
+import io.epidote.engine.cost.CostStage;
+import io.epidote.engine.cost.StageCost;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
-import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.stream.Collectors;
+import java.util.Optional;
+import java.util.OptionalDouble;
 
 /**
- * What an accelerator's steps take, in milliseconds. A step takes its fixed part and a part for
- * each unit in it; what is not named takes nothing.
+ * An accelerator that is emulated: what steps of a model take on it, and what else of it matters.
  *
- * @param encodeStepMs of a batch of tiles
- * @param tileMs of each tile
- * @param prefillStepMs of a step that has chunks of more than one token
- * @param promptTokenMs of each of their tokens
- * @param decodeStepMs of a step that has chunks of one token
- * @param decodeTokenMs of each of them
+ * @param word by which it can be {@link #parse parsed} again
+ * @param encode of batches of tiles
+ * @param prefill of chunks of more than one token
+ * @param decode of chunks of one token
+ * @param pictureMs from a file to its tiles; empty: files are really decoded
+ * @param memory empty: pools are as nodes are told
+ * @param link empty: transfers are as fast as they are
+ * @param model empty: the sizes are those of the folder that is served
+ * @param timeScale how many times faster than the clock the device's time runs
  */
 public record CostProfile(
-    double encodeStepMs,
-    double tileMs,
-    double prefillStepMs,
-    double promptTokenMs,
-    double decodeStepMs,
-    double decodeTokenMs) {
+    String word,
+    StageCost encode,
+    StageCost prefill,
+    StageCost decode,
+    OptionalDouble pictureMs,
+    Optional<DeviceMemory> memory,
+    Optional<DeviceLink> link,
+    Optional<EmulatedShape> model,
+    double timeScale) {
+  static final String PICTURE = "picture_ms";
+
+  public CostProfile {
+    requireNonNull(word, "word is null");
+  }
 
   /**
-   * Reads {@code tile_ms:20,prompt_token_ms:0.1}, or the path of a JSON file with such keys.
+   * Reads {@code tile_ms:20,prompt_token_ms:0.1}, or the path of a JSON file (docs/profiles.md).
    *
    * @throws InvalidRequest naming what is not a cost, or not a duration
    */
   public static CostProfile parse(String text) {
-    return of(text.contains(":") ? pairs(text) : file(text));
+    boolean costs = text.contains(":") && !Files.isRegularFile(Path.of(text));
+    return costs ? ofCosts(text, pairs(text)) : ProfileFile.read(Path.of(text));
   }
 
-  private static Map<String, String> pairs(String text) {
-    Map<String, String> values = new LinkedHashMap<>();
+  private static Map<String, Double> pairs(String text) {
+    Map<String, Double> values = new LinkedHashMap<>();
     for (String part : text.split(",", -1)) {
       String[] pair = part.strip().split(":", -1);
-      if (pair.length != 2 || values.put(pair[0], pair[1]) != null) {
+      if (pair.length != 2 || values.put(pair[0], milliseconds(pair[0], pair[1])) != null) {
         throw new InvalidRequest(
             "'%s' in the cost profile '%s' is not of the form NAME:MILLISECONDS, each name once; expected for example tile_ms:20,prompt_token_ms:0.1"
                 .formatted(part, text));
@@ -51,80 +64,80 @@ public record CostProfile(
     return values;
   }
 
-  private static Map<String, String> file(String path) {
-    JsonNode root;
+  private static double milliseconds(String name, String value) {
     try {
-      root = new ObjectMapper().readTree(Files.readString(Path.of(path)));
-    } catch (IOException e) {
+      return Double.parseDouble(value.strip());
+    } catch (NumberFormatException e) {
       throw new InvalidRequest(
-          "The cost profile %s cannot be read as a JSON file: %s; name one, or write the costs as tile_ms:20,prompt_token_ms:0.1"
-              .formatted(path, e.getMessage()));
+          "The cost %s is '%s'; expected milliseconds, 0 to 600000".formatted(name, value), e);
     }
-    Map<String, String> values = new LinkedHashMap<>();
-    root.properties().forEach(entry -> values.put(entry.getKey(), entry.getValue().asText()));
-    return values;
   }
 
-  private static CostProfile of(Map<String, String> values) {
-    CostProfile profile =
-        new CostProfile(
-            milliseconds(values, "encode_step_ms"),
-            milliseconds(values, "tile_ms"),
-            milliseconds(values, "prefill_step_ms"),
-            milliseconds(values, "prompt_token_ms"),
-            milliseconds(values, "decode_step_ms"),
-            milliseconds(values, "decode_token_ms"));
-    if (!profile.costs().keySet().containsAll(values.keySet())) {
-      values.keySet().removeAll(profile.costs().keySet());
+  /** Costs alone, by their terms' names. */
+  static CostProfile ofCosts(String word, Map<String, Double> costs) {
+    Map<String, Double> unknown = new LinkedHashMap<>(costs);
+    unknown.remove(PICTURE);
+    String known = PICTURE;
+    for (CostStage stage : CostStage.values()) {
+      unknown.keySet().removeAll(stage.terms());
+      known += ", " + String.join(", ", stage.terms());
+    }
+    if (!unknown.isEmpty()) {
       throw new InvalidRequest(
           "'%s' is not a cost; expected some of %s"
-              .formatted(
-                  String.join(", ", values.keySet()), String.join(", ", profile.costs().keySet())));
+              .formatted(String.join(", ", unknown.keySet()), known));
     }
-    return profile;
+    costs.forEach((name, ms) -> {
+      if (!(ms >= 0 && ms <= 600_000)) {
+        throw new InvalidRequest(
+            "The cost %s is '%s'; expected milliseconds, 0 to 600000".formatted(name, ms));
+      }
+    });
+    return new CostProfile(
+        word,
+        StageCost.of(CostStage.ENCODE, costs),
+        StageCost.of(CostStage.PREFILL, costs),
+        StageCost.of(CostStage.DECODE, costs),
+        costs.containsKey(PICTURE) ? OptionalDouble.of(costs.get(PICTURE)) : OptionalDouble.empty(),
+        Optional.empty(),
+        Optional.empty(),
+        Optional.empty(),
+        1);
   }
 
-  private static double milliseconds(Map<String, String> values, String name) {
-    String value = values.getOrDefault(name, "0");
-    double ms;
-    try {
-      ms = Double.parseDouble(value.strip());
-    } catch (NumberFormatException e) {
-      ms = Double.NaN;
-    }
-    if (!(ms >= 0 && ms <= 600_000)) {
+  /** The same device with its time running that many times faster than the clock. */
+  public CostProfile faster(double times) {
+    if (!(times >= 0.01 && times <= 1000)) {
       throw new InvalidRequest(
-          "The cost %s is '%s'; expected milliseconds, 0 to 600000".formatted(name, value));
+          "Emulated time cannot run %s times faster than the clock; expected 0.01 to 1000"
+              .formatted(times));
     }
-    return ms;
+    return new CostProfile(
+        word,
+        encode.faster(times),
+        prefill.faster(times),
+        decode.faster(times),
+        pictureMs.isPresent()
+            ? OptionalDouble.of(pictureMs.getAsDouble() / times)
+            : OptionalDouble.empty(),
+        memory,
+        link.map(of -> new DeviceLink(of.gigabytesPerSecond() * times, of.latencyMs() / times)),
+        model,
+        timeScale * times);
   }
 
-  private Map<String, Double> costs() {
-    Map<String, Double> costs = new LinkedHashMap<>();
-    costs.put("encode_step_ms", encodeStepMs);
-    costs.put("tile_ms", tileMs);
-    costs.put("prefill_step_ms", prefillStepMs);
-    costs.put("prompt_token_ms", promptTokenMs);
-    costs.put("decode_step_ms", decodeStepMs);
-    costs.put("decode_token_ms", decodeTokenMs);
-    return costs;
+  /** Bytes of the device for which one of a block's stands. */
+  public int byteScale() {
+    return model.map(EmulatedShape::byteScale).orElse(1);
   }
 
-  /** What {@link #parse} reads. */
-  public String word() {
-    return costs().entrySet().stream()
-        .map(cost -> cost.getKey() + ":" + cost.getValue())
-        .collect(Collectors.joining(","));
-  }
-
-  /** A batch of tiles. */
-  double encodeMs(int tiles) {
-    return encodeStepMs + tiles * tileMs;
-  }
-
-  /** A step over that many tokens of prompts and that many of answers. */
-  double stepMs(int promptTokens, int answerTokens) {
-    return (promptTokens == 0 ? 0 : prefillStepMs + promptTokens * promptTokenMs)
-        + (answerTokens == 0 ? 0 : decodeStepMs + answerTokens * decodeTokenMs);
+  /** Milliseconds of a term by its name; 0 where the profile names none. */
+  public double ms(String term) {
+    for (StageCost cost : new StageCost[] {encode, prefill, decode}) {
+      if (cost.stage().terms().contains(term)) {
+        return cost.of(term);
+      }
+    }
+    throw new IllegalArgumentException(term + " is no term of any stage");
   }
 }

@@ -2,6 +2,9 @@ package io.epidote.engine.emulated;
 
 import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
 
+import io.epidote.engine.cost.CostStage;
+import io.epidote.engine.cost.ExpertReads;
+import io.epidote.engine.cost.StepWork;
 import io.epidote.engine.memory.BlockPool;
 import io.epidote.engine.model.Adapters;
 import io.epidote.engine.model.Decoder;
@@ -28,6 +31,8 @@ final class EmulatedDecoder implements Decoder {
   private static final float MARGIN = 1000;
 
   private final CostProfile costs;
+  private final StepClock clock;
+  private final ExpertReads experts;
   private final DecoderShape shape;
   private final Set<Integer> never;
   private final Adapters adapters;
@@ -35,11 +40,20 @@ final class EmulatedDecoder implements Decoder {
   private final List<Integer> written = new ArrayList<>();
 
   /**
+   * @param experts of the model that it stands for
    * @param never tokens that are not chosen: those that end an answer
    * @param adapters that change answers and take no time
    */
-  EmulatedDecoder(CostProfile costs, DecoderShape shape, Set<Integer> never, Adapters adapters) {
+  EmulatedDecoder(
+      CostProfile costs,
+      StepClock clock,
+      ExpertReads experts,
+      DecoderShape shape,
+      Set<Integer> never,
+      Adapters adapters) {
     this.costs = costs;
+    this.clock = clock;
+    this.experts = experts;
     this.shape = shape;
     this.never = Set.copyOf(never);
     this.adapters = adapters;
@@ -53,24 +67,36 @@ final class EmulatedDecoder implements Decoder {
   @Override
   public Logits step(BlockPool kv, List<SequenceChunk> batch) {
     long start = System.nanoTime();
-    int promptTokens = 0;
-    int answerTokens = 0;
     int rows = 0;
     clearLogits((int) batch.stream().filter(SequenceChunk::wantLogits).count());
     for (SequenceChunk chunk : batch) {
-      int tokens = chunk.tokenIds().length;
-      if (tokens > 1) {
-        promptTokens += tokens;
-      } else {
-        answerTokens += tokens;
-      }
       long last = run(kv, chunk);
       if (chunk.wantLogits()) {
         choose(rows++, last);
       }
     }
-    StepClock.waitUntil(start, costs.stepMs(promptTokens, answerTokens));
+    finish(start, batch);
     return new Logits(logits, rows, shape.vocabulary());
+  }
+
+  /** A step of chunks of both kinds is two, one after the other. */
+  private void finish(long start, List<SequenceChunk> batch) {
+    List<SequenceChunk> prompts =
+        batch.stream().filter(chunk -> chunk.tokenIds().length > 1).toList();
+    List<SequenceChunk> answers =
+        batch.stream().filter(chunk -> chunk.tokenIds().length == 1).toList();
+    double decodeMs = 0;
+    if (!answers.isEmpty()) {
+      StepWork.Decode work = StepWork.Decode.of(answers);
+      decodeMs = costs.decode().ms(work.withExperts(experts.distinct(work.answers())));
+    }
+    if (prompts.isEmpty()) {
+      clock.finish(CostStage.DECODE, start, decodeMs);
+      return;
+    }
+    StepWork.Prefill work = StepWork.Prefill.of(prompts);
+    double prefillMs = costs.prefill().ms(work.withExperts(experts.distinct(work.tokens())));
+    clock.finish(CostStage.PREFILL, start, prefillMs + decodeMs);
   }
 
   private long run(BlockPool kv, SequenceChunk chunk) {

@@ -3,6 +3,7 @@ package io.epidote.engine.emulated;
 import static java.util.Objects.requireNonNull;
 
 import io.epidote.engine.checkpoint.ModelConfig;
+import io.epidote.engine.cost.ExpertReads;
 import io.epidote.engine.error.EpidoteException.BadCheckpoint;
 import io.epidote.engine.model.Adapters;
 import io.epidote.engine.model.Decoder;
@@ -19,10 +20,15 @@ public final class EmulatedModels {
 
   private final ModelConfig config;
   private final CostProfile costs;
+  private final TimingAudit audit;
 
-  public EmulatedModels(ModelConfig config, CostProfile costs) {
+  /**
+   * @param audit is told what steps took
+   */
+  public EmulatedModels(ModelConfig config, CostProfile costs, TimingAudit audit) {
     this.config = requireNonNull(config, "config is null");
     this.costs = requireNonNull(costs, "costs is null");
+    this.audit = requireNonNull(audit, "audit is null");
   }
 
   /**
@@ -35,12 +41,18 @@ public final class EmulatedModels {
       throw new BadCheckpoint(
           "The checkpoint has no vision_config: it is a text model, and no node can hold its encode stage; start nodes with --stages prefill,decode");
     }
-    return new EmulatedVisionEncoder(costs, config.tileTokens(), config.text().hiddenSize());
+    return new EmulatedVisionEncoder(
+        costs, new StepClock(audit), config.tileTokens(), config.text().hiddenSize());
   }
 
   /** A model of prefill and decode. It never ends an answer: one has as many tokens as it may. */
   public Decoder openDecoder() {
     return new EmulatedDecoder(
-        costs, Models.decoderShape(config.text()), config.eosTokenIds(), Adapters.withoutWeights());
+        costs,
+        new StepClock(audit),
+        new ExpertReads(config.text()),
+        Models.decoderShape(config.text()),
+        config.eosTokenIds(),
+        Adapters.withoutWeights());
   }
 }

@@ -1,5 +1,7 @@
 package io.epidote.engine.emulated;
 
+import io.epidote.engine.cost.CostStage;
+import io.epidote.engine.cost.StepWork;
 import io.epidote.engine.model.ModelMemory;
 import io.epidote.engine.model.VisionEncoder;
 import java.lang.foreign.MemorySegment;
@@ -14,11 +16,13 @@ final class EmulatedVisionEncoder implements VisionEncoder {
   private static final int MAX_BATCH = 16;
 
   private final CostProfile costs;
+  private final StepClock clock;
   private final int tileTokens;
   private final int hiddenSize;
 
-  EmulatedVisionEncoder(CostProfile costs, int tileTokens, int hiddenSize) {
+  EmulatedVisionEncoder(CostProfile costs, StepClock clock, int tileTokens, int hiddenSize) {
     this.costs = costs;
+    this.clock = clock;
     this.tileTokens = tileTokens;
     this.hiddenSize = hiddenSize;
   }
@@ -49,7 +53,7 @@ final class EmulatedVisionEncoder implements VisionEncoder {
         tokens.put((random.nextInt() >> 8) * 0x1p-23f);
       }
     }
-    StepClock.waitUntil(start, costs.encodeMs(tiles.size()));
+    clock.finish(CostStage.ENCODE, start, costs.encode().ms(new StepWork.Encode(tiles.size())));
   }
 
   private static long checksum(FloatBuffer tile) {

@@ -19,7 +19,7 @@ class RandomTokenizerTest {
   @Test
   void wordsOfAChatAreItsTokens(@TempDir Path folder) throws Exception {
     Files.writeString(folder.resolve("config.json"), ModelShape.SMOLLM2_135M.config());
-    RandomTokenizer.writeIfMissing(folder);
+    RandomTokenizer.writeIfMissing(folder, RandomTokenizer.PREPROCESSING);
     String prompt =
         ChatTemplate.open(folder)
             .render(
@@ -36,7 +36,7 @@ class RandomTokenizerTest {
   @Test
   void pictureModelsGetMarkersAndPreprocessing(@TempDir Path folder) throws Exception {
     Files.writeString(folder.resolve("config.json"), ModelShape.SMOLVLM_256M.config());
-    RandomTokenizer.writeIfMissing(folder);
+    RandomTokenizer.writeIfMissing(folder, RandomTokenizer.PREPROCESSING);
     ModelConfig config = ConfigReader.read(folder);
     ImageProcessor images = ImageProcessor.open(folder, config, ImageLimits.defaults());
     assertThat(images.plan(512, 512).tiles()).isEqualTo(1);

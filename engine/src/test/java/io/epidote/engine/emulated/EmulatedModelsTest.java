@@ -17,7 +17,6 @@ import io.epidote.engine.model.VisionEncoder;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
@@ -44,7 +43,7 @@ class EmulatedModelsTest {
   }
 
   private EmulatedModels models(String costs) {
-    return new EmulatedModels(config, CostProfile.parse(costs));
+    return new EmulatedModels(config, CostProfile.parse(costs), new TimingAudit());
   }
 
   @Test
@@ -137,15 +136,16 @@ class EmulatedModelsTest {
       step.run();
       least = Math.min(least, (System.nanoTime() - start) / 1e6);
     }
-    assertThat(least).isBetween(ms, ms + 0.9);
+    // One that follows at once may begin a twentieth earlier.
+    assertThat(least).isBetween(0.94 * ms, ms + 0.9);
   }
 
   @Test
-  void aProfileIsReadFromAFileAndFromItsOwnWord() throws Exception {
-    Path file = folder.resolve("costs.json");
-    Files.writeString(file, "{\"tile_ms\": 20.5, \"decode_step_ms\": 4}");
-    CostProfile read = CostProfile.parse(file.toString());
-    assertThat(read).isEqualTo(new CostProfile(0, 20.5, 0, 0, 4, 0));
+  void aProfileIsReadFromItsOwnWord() {
+    CostProfile read = CostProfile.parse("tile_ms:20.5,decode_step_ms:4");
+    assertThat(read.ms("tile_ms")).isEqualTo(20.5);
+    assertThat(read.ms("decode_step_ms")).isEqualTo(4);
+    assertThat(read.ms("prompt_token_ms")).isZero();
     assertThat(CostProfile.parse(read.word())).isEqualTo(read);
   }
 

@@ -16,6 +16,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
@@ -34,6 +35,7 @@ public final class TransferClient {
   private final Duration renewEvery;
   private final TransferOptions options;
   private final Optional<UnixSockets> unixSockets;
+  private final Optional<EmulatedLink> link;
 
   /**
    * @param channels with bulk channels of a {@link BulkTransport}
@@ -52,6 +54,7 @@ public final class TransferClient {
     this.renewEvery = requireNonNull(renewEvery, "renewEvery is null");
     this.options = requireNonNull(options, "options is null");
     this.unixSockets = options.unixSockets() ? UnixSockets.open() : Optional.empty();
+    this.link = options.pace().map(pace -> new EmulatedLink(pace, System.nanoTime()));
   }
 
   /**
@@ -66,10 +69,12 @@ public final class TransferClient {
   public Pull pull(
       Handle handle, List<ByteBuffer> destinations, WireForm form, Consumer<PullEnd> ended) {
     Consumer<PullEnd> releasing =
-        end -> {
-          ended.accept(end);
-          release(handle);
-        };
+        paced(
+            form.wireBytes(handle.getBytes()),
+            end -> {
+              ended.accept(end);
+              release(handle);
+            });
     List<Channel> routes = new ArrayList<>();
     @Nullable EpidoteException unusable = null;
     try {
@@ -90,6 +95,35 @@ public final class TransferClient {
       ended.accept(new PullEnd.Failed(unusable));
     }
     return pull;
+  }
+
+  /** Lets bytes that are here arrive when an emulated link would have brought them. */
+  private Consumer<PullEnd> paced(long bytes, Consumer<PullEnd> ended) {
+    if (link.isEmpty()) {
+      return ended;
+    }
+    long asked = System.nanoTime();
+    long due = link.get().ask(bytes, asked);
+    return end -> {
+      long left = due - System.nanoTime();
+      if (left <= 0 || !(end instanceof PullEnd.Pulled whole)) {
+        ended.accept(end);
+        return;
+      }
+      try {
+        var _ =
+            timer.schedule(
+                () ->
+                    ended.accept(
+                        new PullEnd.Pulled(
+                            whole.bytes(), whole.moved(), System.nanoTime() - asked)),
+                left,
+                TimeUnit.NANOSECONDS);
+      } catch (RejectedExecutionException e) {
+        // The node is closing.
+        ended.accept(end);
+      }
+    };
   }
 
   private static String bulkAddress(Handle handle) {

@@ -1,6 +1,7 @@
 package io.epidote.node.transfer;
 
 import io.epidote.engine.error.EpidoteException;
+import java.util.Optional;
 
 /**
  * How a node pulls.
@@ -9,11 +10,26 @@ import io.epidote.engine.error.EpidoteException;
  * @param checksum whether every chunk carries a CRC32C that is checked on arrival
  * @param unixSockets whether nodes of the same machine are reached over a Unix socket, where the
  *     platform has them
+ * @param pace of the link into this node where that is emulated; empty: as fast as it is
  */
-public record TransferOptions(int chunkBytes, boolean checksum, boolean unixSockets) {
+public record TransferOptions(
+    int chunkBytes, boolean checksum, boolean unixSockets, Optional<Pace> pace) {
   public static final int MIN_CHUNK_BYTES = 256 << 10;
   public static final int MAX_CHUNK_BYTES = 4 << 20;
   public static final int DEFAULT_CHUNK_BYTES = 1 << 20;
+
+  /**
+   * How fast an emulated link is.
+   *
+   * @param bytesPerSecond above 0
+   * @param latencyNanos from asking to the first byte
+   */
+  public record Pace(double bytesPerSecond, long latencyNanos) {}
+
+  /** Over links that are real. */
+  public TransferOptions(int chunkBytes, boolean checksum, boolean unixSockets) {
+    this(chunkBytes, checksum, unixSockets, Optional.empty());
+  }
 
   public TransferOptions {
     if (chunkBytes < MIN_CHUNK_BYTES || chunkBytes > MAX_CHUNK_BYTES) {
