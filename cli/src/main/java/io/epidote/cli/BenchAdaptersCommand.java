@@ -143,10 +143,9 @@ final class BenchAdaptersCommand implements Callable<Integer> {
       MoeConfig moe =
           text.moe()
               .filter(each -> experts >= 1 && experts <= each.experts())
-              .orElseThrow(
-                  () ->
-                      new InvalidRequest(
-                          "--model must have experts, and --experts not more of them; try moe-576x12x16"));
+              .orElseThrow(() ->
+                  new InvalidRequest(
+                      "--model must have experts, and --experts not more of them; try moe-576x12x16"));
       List<Path> folders = new ArrayList<>();
       for (int i = 0; i < ADAPTERS; i++) {
         progress.update("adapter %d of %d".formatted(i + 1, ADAPTERS));

@@ -152,16 +152,15 @@ final class ChurnBench {
     load(admin, ASKED, 1 + loads.get() % 2);
     CountDownLatch first = new CountDownLatch(1);
     CompletableFuture<Void> going =
-        CompletableFuture.runAsync(
-            () -> {
-              try {
-                if (first.await(1, TimeUnit.MINUTES)) {
-                  unload(admin, ASKED);
-                }
-              } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
-              }
-            });
+        CompletableFuture.runAsync(() -> {
+          try {
+            if (first.await(1, TimeUnit.MINUTES)) {
+              unload(admin, ASKED);
+            }
+          } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+          }
+        });
     try {
       ask(client, ASKED, first::countDown);
     } finally {

@@ -74,12 +74,11 @@ final class ClusterOptions {
     router
         .adapterFolder()
         .filter(folder -> !node.roots.folders.contains(folder))
-        .ifPresent(
-            folder -> {
-              if (node.roots.folders.isEmpty()) {
-                node.roots.folders.addAll(AdapterRoots.beside(model.folder).roots());
-              }
-              node.roots.folders.add(folder);
-            });
+        .ifPresent(folder -> {
+          if (node.roots.folders.isEmpty()) {
+            node.roots.folders.addAll(AdapterRoots.beside(model.folder).roots());
+          }
+          node.roots.folders.add(folder);
+        });
   }
 }

@@ -2,8 +2,8 @@ package io.epidote.cli;
 
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.node.AdapterRoots;
-import io.epidote.router.RouterConfig.Limits;
 import io.epidote.router.RouterConfig;
+import io.epidote.router.RouterConfig.Limits;
 import io.epidote.router.cluster.Topology;
 import io.epidote.router.request.Slo;
 import java.nio.file.Path;
@@ -104,9 +104,8 @@ final class RouterOptions {
     }
     arguments.addAll(List.of("--admin-host", adminHost));
     adapterFolder()
-        .ifPresent(
-            folder ->
-                arguments.addAll(List.of("--adapter-folder", folder.toAbsolutePath().toString())));
+        .ifPresent(folder ->
+            arguments.addAll(List.of("--adapter-folder", folder.toAbsolutePath().toString())));
     classifier()
         .ifPresent(
             file -> arguments.addAll(List.of("--classifier", file.toAbsolutePath().toString())));

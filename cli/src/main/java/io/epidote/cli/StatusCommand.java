@@ -132,15 +132,14 @@ final class StatusCommand implements Callable<Integer> {
     row.put(
         "hottest",
         layer.getHottestList().stream()
-            .map(
-                hot ->
-                    Map.of(
-                        "expert",
-                        hot.getExpert(),
-                        "adapter",
-                        hot.getAdapter(),
-                        "share",
-                        Report.rounded(hot.getShare())))
+            .map(hot ->
+                Map.of(
+                    "expert",
+                    hot.getExpert(),
+                    "adapter",
+                    hot.getAdapter(),
+                    "share",
+                    Report.rounded(hot.getShare())))
             .toList());
     return row;
   }
@@ -224,17 +223,16 @@ final class StatusCommand implements Callable<Integer> {
     for (NodeStatus node : nodes) {
       node.getExperts().getLayersList().stream()
           .max(Comparator.comparingDouble(ExpertLayer::getImbalance))
-          .ifPresent(
-              layer ->
-                  out.printf(
-                      Locale.ROOT,
-                      "%n%-10s hottest experts: layer %d has %.1f times the mean on one; %s",
-                      node.getNodeId(),
-                      layer.getLayer(),
-                      layer.getImbalance(),
-                      layer.getHottestList().stream()
-                          .map(StatusCommand::words)
-                          .collect(Collectors.joining(", "))));
+          .ifPresent(layer ->
+              out.printf(
+                  Locale.ROOT,
+                  "%n%-10s hottest experts: layer %d has %.1f times the mean on one; %s",
+                  node.getNodeId(),
+                  layer.getLayer(),
+                  layer.getImbalance(),
+                  layer.getHottestList().stream()
+                      .map(StatusCommand::words)
+                      .collect(Collectors.joining(", "))));
     }
     if (nodes.stream().anyMatch(node -> node.getExperts().getLayersCount() > 0)) {
       out.println();

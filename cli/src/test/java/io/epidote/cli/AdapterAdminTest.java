@@ -86,15 +86,13 @@ class AdapterAdminTest extends AdapterTestModel {
       cluster.addNode(options, new NodeSpec("late", NodeSpec.parseStages("prefill,decode")));
       await()
           .atMost(Duration.ofSeconds(20))
-          .untilAsserted(
-              () ->
-                  assertThat(admin.listAdapters().getNodesList())
-                      .hasSize(2)
-                      .allSatisfy(
-                          node ->
-                              assertThat(node.getAdaptersList())
-                                  .extracting(AdapterStatus::getName)
-                                  .containsExactly("one")));
+          .untilAsserted(() ->
+              assertThat(admin.listAdapters().getNodesList())
+                  .hasSize(2)
+                  .allSatisfy(node ->
+                      assertThat(node.getAdaptersList())
+                          .extracting(AdapterStatus::getName)
+                          .containsExactly("one")));
       cluster.stopNode(0);
       await().until(() -> client.load().getNodesCount() == 1);
       assertThat(client.generate(request("base:one", 1), text -> {}).tokenIds())

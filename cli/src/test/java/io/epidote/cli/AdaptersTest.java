@@ -198,19 +198,18 @@ class AdaptersTest extends AdapterTestModel {
       for (int i = 0; i < 4; i++) {
         boolean adapted = i % 2 == 1;
         askers.add(
-            pool.submit(
-                () -> {
-                  int answers = 0;
-                  while (!done.get()) {
-                    assertThat(
-                            client
-                                .generate(request(adapted ? "base:one" : "", 3), text -> {})
-                                .tokenIds())
-                        .isEqualTo(adapted ? one : base);
-                    answers++;
-                  }
-                  return answers;
-                }));
+            pool.submit(() -> {
+              int answers = 0;
+              while (!done.get()) {
+                assertThat(
+                        client
+                            .generate(request(adapted ? "base:one" : "", 3), text -> {})
+                            .tokenIds())
+                    .isEqualTo(adapted ? one : base);
+                answers++;
+              }
+              return answers;
+            }));
       }
       for (int loads = 0; loads < 6; loads++) {
         load(admin, "two", loads % 2 == 0 ? "two" : "three", false);

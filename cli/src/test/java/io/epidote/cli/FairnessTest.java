@@ -122,12 +122,11 @@ class FairnessTest {
       await()
           .pollDelay(Duration.ZERO)
           .atMost(Duration.ofSeconds(20))
-          .until(
-              () ->
-                  client.load().getNodesList().stream()
-                          .mapToInt(node -> node.getRunning() + node.getQueued())
-                          .sum()
-                      >= FLOOD / 2);
+          .until(() ->
+              client.load().getNodesList().stream()
+                      .mapToInt(node -> node.getRunning() + node.getQueued())
+                      .sum()
+                  >= FLOOD / 2);
       List<CompletableFuture<Double>> then = new ArrayList<>();
       for (int i = 0; i < LATE; i++) {
         then.add(ask.apply(prompt(late, 100 + i, PROMPT, 1)));

@@ -73,15 +73,14 @@ class MetricsServerTest {
             text -> {});
       }
       Awaitility.await()
-          .untilAsserted(
-              () -> {
-                String text = get(server.port());
-                assertThat(text)
-                    .contains("epidote_experts_routed_total{adapter=\"(base)\",layer=\"0\"}")
-                    .contains("epidote_experts_routed_total{adapter=\"one\",layer=\"1\"}")
-                    .contains("epidote_experts_slots_lent 2.0")
-                    .containsPattern("epidote_experts_imbalance\\{layer=\"1\"\\} [1-4]\\.");
-              });
+          .untilAsserted(() -> {
+            String text = get(server.port());
+            assertThat(text)
+                .contains("epidote_experts_routed_total{adapter=\"(base)\",layer=\"0\"}")
+                .contains("epidote_experts_routed_total{adapter=\"one\",layer=\"1\"}")
+                .contains("epidote_experts_slots_lent 2.0")
+                .containsPattern("epidote_experts_imbalance\\{layer=\"1\"\\} [1-4]\\.");
+          });
       var load = client.load();
       assertThat(load.getNodes(0).getExperts().getLayersCount()).isEqualTo(2);
       assertThat(load.getNodes(0).getExperts().getLayers(0).getHottestList())

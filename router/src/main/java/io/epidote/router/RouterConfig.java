@@ -170,6 +170,24 @@ public record RouterConfig(
         other);
   }
 
+  /** The same router that takes more or less at a time. */
+  public RouterConfig withLimits(Limits bounds) {
+    return new RouterConfig(
+        model,
+        cache,
+        host,
+        httpPort,
+        grpcPort,
+        version,
+        overlap,
+        topology,
+        slo,
+        bounds,
+        classifier,
+        tenants,
+        admin);
+  }
+
   /**
    * How adapters are loaded and unloaded while the router runs. Who reaches this port may do that
    * without further ado, so it is one of its own, on the machine itself unless said otherwise.
@@ -190,22 +208,6 @@ public record RouterConfig(
     static Admin local(Path model) {
       return new Admin("127.0.0.1", 0, AdapterRoots.beside(model), Optional.empty());
     }
-  }
-
-  /** The same router that takes more or less at a time. */
-  public RouterConfig withLimits(Limits bounds) {
-    return new RouterConfig(
-        model,
-        cache,
-        host,
-        httpPort,
-        grpcPort,
-        version,
-        overlap,
-        topology,
-        slo,
-        bounds,
-        classifier);
   }
 
   /**

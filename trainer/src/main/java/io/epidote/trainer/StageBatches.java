@@ -142,8 +142,8 @@ final class StageBatches implements Supplier<Batch> {
     for (AnswerForm form : FORMS) {
       formQuestions
           .ask(form, any(form.kinds()), scene)
-          .ifPresent(q ->
-              pairs.add(Sample.Pair.of(vocabulary, q, false, Vocabulary.speaker(form))));
+          .ifPresent(
+              q -> pairs.add(Sample.Pair.of(vocabulary, q, false, Vocabulary.speaker(form))));
     }
     AnswerForm form = any(FORMS);
     formQuestions.plain(form, any(form.kinds()), scene).ifPresent(q -> pairs.add(pair(q)));

@@ -57,15 +57,14 @@ record DecoderOperators(
         new LayerOperators(attention, rows, adapters, text.intermediateSize(), threads),
         expertShape
             .filter(_ -> options.precision() != Precision.INT4)
-            .map(
-                experts ->
-                    new ExpertOperator(
-                        experts,
-                        options.precision() == Precision.INT8,
-                        slots,
-                        adapters,
-                        load,
-                        threads)));
+            .map(experts ->
+                new ExpertOperator(
+                    experts,
+                    options.precision() == Precision.INT8,
+                    slots,
+                    adapters,
+                    load,
+                    threads)));
   }
 
   List<Operator> all() {

@@ -88,12 +88,11 @@ record StepLayout(
       }
     }
     return tokens.entrySet().stream()
-        .map(
-            entry ->
-                new AdapterStep.Part(
-                    entry.getKey().name(),
-                    entry.getKey().weights().layers(),
-                    entry.getValue().build().toArray()))
+        .map(entry ->
+            new AdapterStep.Part(
+                entry.getKey().name(),
+                entry.getKey().weights().layers(),
+                entry.getValue().build().toArray()))
         .toList();
   }
 

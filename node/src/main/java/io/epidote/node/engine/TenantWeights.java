@@ -19,15 +19,14 @@ public record TenantWeights(Map<String, Double> weights) {
    */
   public TenantWeights {
     weights = Map.copyOf(weights);
-    weights.forEach(
-        (tenant, weight) -> {
-          String unused = Flow.tenant("'%s'".formatted(tenant), tenant);
-          if (!(weight >= 1 / MOST && weight <= MOST)) {
-            throw new InvalidRequest(
-                "The weight %s of tenant '%s' cannot be; expected a number above 0, such as 2 for twice the share of others"
-                    .formatted(weight, tenant));
-          }
-        });
+    weights.forEach((tenant, weight) -> {
+      String unused = Flow.tenant("'%s'".formatted(tenant), tenant);
+      if (!(weight >= 1 / MOST && weight <= MOST)) {
+        throw new InvalidRequest(
+            "The weight %s of tenant '%s' cannot be; expected a number above 0, such as 2 for twice the share of others"
+                .formatted(weight, tenant));
+      }
+    });
   }
 
   /** 1 for one that has none. */

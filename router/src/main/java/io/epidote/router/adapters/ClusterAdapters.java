@@ -107,27 +107,26 @@ public final class ClusterAdapters implements AutoCloseable {
   public LoadAdapterResponse load(LoadAdapterRequest asked) {
     String folder = roots.check(asked.getFolder()).toString();
     LoadAdapterRequest request = asked.toBuilder().setFolder(folder).setHold(true).build();
-    return changed(
-        () -> {
-          List<Member> nodes = nodes();
-          NodeCalls<LoadAdapterResponse> checked =
-              NodeCalls.all(
-                  nodes, stub -> stub.loadAdapter(request.toBuilder().setCheckOnly(true).build()));
-          checked.orFail();
-          String digest = sameDigest(checked);
-          if (request.getCheckOnly()) {
-            return merged(checked);
-          }
-          NodeCalls<LoadAdapterResponse> loaded =
-              apart(request.getName(), () -> make(nodes, request, digest));
-          loaded.orFail();
-          if (!allHave(loaded, digest)) {
-            throw new EpidoteException.BadCheckpoint(
-                "%s changed while it was loaded; load it again".formatted(folder));
-          }
-          known.put(request.getName(), new Known(request.getName(), folder, digest));
-          return merged(loaded);
-        });
+    return changed(() -> {
+      List<Member> nodes = nodes();
+      NodeCalls<LoadAdapterResponse> checked =
+          NodeCalls.all(
+              nodes, stub -> stub.loadAdapter(request.toBuilder().setCheckOnly(true).build()));
+      checked.orFail();
+      String digest = sameDigest(checked);
+      if (request.getCheckOnly()) {
+        return merged(checked);
+      }
+      NodeCalls<LoadAdapterResponse> loaded =
+          apart(request.getName(), () -> make(nodes, request, digest));
+      loaded.orFail();
+      if (!allHave(loaded, digest)) {
+        throw new EpidoteException.BadCheckpoint(
+            "%s changed while it was loaded; load it again".formatted(folder));
+      }
+      known.put(request.getName(), new Known(request.getName(), folder, digest));
+      return merged(loaded);
+    });
   }
 
   /** The second phase: all nodes load, or are as they were. */
@@ -182,13 +181,12 @@ public final class ClusterAdapters implements AutoCloseable {
               .build();
       NodeCalls.all(List.of(node), stub -> stub.settleAdapter(request))
           .failed()
-          .forEach(
-              outcome ->
-                  log.warn(
-                      "The load of adapter {} could not be {}: {}",
-                      name,
-                      keep ? "settled" : "taken back",
-                      NodeCalls.named(outcome).getMessage()));
+          .forEach(outcome ->
+              log.warn(
+                  "The load of adapter {} could not be {}: {}",
+                  name,
+                  keep ? "settled" : "taken back",
+                  NodeCalls.named(outcome).getMessage()));
     }
   }
 
@@ -199,24 +197,22 @@ public final class ClusterAdapters implements AutoCloseable {
    */
   public void unload(String name) {
     var unused =
-        changed(
-            () -> {
-              known.remove(name);
-              UnloadAdapterRequest request =
-                  UnloadAdapterRequest.newBuilder().setName(name).build();
-              NodeCalls<UnloadAdapterResponse> calls =
-                  apart(name, () -> NodeCalls.all(nodes(), stub -> stub.unloadAdapter(request)));
-              // Nodes that never had it are as they should be.
-              List<NodeCalls.Outcome<UnloadAdapterResponse>> failed =
-                  calls.failed().stream()
-                      .filter(outcome -> !(outcome.error() instanceof EpidoteException.NotFound))
-                      .toList();
-              new NodeCalls<>(failed).orFail();
-              if (calls.responses().isEmpty()) {
-                calls.orFail();
-              }
-              return calls;
-            });
+        changed(() -> {
+          known.remove(name);
+          UnloadAdapterRequest request = UnloadAdapterRequest.newBuilder().setName(name).build();
+          NodeCalls<UnloadAdapterResponse> calls =
+              apart(name, () -> NodeCalls.all(nodes(), stub -> stub.unloadAdapter(request)));
+          // Nodes that never had it are as they should be.
+          List<NodeCalls.Outcome<UnloadAdapterResponse>> failed =
+              calls.failed().stream()
+                  .filter(outcome -> !(outcome.error() instanceof EpidoteException.NotFound))
+                  .toList();
+          new NodeCalls<>(failed).orFail();
+          if (calls.responses().isEmpty()) {
+            calls.orFail();
+          }
+          return calls;
+        });
   }
 
   /** What each node has, asked now. */
@@ -257,10 +253,9 @@ public final class ClusterAdapters implements AutoCloseable {
   private boolean give(Member node, Known adapter) {
     boolean has =
         node.status().getAdaptersList().stream()
-            .anyMatch(
-                there ->
-                    there.getName().equals(adapter.name())
-                        && there.getDigest().equals(adapter.digest()));
+            .anyMatch(there ->
+                there.getName().equals(adapter.name())
+                    && there.getDigest().equals(adapter.digest()));
     Set<Known> not = refused.computeIfAbsent(node, _ -> new HashSet<>());
     if (has || not.contains(adapter)) {
       return false;

@@ -65,10 +65,9 @@ record NodeCalls<T>(List<Outcome<T>> outcomes) {
   void orFail() {
     failed().stream()
         .findFirst()
-        .ifPresent(
-            outcome -> {
-              throw named(outcome);
-            });
+        .ifPresent(outcome -> {
+          throw named(outcome);
+        });
   }
 
   static EpidoteException named(Outcome<?> outcome) {

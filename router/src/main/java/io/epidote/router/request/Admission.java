@@ -74,9 +74,8 @@ public final class Admission {
   /** Turns away the newest request of the tenant that has most of the queue, if that is fair. */
   private boolean makeRoom(String tenant) {
     Map<String, Double> held = new HashMap<>();
-    waiting.forEach(
-        ticket ->
-            held.merge(ticket.flow.tenant(), 1 / weights.of(ticket.flow.tenant()), Double::sum));
+    waiting.forEach(ticket ->
+        held.merge(ticket.flow.tenant(), 1 / weights.of(ticket.flow.tenant()), Double::sum));
     double own = held.getOrDefault(tenant, 0.0) + 1 / weights.of(tenant);
     Ticket last = null;
     for (Ticket ticket : waiting) {

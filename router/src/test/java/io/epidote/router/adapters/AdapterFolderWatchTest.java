@@ -26,10 +26,9 @@ class AdapterFolderWatchTest {
         @Override
         public void load(String name, Path adapter) {
           done.add("load " + name);
-          failure.ifPresent(
-              error -> {
-                throw error;
-              });
+          failure.ifPresent(error -> {
+            throw error;
+          });
         }
 
         @Override
