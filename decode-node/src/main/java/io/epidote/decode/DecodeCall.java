@@ -126,8 +126,7 @@ final class DecodeCall implements Waiting {
 
   @Override
   public double remainingMs() {
-    return claim.expectedTokens()
-        * cost.ms(new StepWork.Decode(1, promptTokens + generated, 0));
+    return claim.expectedTokens() * cost.ms(new StepWork.Decode(1, promptTokens + generated, 0));
   }
 
   DecodePhase phase() {

@@ -11,9 +11,9 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What steps of this node take: the cost model, fitted to the latest steps, older ones counting less
- * and less. Steps that hardly differ tell nothing of a fixed part, nor of pairs beside tokens; then
- * everything is put down to the unit, a prompt token or an answer. Belongs to one thread.
+ * What steps of this node take: the cost model, fitted to the latest steps, older ones counting
+ * less and less. Steps that hardly differ tell nothing of a fixed part, nor of pairs beside tokens;
+ * then everything is put down to the unit, a prompt token or an answer. Belongs to one thread.
  */
 public final class StepCost {
   /** The first ones meet code that is not compiled. */
@@ -86,8 +86,8 @@ public final class StepCost {
   }
 
   /**
-   * The straight line by units through steps as there were of late, as a load report tells it; empty
-   * before there was enough to measure.
+   * The straight line by units through steps as there were of late, as a load report tells it;
+   * empty before there was enough to measure.
    */
   public Cost toProto() {
     if (!isKnown()) {
