@@ -94,7 +94,7 @@ class FairnessTest {
 
   private ClusterOptions options(String costs) {
     ClusterOptions options = new ClusterOptions().onAnyPort();
-    options.node.emulate = CostProfile.parse(costs);
+    options.node.emulation.emulate(CostProfile.parse(costs));
     for (String name : List.of("one", "two", "three")) {
       AdapterFixture.esft(folder.resolve(name), Form.MIXTRAL, Map.of(0, List.of(0)), name.length());
       options.node.adapters.put(name, folder.resolve(name));
