@@ -57,7 +57,9 @@ record Inspection(
     }
 
     private static long bytes(GraphPlan graph, boolean prepack) {
-      return prepack ? graph.copiedBytes() + graph.keptBytes() : graph.fileBytes();
+      return prepack
+          ? graph.copiedBytes() + graph.keptBytes()
+          : graph.fileBytes() + graph.graphBytes();
     }
   }
 
