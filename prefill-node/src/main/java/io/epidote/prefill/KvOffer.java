@@ -38,9 +38,15 @@ final class KvOffer {
     this.leaseOver = leaseOver;
   }
 
-  /** Announces whole blocks that are done, when there are enough of them. */
-  void progress(PrefillCall call) {
-    if (isEnough(call)) {
+  /**
+   * Announces whole blocks that are done, when there are enough of them.
+   *
+   * @param lastNext whether the next step is the prompt's last. Then fewer are enough: what is
+   *     announced now is moved during that step, and the rest only behind it
+   */
+  void progress(PrefillCall call, boolean lastNext) {
+    int least = lastNext ? DecoderShape.BLOCK_TOKENS : partTokens;
+    if (isEnough(call, least)) {
       announce(call, whole(call));
     }
   }
@@ -50,14 +56,14 @@ final class KvOffer {
    * have the first of them, too, and need not pull these.
    */
   void found(PrefillCall call) {
-    while (isEnough(call)) {
+    while (isEnough(call, partTokens)) {
       announce(call, call.offered + partTokens);
     }
   }
 
-  private boolean isEnough(PrefillCall call) {
+  private static boolean isEnough(PrefillCall call, int least) {
     // An answer of one token is not decoded.
-    return !call.kvLast && call.options.maxTokens() > 1 && whole(call) - call.offered >= partTokens;
+    return !call.kvLast && call.options.maxTokens() > 1 && whole(call) - call.offered >= least;
   }
 
   private static int whole(PrefillCall call) {

@@ -333,7 +333,7 @@ public final class PrefillStage implements Stage {
       if (work.chunk().wantLogits()) {
         promptDone(call, sampled.get(row++));
       } else {
-        offer.progress(call);
+        offer.progress(call, call.done + nextChunk(call) == call.tokens.length);
         if (call.phase() == PrefillPhase.STREAMING) {
           // Its next tile may be at a node that waits for others of this one.
           call.use.ifPresent(AdapterUse::rest);
