@@ -3,6 +3,7 @@ package io.epidote.node.transfer;
 import com.google.protobuf.WireFormat;
 import io.epidote.proto.stage.v1.PullResponse;
 import java.nio.ByteBuffer;
+import java.util.zip.Checksum;
 
 /** The fields of {@code PullResponse} as protobuf writes them: each a tag, then its value. */
 final class ChunkFields {
@@ -26,5 +27,12 @@ final class ChunkFields {
       rest >>>= 7;
     }
     out.put((byte) rest);
+  }
+
+  /** Adds a buffer's bytes to a checksum and leaves the buffer as it was; no view is allocated. */
+  static void addTo(Checksum checksum, ByteBuffer bytes) {
+    int position = bytes.position();
+    checksum.update(bytes);
+    bytes.position(position);
   }
 }

@@ -55,7 +55,7 @@ final class OutgoingChunk {
     ChunkFields.putVarint(buffer, offset);
     if (checksum) {
       CRC32C crc = new CRC32C();
-      pieces.forEach(piece -> crc.update(piece.duplicate()));
+      pieces.forEach(piece -> ChunkFields.addTo(crc, piece));
       buffer.put((byte) ChunkFields.CRC32C);
       buffer.putInt((int) crc.getValue());
     }

@@ -41,6 +41,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class Pull {
   private static final int COPIED_BYTES = 64 << 10;
+  private static final byte[] NO_BYTES = {};
 
   private final Handle handle;
   private final List<ByteBuffer> destinations;
@@ -267,11 +268,13 @@ public final class Pull {
     // Rarely, what Netty has put together cannot be seen as buffers; then it is copied once more.
     HasByteBuffer network =
         message instanceof HasByteBuffer buffers && buffers.byteBufferSupported() ? buffers : null;
+    byte[] copy = network == null ? new byte[Math.min(length, COPIED_BYTES)] : NO_BYTES;
     int missing = length;
     while (missing > 0) {
       ByteBuffer source =
           network == null
-              ? ByteBuffer.wrap(message.readNBytes(Math.min(missing, COPIED_BYTES)))
+              ? ByteBuffer.wrap(
+                  copy, 0, message.readNBytes(copy, 0, Math.min(missing, copy.length)))
               : network.getByteBuffer();
       if (source == null || !source.hasRemaining()) {
         throw new IOException("it ends before its data");
@@ -279,7 +282,7 @@ public final class Pull {
       int bytes = Math.min(missing, source.remaining());
       source.limit(source.position() + bytes);
       if (crc != null) {
-        crc.update(source.duplicate());
+        ChunkFields.addTo(crc, source);
       }
       write(source);
       if (network != null) {
