@@ -2,6 +2,7 @@ package io.epidote.cli;
 
 import io.epidote.engine.emulated.CostProfile;
 import io.epidote.proto.v1.GenerateRequest;
+import io.epidote.router.cluster.Sharding;
 import java.util.Collections;
 import java.util.List;
 
@@ -28,30 +29,35 @@ final class CompareSide implements AutoCloseable {
    * @param nodes as {@code up --nodes} takes them
    * @param topology that every request is held to
    * @param overlap whether a stage begins before the one before has ended
+   * @param sharding into what media are divided
    */
-  record Layout(String name, String nodes, String topology, boolean overlap) {
+  record Layout(String name, String nodes, String topology, boolean overlap, Sharding sharding) {
     /** Every device does everything. */
     static Layout aggregated(int devices) {
-      return new Layout("aggregated", repeated("EPD", devices), "EPD", true);
+      return new Layout("aggregated", repeated("EPD", devices), "EPD", true, Sharding.TILES);
     }
 
     /** One device decodes, the others encode and prefill: the paper's baseline. */
     static Layout prefillDecode(int devices) {
-      return new Layout("pd", repeated("EP", devices - 1) + ",D", "EP+D", true);
+      return new Layout("pd", repeated("EP", devices - 1) + ",D", "EP+D", true, Sharding.TILES);
     }
 
     /** One device each for prefill and decode, the others encode: the paper's allocation. */
     static Layout epd(int devices) {
-      return new Layout("epd", repeated("E", devices - 2) + ",P,D", "E+P+D", true);
+      return new Layout("epd", repeated("E", devices - 2) + ",P,D", "E+P+D", true, Sharding.TILES);
     }
 
     Layout named(String other) {
-      return new Layout(other, nodes, topology, overlap);
+      return new Layout(other, nodes, topology, overlap, sharding);
     }
 
     /** One stage strictly after the other. */
     Layout strict() {
-      return new Layout(name, nodes, topology, false);
+      return new Layout(name, nodes, topology, false, sharding);
+    }
+
+    Layout sharded(Sharding into) {
+      return new Layout(name, nodes, topology, overlap, into);
     }
 
     private static String repeated(String node, int times) {
@@ -66,6 +72,7 @@ final class CompareSide implements AutoCloseable {
     options.node.emulation.timeScale = timeScale;
     options.router.topology = layout.topology();
     options.router.noOverlap = !layout.overlap();
+    options.router.sharding = layout.sharding().label();
     List<NodeSpec> nodes = NodeSpec.parseList(layout.nodes());
     return new CompareSide(layout.name(), timeScale, LocalCluster.start(options, nodes, progress));
   }

@@ -37,8 +37,7 @@ final class LocalCluster implements Cluster {
                         options.ports.http,
                         options.ports.grpc,
                         BuildInfo.VERSION)
-                    .withOverlap(!options.router.noOverlap)
-                    .withTopology(options.router.topology())
+                    .withPlacement(options.router.placement())
                     .withSlo(options.router.slo())
                     .withLimits(options.router.limits())
                     .withClassifier(options.router.classifier())

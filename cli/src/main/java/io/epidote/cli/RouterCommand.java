@@ -39,8 +39,7 @@ final class RouterCommand implements Callable<Integer> {
         Router.start(
             new RouterConfig(
                     model.folder, Home.cache(), host, ports.http, ports.grpc, BuildInfo.VERSION)
-                .withOverlap(!options.noOverlap)
-                .withTopology(options.topology())
+                .withPlacement(options.placement())
                 .withSlo(options.slo())
                 .withLimits(options.limits())
                 .withClassifier(options.classifier())

@@ -4,6 +4,8 @@ import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.node.AdapterRoots;
 import io.epidote.router.RouterConfig;
 import io.epidote.router.RouterConfig.Limits;
+import io.epidote.router.cluster.PlacementRules;
+import io.epidote.router.cluster.Sharding;
 import io.epidote.router.cluster.Topology;
 import io.epidote.router.request.Slo;
 import java.nio.file.Path;
@@ -30,6 +32,13 @@ final class RouterOptions {
       description =
           "Which stages of a request share a node: EPD, EP+D, E+PD or E+P+D for every request, for measuring what each costs. Default: auto, for each request what is predicted to be fastest now.")
   String topology = AUTO;
+
+  @Option(
+      names = "--encode-sharding",
+      paramLabel = "WHAT",
+      description =
+          "Into what the media of a request may be divided over encode nodes: tiles, pictures or none, for measuring what that brings. Default: tiles.")
+  String sharding = Sharding.TILES.label();
 
   @Option(
       names = "--classifier",
@@ -95,6 +104,7 @@ final class RouterOptions {
       arguments.add("--no-overlap");
     }
     topology().ifPresent(only -> arguments.addAll(List.of("--topology", only.label())));
+    arguments.addAll(List.of("--encode-sharding", sharding));
     arguments.addAll(List.of("--max-requests", Integer.toString(maxRequests)));
     if (sloTtftMs != null) {
       arguments.addAll(List.of("--slo-ttft-ms", sloTtftMs.toString()));
@@ -127,8 +137,12 @@ final class RouterOptions {
     return Optional.ofNullable(classifier);
   }
 
+  PlacementRules placement() {
+    return new PlacementRules(!noOverlap, topology(), Sharding.parse(sharding));
+  }
+
   /** What every request is held to, or nothing. */
-  Optional<Topology> topology() {
+  private Optional<Topology> topology() {
     return topology.equals(AUTO) ? Optional.empty() : Optional.of(Topology.parse(topology));
   }
 }

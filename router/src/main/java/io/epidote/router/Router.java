@@ -62,7 +62,7 @@ public final class Router implements AutoCloseable {
     RouterConfig.Limits limits = config.limits();
     ByteBudget budget = new ByteBudget(limits.maxHeldBytes());
     AdapterGate gate = new AdapterGate();
-    cluster = new Cluster(config.overlap(), config.topology());
+    cluster = new Cluster(config.placement());
     flow =
         new RequestFlow(
             model,
@@ -70,7 +70,7 @@ public final class Router implements AutoCloseable {
             new Admission(limits.maxInFlight(), limits.maxQueued(), config.tenants()),
             limits.maxMediaItems(),
             limits.requestTimeout(),
-            config.overlap(),
+            config.placement().overlap(),
             config.slo(),
             config.classifier().map(RequestClassifier::load),
             gate,

@@ -4,7 +4,7 @@ import static java.util.Objects.requireNonNull;
 
 import io.epidote.node.AdapterRoots;
 import io.epidote.node.engine.TenantWeights;
-import io.epidote.router.cluster.Topology;
+import io.epidote.router.cluster.PlacementRules;
 import io.epidote.router.request.Slo;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -19,10 +19,7 @@ import java.util.Optional;
  * @param httpPort 0 for any
  * @param grpcPort 0 for any
  * @param version of Epidote; nodes of another one are refused
- * @param overlap whether a stage begins with what there is while the one before is still at work.
- *     Off is for measurement: strictly one stage after the other
- * @param topology that every request must have, for measurement; empty for whichever is predicted
- *     to be fastest
+ * @param placement what placement may do
  * @param slo of requests that say none
  * @param classifier file that chooses adapters for requests to MODEL:auto; empty for none
  * @param tenants what each tenant gets of the places for requests
@@ -35,8 +32,7 @@ public record RouterConfig(
     int httpPort,
     int grpcPort,
     String version,
-    boolean overlap,
-    Optional<Topology> topology,
+    PlacementRules placement,
     Slo slo,
     Limits limits,
     Optional<Path> classifier,
@@ -47,7 +43,7 @@ public record RouterConfig(
     requireNonNull(cache, "cache is null");
     requireNonNull(host, "host is null");
     requireNonNull(version, "version is null");
-    requireNonNull(topology, "topology is null");
+    requireNonNull(placement, "placement is null");
     requireNonNull(slo, "slo is null");
     requireNonNull(limits, "limits is null");
     requireNonNull(classifier, "classifier is null");
@@ -64,8 +60,7 @@ public record RouterConfig(
         httpPort,
         grpcPort,
         version,
-        true,
-        Optional.empty(),
+        PlacementRules.FREE,
         Slo.NONE,
         Limits.DEFAULT,
         Optional.empty(),
@@ -73,8 +68,8 @@ public record RouterConfig(
         Admin.local(model));
   }
 
-  /** The same router that lets stages overlap or not. */
-  public RouterConfig withOverlap(boolean overlaps) {
+  /** The same router that may do other things when it places requests. */
+  public RouterConfig withPlacement(PlacementRules rules) {
     return new RouterConfig(
         model,
         cache,
@@ -82,26 +77,7 @@ public record RouterConfig(
         httpPort,
         grpcPort,
         version,
-        overlaps,
-        topology,
-        slo,
-        limits,
-        classifier,
-        tenants,
-        admin);
-  }
-
-  /** The same router that is held to a topology, or to none. */
-  public RouterConfig withTopology(Optional<Topology> only) {
-    return new RouterConfig(
-        model,
-        cache,
-        host,
-        httpPort,
-        grpcPort,
-        version,
-        overlap,
-        only,
+        rules,
         slo,
         limits,
         classifier,
@@ -118,8 +94,7 @@ public record RouterConfig(
         httpPort,
         grpcPort,
         version,
-        overlap,
-        topology,
+        placement,
         targets,
         limits,
         classifier,
@@ -130,8 +105,8 @@ public record RouterConfig(
   /** The same router that chooses adapters by this file, or not at all. */
   public RouterConfig withClassifier(Optional<Path> file) {
     return new RouterConfig(
-        model, cache, host, httpPort, grpcPort, version, overlap, topology, slo, limits, file,
-        tenants, admin);
+        model, cache, host, httpPort, grpcPort, version, placement, slo, limits, file, tenants,
+        admin);
   }
 
   /** The same router with other shares of tenants. */
@@ -143,8 +118,7 @@ public record RouterConfig(
         httpPort,
         grpcPort,
         version,
-        overlap,
-        topology,
+        placement,
         slo,
         limits,
         classifier,
@@ -161,8 +135,7 @@ public record RouterConfig(
         httpPort,
         grpcPort,
         version,
-        overlap,
-        topology,
+        placement,
         slo,
         limits,
         classifier,
@@ -179,8 +152,7 @@ public record RouterConfig(
         httpPort,
         grpcPort,
         version,
-        overlap,
-        topology,
+        placement,
         slo,
         bounds,
         classifier,

@@ -1,7 +1,6 @@
 package io.epidote.router;
 
 import com.google.protobuf.ByteString;
-import io.epidote.node.engine.TenantWeights;
 import io.epidote.proto.v1.Chat;
 import io.epidote.proto.v1.ChatMessage;
 import io.epidote.proto.v1.ContentPart;
@@ -9,8 +8,9 @@ import io.epidote.proto.v1.GenerateRequest;
 import io.epidote.proto.v1.InferenceGrpc;
 import io.epidote.proto.v1.Media;
 import io.epidote.proto.v1.Stage;
+import io.epidote.router.cluster.PlacementRules;
+import io.epidote.router.cluster.Sharding;
 import io.epidote.router.cluster.Topology;
-import io.epidote.router.request.Slo;
 import io.grpc.ManagedChannel;
 import io.grpc.netty.NettyChannelBuilder;
 import java.net.URI;
@@ -53,20 +53,9 @@ final class TestCluster implements AutoCloseable {
 
   static Router router(RouterConfig.Limits limits, Optional<Topology> topology) {
     return Router.start(
-        new RouterConfig(
-            Path.of("unused"),
-            Path.of("unused"),
-            "127.0.0.1",
-            0,
-            0,
-            "test",
-            true,
-            topology,
-            Slo.NONE,
-            limits,
-            Optional.empty(),
-            TenantWeights.EQUAL,
-            RouterConfig.Admin.local(Path.of("unused"))),
+        new RouterConfig(Path.of("unused"), Path.of("unused"), "127.0.0.1", 0, 0, "test")
+            .withLimits(limits)
+            .withPlacement(new PlacementRules(true, topology, Sharding.TILES)),
         new TestModel());
   }
 

@@ -10,7 +10,6 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.Comparator;
 import java.util.List;
-import java.util.Optional;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.function.Consumer;
@@ -27,15 +26,11 @@ public final class Cluster {
   private final List<Consumer<Boolean>> readyListeners = new CopyOnWriteArrayList<>();
   // One for each stage: a shared one would give every other node every other stage.
   private final AtomicIntegerArray turns = new AtomicIntegerArray(StageNames.ALL.size() + 1);
-  private final TopologyPlanner.Settings settings;
+  private final PlacementRules rules;
   private volatile List<Member> members = List.of();
 
-  /**
-   * @param overlap whether a stage may begin while the one before is still at work
-   * @param topology that every request must have; empty for whichever is fastest
-   */
-  public Cluster(boolean overlap, Optional<Topology> topology) {
-    this.settings = new TopologyPlanner.Settings(overlap, topology);
+  public Cluster(PlacementRules rules) {
+    this.rules = rules;
   }
 
   /** The nodes by id. */
@@ -89,7 +84,7 @@ public final class Cluster {
             new TopologyPlanner.Request(
                 pictures(items), promptTokens, NodeCosts.tileMib(now), NodeCosts.tokenMib(now)),
             nodes,
-            settings);
+            rules);
     if (best.isEmpty()) {
       throw new EpidoteException.Unavailable(impossibleMessage());
     }
@@ -217,7 +212,7 @@ public final class Cluster {
 
   private String impossibleMessage() {
     return "No nodes here can serve the topology %s, to which this router is held; start nodes with such stages, or run the router with --topology auto."
-        .formatted(settings.forced().map(Topology::label).orElse("auto"));
+        .formatted(rules.topology().map(Topology::label).orElse("auto"));
   }
 
   /** What to tell whoever needs stages that no node has. */

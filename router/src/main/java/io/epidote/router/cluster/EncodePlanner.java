@@ -4,17 +4,28 @@ import static java.util.Objects.requireNonNull;
 
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.List;
+import java.util.function.IntPredicate;
 import java.util.function.LongPredicate;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Divides the tiles of a request over encode nodes so that by their measured costs the last one is
- * ready as early as can be: the least time is searched in which the pictures, given in their order
- * to whoever would have them first, are done. A picture is divided only where that is what it
- * takes, because each node that has a part of it must decode it. Tiles whose tokens a node has go
- * there, unless its queue takes longer than making them again elsewhere.
+ * Divides the tiles of a request over encode nodes by their measured costs, in one of two ways:
+ *
+ * <ul>
+ *   <li>so that the last tile is ready as early as can be: the least time is searched in which the
+ *       pictures, given in their order to whoever would have them first, are done. A picture is
+ *       divided only where that is what it takes, because each node that has a part of it must
+ *       decode it;
+ *   <li>so that tiles are ready in the order of the prompt: each goes to the node that has it
+ *       first, and all nodes work on one picture after the other. Then prefill can follow from the
+ *       first tile on, where it would have to wait for the rest of every picture else.
+ * </ul>
+ *
+ * <p>Tiles whose tokens a node has go there, unless its queue takes longer than making them again
+ * elsewhere.
  */
 final class EncodePlanner {
   /** To reach one more node, milliseconds. */
@@ -23,7 +34,7 @@ final class EncodePlanner {
   private static final int SEARCH_STEPS = 40;
 
   /** What dividing pictures must save of the time: it is paid with decoding them twice. */
-  private static final double WORTHWHILE = 0.95;
+  static final double WORTHWHILE = 0.95;
 
   /**
    * @param tags of its tiles
@@ -43,9 +54,16 @@ final class EncodePlanner {
 
   /**
    * @param shares every tile once; at most one share for each pair of node and picture
-   * @param doneMs until the last tile is ready
+   * @param readyMs until each tile is ready, in the order of the prompt
    */
-  record Plan(List<Share> shares, double doneMs) {}
+  record Plan(List<Share> shares, double[] readyMs) {
+    static final Plan NOTHING = new Plan(List.of(), new double[0]);
+
+    /** Until the last tile is ready. */
+    double doneMs() {
+      return Arrays.stream(readyMs).max().orElse(0);
+    }
+  }
 
   /** Tiles of one picture, in rising order, for one node. */
   record Share(int node, int picture, int[] tiles) {}
@@ -63,20 +81,103 @@ final class EncodePlanner {
 
   /**
    * @param nodes at least one; the first of equals is preferred
+   * @return the plan that is done first, and where tiles may be divided the one in the prompt's
+   *     order, if that is another
    */
-  static Plan plan(List<Picture> pictures, List<Node> nodes) {
-    return new EncodePlanner(pictures, nodes).plan();
+  static List<Plan> plans(List<Picture> pictures, List<Node> nodes, Sharding sharding) {
+    return switch (sharding) {
+      case TILES -> new EncodePlanner(pictures, nodes).plans(true);
+      case PICTURES -> new EncodePlanner(pictures, nodes).plans(false);
+      case NONE -> List.of(onOne(pictures, nodes));
+    };
   }
 
-  private Plan plan() {
+  private static Plan onOne(List<Picture> pictures, List<Node> nodes) {
+    List<Plan> plans =
+        nodes.stream()
+            .map(node -> new EncodePlanner(pictures, List.of(node)).plans(false).getFirst())
+            .toList();
+    int best =
+        IntStream.range(0, nodes.size())
+            .boxed()
+            .min(Comparator.comparingDouble(node -> plans.get(node).doneMs()))
+            .orElseThrow();
+    Plan plan = plans.get(best);
+    return new Plan(
+        plan.shares().stream()
+            .map(share -> new Share(best, share.picture(), share.tiles()))
+            .toList(),
+        plan.readyMs());
+  }
+
+  private List<Plan> plans(boolean mayDivide) {
     List<Share> known = takeKnown();
     double whole = leastMs(true);
-    double divided = leastMs(false);
+    double divided = mayDivide ? leastMs(false) : whole;
     boolean divide = divided < whole * WORTHWHILE;
-    double leastMs = divide ? divided : whole;
-    List<Share> made = requireNonNull(fill(leastMs, !divide));
-    double madeMs = made.isEmpty() ? 0 : leastMs;
-    return new Plan(merged(known, made), Math.max(madeMs, knownMs(known)));
+    Plan first = plan(known, requireNonNull(fill(divide ? divided : whole, !divide)));
+    if (!mayDivide || nodes.size() == 1) {
+      return List.of(first);
+    }
+    return List.of(first, plan(known, inOrder()));
+  }
+
+  private Plan plan(List<Share> known, List<Share> made) {
+    return new Plan(merged(known, made), readyMs(known, made));
+  }
+
+  private double[] readyMs(List<Share> known, List<Share> made) {
+    double[][] ready = new double[pictures.size()][];
+    Arrays.setAll(ready, picture -> new double[pictures.get(picture).tags().length]);
+    for (Share share : known) {
+      for (int tile : share.tiles()) {
+        ready[share.picture()][tile] = givenMs(nodes.get(share.node()));
+      }
+    }
+    Work work = new Work();
+    for (Share share : made) {
+      double begin = work.begin(share.node());
+      work.add(share.node(), begin, share.tiles().length);
+      for (int i = 0; i < share.tiles().length; i++) {
+        ready[share.picture()][share.tiles()[i]] =
+            begin + (i + 1) * nodes.get(share.node()).tileMs();
+      }
+    }
+    return Arrays.stream(ready).flatMapToDouble(Arrays::stream).toArray();
+  }
+
+  /** Each tile to the node that has it first, one picture after the other. */
+  private List<Share> inOrder() {
+    Work work = new Work();
+    List<Share> shares = new ArrayList<>();
+    for (int picture = 0; picture < pictures.size(); picture++) {
+      int[] tiles = missing.get(picture);
+      int[] counts = new int[nodes.size()];
+      int[] takers = new int[tiles.length];
+      for (int i = 0; i < tiles.length; i++) {
+        int node = work.first(other -> counts[other] > 0);
+        takers[i] = node;
+        if (counts[node]++ == 0) {
+          work.add(node, work.begin(node), 1);
+        } else {
+          work.encoded[node] += nodes.get(node).tileMs();
+        }
+      }
+      for (int node = 0; node < counts.length; node++) {
+        if (counts[node] > 0) {
+          int taker = node;
+          shares.add(
+              new Share(
+                  node,
+                  picture,
+                  IntStream.range(0, tiles.length)
+                      .filter(i -> takers[i] == taker)
+                      .map(i -> tiles[i])
+                      .toArray()));
+        }
+      }
+    }
+    return shares;
   }
 
   /** In which time everything can be done. */
@@ -122,11 +223,6 @@ final class EncodePlanner {
     return known;
   }
 
-  /** Until the last of what is known is given. */
-  private double knownMs(List<Share> known) {
-    return known.stream().mapToDouble(share -> givenMs(nodes.get(share.node()))).max().orElse(0);
-  }
-
   /** Until a node gives what it has: after the step that it is at. */
   private static double givenMs(Node node) {
     return HOP_MS + Math.min(node.queueMs(), node.batchMs());
@@ -157,24 +253,22 @@ final class EncodePlanner {
    * @param whole whether no picture is divided
    */
   private @Nullable List<Share> fill(double doneMs, boolean whole) {
-    double[] decoded = nodes.stream().mapToDouble(node -> HOP_MS).toArray();
-    double[] encoded = nodes.stream().mapToDouble(Node::queueMs).toArray();
+    Work work = new Work();
     List<Share> shares = new ArrayList<>();
     for (int picture = 0; picture < pictures.size(); picture++) {
       int[] tiles = missing.get(picture);
       boolean[] tried = new boolean[nodes.size()];
       for (int from = 0; from < tiles.length; ) {
-        int node = first(decoded, encoded, tried);
+        int node = work.first(tried);
         if (node < 0) {
           return null;
         }
         tried[node] = true;
         double tileMs = nodes.get(node).tileMs();
-        double begin = begin(node, decoded, encoded);
+        double begin = work.begin(node);
         int count = (int) Math.min(tiles.length - from, Math.floor((doneMs - begin) / tileMs));
         if (count > 0 && (!whole || count == tiles.length)) {
-          decoded[node] += nodes.get(node).pictureMs();
-          encoded[node] = begin + count * tileMs;
+          work.add(node, begin, count);
           shares.add(new Share(node, picture, Arrays.copyOfRange(tiles, from, from + count)));
           from += count;
         }
@@ -183,22 +277,56 @@ final class EncodePlanner {
     return shares;
   }
 
-  /** Files are decoded beside the encoder, which waits for the first tile of each. */
-  private double begin(int node, double[] decoded, double[] encoded) {
-    return Math.max(encoded[node], decoded[node] + nodes.get(node).pictureMs());
-  }
+  /** What each node has been given so far. */
+  private final class Work {
+    /** Until it has decoded the files that it was given. */
+    private final double[] decoded = nodes.stream().mapToDouble(node -> HOP_MS).toArray();
 
-  private int first(double[] decoded, double[] encoded, boolean[] tried) {
-    int best = -1;
-    double bestMs = Double.MAX_VALUE;
-    for (int node = 0; node < tried.length; node++) {
-      double ms = begin(node, decoded, encoded) + nodes.get(node).tileMs();
-      if (!tried[node] && ms < bestMs) {
-        best = node;
-        bestMs = ms;
-      }
+    /** Until it has encoded the tiles that it was given. */
+    private final double[] encoded = nodes.stream().mapToDouble(Node::queueMs).toArray();
+
+    /** Files are decoded beside the encoder, which waits for the first tile of each. */
+    double begin(int node) {
+      return Math.max(encoded[node], decoded[node] + nodes.get(node).pictureMs());
     }
-    return best;
+
+    /** Gives a node tiles of another picture, which it begins at {@code beginMs}. */
+    void add(int node, double beginMs, int tiles) {
+      decoded[node] += nodes.get(node).pictureMs();
+      encoded[node] = beginMs + tiles * nodes.get(node).tileMs();
+    }
+
+    /** The node that would have a tile of another picture first, but for those that were tried. */
+    int first(boolean[] tried) {
+      int best = -1;
+      double bestMs = Double.MAX_VALUE;
+      for (int node = 0; node < tried.length; node++) {
+        double ms = begin(node) + nodes.get(node).tileMs();
+        if (!tried[node] && ms < bestMs) {
+          best = node;
+          bestMs = ms;
+        }
+      }
+      return best;
+    }
+
+    /**
+     * The node that would have the next tile of a picture first.
+     *
+     * @param decodes whether a node has tiles of it, and its file, already
+     */
+    int first(IntPredicate decodes) {
+      int best = 0;
+      double bestMs = Double.MAX_VALUE;
+      for (int node = 0; node < encoded.length; node++) {
+        double ms = (decodes.test(node) ? encoded[node] : begin(node)) + nodes.get(node).tileMs();
+        if (ms < bestMs) {
+          best = node;
+          bestMs = ms;
+        }
+      }
+      return best;
+    }
   }
 
   private static List<Share> merged(List<Share> known, List<Share> made) {

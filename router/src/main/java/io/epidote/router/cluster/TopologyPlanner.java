@@ -7,7 +7,6 @@ import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.function.IntPredicate;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -109,14 +108,6 @@ final class TopologyPlanner {
   record Request(List<Picture> pictures, int tokens, double tileMib, double tokenMib) {}
 
   /**
-   * How a router is set.
-   *
-   * @param overlap whether a stage may begin while the one before is still at work
-   * @param forced the only topology to use
-   */
-  record Settings(boolean overlap, Optional<Topology> forced) {}
-
-  /**
    * A way to place the request. Nodes are indices.
    *
    * @param shares which node encodes what
@@ -141,21 +132,21 @@ final class TopologyPlanner {
 
   private final Request request;
   private final List<Node> nodes;
-  private final Settings settings;
-  private final Map<List<Integer>, EncodePlanner.Plan> plans = new HashMap<>();
+  private final PlacementRules rules;
+  private final Map<List<Integer>, List<EncodePlanner.Plan>> plans = new HashMap<>();
 
-  private TopologyPlanner(Request request, List<Node> nodes, Settings settings) {
+  private TopologyPlanner(Request request, List<Node> nodes, PlacementRules rules) {
     this.request = request;
     this.nodes = nodes;
-    this.settings = settings;
+    this.rules = rules;
   }
 
   /**
    * @param nodes of those that encode, the first of equals is preferred
    * @return the best choices, all equally good; none when the nodes do not have what it takes
    */
-  static List<Choice> best(Request request, List<Node> nodes, Settings settings) {
-    List<Choice> all = all(request, nodes, settings);
+  static List<Choice> best(Request request, List<Node> nodes, PlacementRules rules) {
+    List<Choice> all = all(request, nodes, rules);
     double least = all.stream().mapToDouble(Choice::secondTokenMs).min().orElse(0);
     List<Choice> fastest =
         all.stream().filter(choice -> choice.secondTokenMs() <= least * (1 + EQUAL)).toList();
@@ -167,8 +158,8 @@ final class TopologyPlanner {
   }
 
   /** Every choice that there is, with what is predicted of it. */
-  static List<Choice> all(Request request, List<Node> nodes, Settings settings) {
-    return new TopologyPlanner(request, nodes, settings).all();
+  static List<Choice> all(Request request, List<Node> nodes, PlacementRules rules) {
+    return new TopologyPlanner(request, nodes, rules).all();
   }
 
   private List<Choice> all() {
@@ -178,7 +169,8 @@ final class TopologyPlanner {
       if (prefill == null) {
         continue;
       }
-      for (EncodePlanner.Plan encodes : encodes(p)) {
+      for (List<EncodePlanner.Plan> ways : encodes(p)) {
+        EncodePlanner.Plan encodes = better(ways, p, prefill);
         double firstTokenMs = firstTokenMs(encodes, p, prefill);
         for (int d = 0; d < nodes.size(); d++) {
           Decode decode = nodes.get(d).decode();
@@ -207,8 +199,8 @@ final class TopologyPlanner {
   }
 
   private boolean allowed(Topology topology) {
-    return settings
-        .forced()
+    return rules
+        .topology()
         .map(only -> request.pictures().isEmpty() ? only.withoutEncode() : only)
         .filter(only -> only != topology)
         .isEmpty();
@@ -219,12 +211,12 @@ final class TopologyPlanner {
    * forced, the prefill node or all others. All but the first are the same for every prefill node,
    * so that a large cluster is searched as fast as a small one.
    */
-  private List<EncodePlanner.Plan> encodes(int prefill) {
+  private List<List<EncodePlanner.Plan>> encodes(int prefill) {
     if (request.pictures().isEmpty()) {
-      return List.of(new EncodePlanner.Plan(List.of(), 0));
+      return List.of(List.of(EncodePlanner.Plan.NOTHING));
     }
     Stream<List<Integer>> apart =
-        settings.forced().isPresent()
+        rules.topology().isPresent()
             ? Stream.of(encoders(index -> index != prefill))
             : Stream.of(
                 encoders(index -> nodes.get(index).prefill() == null), encoders(index -> true));
@@ -243,7 +235,18 @@ final class TopologyPlanner {
         .toList();
   }
 
-  private EncodePlanner.Plan plan(List<Integer> set) {
+  /** Dividing more must be worth it: others pay for pictures that are decoded twice. */
+  private EncodePlanner.Plan better(List<EncodePlanner.Plan> ways, int node, Prefill prefill) {
+    EncodePlanner.Plan first = ways.getFirst();
+    EncodePlanner.Plan last = ways.getLast();
+    boolean worthwhile =
+        last != first
+            && firstTokenMs(last, node, prefill)
+                < firstTokenMs(first, node, prefill) * EncodePlanner.WORTHWHILE;
+    return worthwhile ? last : first;
+  }
+
+  private List<EncodePlanner.Plan> plan(List<Integer> set) {
     List<EncodePlanner.Node> encoders = new ArrayList<>();
     for (int index : set) {
       Node node = nodes.get(index);
@@ -251,12 +254,14 @@ final class TopologyPlanner {
         encoders.add(node.encoder(node.encode()));
       }
     }
-    EncodePlanner.Plan plan = EncodePlanner.plan(request.pictures(), encoders);
-    return new EncodePlanner.Plan(
-        plan.shares().stream()
-            .map(share -> new Share(set.get(share.node()), share.picture(), share.tiles()))
-            .toList(),
-        plan.doneMs());
+    return EncodePlanner.plans(request.pictures(), encoders, rules.sharding()).stream()
+        .map(plan ->
+            new EncodePlanner.Plan(
+                plan.shares().stream()
+                    .map(share -> new Share(set.get(share.node()), share.picture(), share.tiles()))
+                    .toList(),
+                plan.readyMs()))
+        .toList();
   }
 
   private static int tiles(EncodePlanner.Plan encodes) {
@@ -279,17 +284,18 @@ final class TopologyPlanner {
     }
     int tiles = tiles(encodes);
     int moved = moved(encodes, node);
-    if (!settings.overlap() || moved < tiles) {
+    if (!rules.overlap() || moved < tiles) {
       double moves = moved == 0 ? 0 : prefill.pull().ms(moved * request.tileMib());
       return Math.max(encodes.doneMs() + moves, wait) + work;
     }
-    double arrived =
-        Math.max(
-            encodes.doneMs() + prefill.pull().ms(request.tileMib()),
-            prefill.pull().ms(moved * request.tileMib()));
-    // When the last tile comes, the others are prefilled.
-    double last = work / tiles;
-    return Math.max(arrived, wait + work - last) + last;
+    // A tile is prefilled when it is here, and those before it are prefilled.
+    double tileMs = work / tiles;
+    double pullMs = prefill.pull().ms(request.tileMib());
+    double done = wait;
+    for (double ready : encodes.readyMs()) {
+      done = Math.max(done, ready + pullMs) + tileMs;
+    }
+    return Math.max(done, prefill.pull().ms(moved * request.tileMib()) + tileMs);
   }
 
   private double secondTokenMs(double firstTokenMs, int prefill, int node, Decode decode) {
@@ -299,7 +305,7 @@ final class TopologyPlanner {
     }
     double mib = uncached(node) * request.tokenMib();
     double arrived = firstTokenMs + decode.pull().ms(mib);
-    if (settings.overlap()) {
+    if (rules.overlap()) {
       double last = Math.min(mib, LAST_PART * request.tokenMib());
       arrived =
           Math.max(

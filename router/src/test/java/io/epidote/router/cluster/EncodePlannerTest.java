@@ -42,7 +42,7 @@ class EncodePlannerTest {
   }
 
   private static List<Share> plan(List<Picture> pictures, List<Node> nodes) {
-    return EncodePlanner.plan(pictures, nodes).shares();
+    return EncodePlanner.plans(pictures, nodes, Sharding.TILES).getFirst().shares();
   }
 
   private static int tiles(List<Share> shares, int node) {
@@ -105,6 +105,31 @@ class EncodePlannerTest {
     assertThat(tiles(shares, 0) + tiles(shares, 1)).isEqualTo(3);
   }
 
+  @Test
+  void inThePromptsOrderAllNodesWorkOnOnePictureAfterTheOther() {
+    List<EncodePlanner.Plan> plans =
+        EncodePlanner.plans(pictures(2, 6), List.of(idle(), idle()), Sharding.TILES);
+    EncodePlanner.Plan inOrder = plans.getLast();
+    assertThat(inOrder.shares()).hasSize(4);
+    assertThat(inOrder.readyMs()).hasSize(12).isSorted();
+    assertThat(plans.getFirst().shares()).hasSize(2);
+    // Its second picture is begun with the first.
+    assertThat(plans.getFirst().readyMs()[6]).isLessThan(inOrder.readyMs()[6]);
+    assertThat(inOrder.readyMs()[5]).isLessThan(plans.getFirst().readyMs()[5]);
+  }
+
+  @Test
+  void whatIsNotToBeDividedIsNot() {
+    List<Node> two = List.of(busy(5), idle());
+    List<EncodePlanner.Plan> whole = EncodePlanner.plans(pictures(3, 6), two, Sharding.PICTURES);
+    assertThat(whole).hasSize(1);
+    assertThat(whole.getFirst().shares()).hasSize(3);
+    List<EncodePlanner.Plan> one = EncodePlanner.plans(pictures(3, 6), two, Sharding.NONE);
+    assertThat(one).hasSize(1);
+    assertThat(one.getFirst().shares()).hasSize(3).allMatch(share -> share.node() == 1);
+    assertThat(one.getFirst().doneMs()).isGreaterThan(whole.getFirst().doneMs());
+  }
+
   @Property(tries = 300)
   void everyTileIsAskedForOnceAndNoNodeIsLate(
       @ForAll @Size(min = 1, max = 8) List<@IntRange(min = 1, max = 20) Integer> tiles,
@@ -127,7 +152,26 @@ class EncodePlannerTest {
               TILE_MS,
               tag -> known > 0 && tag % (known + 1) == which));
     }
-    List<Share> shares = plan(pictures, nodes);
+    int all = tiles.stream().mapToInt(Integer::intValue).sum();
+    for (Sharding sharding : Sharding.values()) {
+      for (EncodePlanner.Plan plan : EncodePlanner.plans(pictures, nodes, sharding)) {
+        assertThat(plan.readyMs()).hasSize(all);
+        checkComplete(plan.shares(), all);
+      }
+    }
+    if (known == 0) {
+      List<Share> shares = plan(pictures, nodes);
+      double last =
+          IntStream.range(0, nodes.size())
+              .filter(node -> tiles(shares, node) > 0)
+              .mapToDouble(node -> queues.get(node) + tiles(shares, node) * TILE_MS)
+              .max()
+              .orElseThrow();
+      assertThat(last).isLessThan(best(all, queues) + TILE_MS + tiles.size() * PICTURE_MS + 2);
+    }
+  }
+
+  private static void checkComplete(List<Share> shares, int all) {
     Set<List<Integer>> seen = new HashSet<>();
     Set<List<Integer>> pairs = new HashSet<>();
     for (Share share : shares) {
@@ -137,17 +181,7 @@ class EncodePlannerTest {
         assertThat(seen.add(List.of(share.picture(), tile))).isTrue();
       }
     }
-    int all = tiles.stream().mapToInt(Integer::intValue).sum();
     assertThat(seen).hasSize(all);
-    if (known == 0) {
-      double last =
-          IntStream.range(0, nodes.size())
-              .filter(node -> tiles(shares, node) > 0)
-              .mapToDouble(node -> queues.get(node) + tiles(shares, node) * TILE_MS)
-              .max()
-              .orElseThrow();
-      assertThat(last).isLessThan(best(all, queues) + TILE_MS + tiles.size() * PICTURE_MS + 2);
-    }
   }
 
   /** If tiles could be cut and files were decoded for nothing. */

@@ -8,7 +8,6 @@ import io.epidote.proto.v1.Stage;
 import io.grpc.ManagedChannel;
 import io.grpc.netty.NettyChannelBuilder;
 import java.util.List;
-import java.util.Optional;
 import java.util.stream.LongStream;
 import org.junit.jupiter.api.Test;
 
@@ -19,7 +18,7 @@ class RestartedNodeTest {
 
   private final ManagedChannel channel =
       NettyChannelBuilder.forAddress("127.0.0.1", 1).usePlaintext().build();
-  private final Cluster cluster = new Cluster(true, Optional.empty());
+  private final Cluster cluster = new Cluster(PlacementRules.FREE);
 
   private Member join() {
     Member member =

@@ -10,7 +10,6 @@ import io.epidote.router.cluster.TopologyPlanner.Decode;
 import io.epidote.router.cluster.TopologyPlanner.Node;
 import io.epidote.router.cluster.TopologyPlanner.Prefill;
 import io.epidote.router.cluster.TopologyPlanner.Request;
-import io.epidote.router.cluster.TopologyPlanner.Settings;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -25,7 +24,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 class TopologyPlannerTest {
-  private static final Settings AUTO = new Settings(true, Optional.empty());
+  private static final PlacementRules AUTO = PlacementRules.FREE;
   private static final Cost STEP = new Cost(1, 0.1);
   private static final Cost PULL = new Cost(0.5, 1);
   private static final double MORE = 1 + 1e-6;
@@ -128,7 +127,7 @@ class TopologyPlannerTest {
       value = Topology.class,
       names = {"EPD", "EP_D", "E_PD", "E_P_D"})
   void aTopologyThatIsForcedIsUsedOrNone(Topology only) {
-    Settings forced = new Settings(true, Optional.of(only));
+    PlacementRules forced = new PlacementRules(true, Optional.of(only), Sharding.TILES);
     List<Node> two = nodes("EPD", "EPD");
     assertThat(TopologyPlanner.best(request(3, 2, 500), two, forced))
         .isNotEmpty()
@@ -175,8 +174,11 @@ class TopologyPlannerTest {
     return new Cost(random.nextInt(4), random.nextDouble() * unit);
   }
 
-  private static Settings anySettings(Random random) {
-    return new Settings(random.nextBoolean(), Optional.empty());
+  private static PlacementRules anyRules(Random random) {
+    return new PlacementRules(
+        random.nextBoolean(),
+        Optional.empty(),
+        Sharding.values()[random.nextInt(Sharding.values().length)]);
   }
 
   @Property(tries = 400)
@@ -187,10 +189,10 @@ class TopologyPlannerTest {
       @ForAll @IntRange(min = 1, max = 3000) int tokens) {
     Random random = new Random(seed);
     List<Node> nodes = anyNodes(random);
-    Settings settings = anySettings(random);
+    PlacementRules rules = anyRules(random);
     Request request = request(pictures, tiles, tokens);
-    List<Choice> all = TopologyPlanner.all(request, nodes, settings);
-    List<Choice> best = TopologyPlanner.best(request, nodes, settings);
+    List<Choice> all = TopologyPlanner.all(request, nodes, rules);
+    List<Choice> best = TopologyPlanner.best(request, nodes, rules);
     assertThat(best).isNotEmpty();
     for (Choice choice : all) {
       assertThat(nodes.get(choice.prefill()).prefill()).isNotNull();
@@ -218,8 +220,8 @@ class TopologyPlannerTest {
         .hasSize((int) pairs);
   }
 
-  private static double leastMs(Request request, List<Node> nodes, Settings settings) {
-    return TopologyPlanner.best(request, nodes, settings).getFirst().secondTokenMs();
+  private static double leastMs(Request request, List<Node> nodes, PlacementRules rules) {
+    return TopologyPlanner.best(request, nodes, rules).getFirst().secondTokenMs();
   }
 
   private static List<Node> with(List<Node> nodes, int index, UnaryOperator<Node> change) {
@@ -236,14 +238,14 @@ class TopologyPlannerTest {
       @ForAll @IntRange(min = 1, max = 2000) int more) {
     Random random = new Random(seed);
     List<Node> nodes = anyNodes(random);
-    Settings settings = anySettings(random);
+    PlacementRules rules = anyRules(random);
     Request request = request(pictures, 2, tokens);
-    double before = leastMs(request, nodes, settings);
+    double before = leastMs(request, nodes, rules);
     // Dividing pictures is a search that leaves a twentieth where it is.
     double exact = pictures == 0 ? MORE : 1.06;
     for (int i = 0; i < nodes.size(); i++) {
       List<Node> busier = with(nodes, i, node -> busier(node, more));
-      assertThat(before).isLessThanOrEqualTo(leastMs(request, busier, settings) * exact + 1e-6);
+      assertThat(before).isLessThanOrEqualTo(leastMs(request, busier, rules) * exact + 1e-6);
     }
   }
 
@@ -278,13 +280,13 @@ class TopologyPlannerTest {
       @ForAll @IntRange(min = 1, max = 100) int factor) {
     Random random = new Random(seed);
     List<Node> nodes = anyNodes(random);
-    Settings settings = anySettings(random);
+    PlacementRules rules = anyRules(random);
     Request request = request(pictures, 2, tokens);
-    double before = leastMs(request, nodes, settings);
+    double before = leastMs(request, nodes, rules);
     Request wide =
         new Request(
             request.pictures(), tokens, request.tileMib() * factor, request.tokenMib() * factor);
-    assertThat(before).isLessThanOrEqualTo(leastMs(wide, nodes, settings) * MORE);
+    assertThat(before).isLessThanOrEqualTo(leastMs(wide, nodes, rules) * MORE);
     for (int i = 0; i < nodes.size(); i++) {
       List<Node> knowing =
           with(
@@ -292,7 +294,7 @@ class TopologyPlannerTest {
               i,
               node ->
                   new Node(node.encode(), node.prefill(), node.decode(), node.cachedTokens() + 64));
-      assertThat(leastMs(request, knowing, settings)).isLessThanOrEqualTo(before * MORE);
+      assertThat(leastMs(request, knowing, rules)).isLessThanOrEqualTo(before * MORE);
     }
   }
 }
