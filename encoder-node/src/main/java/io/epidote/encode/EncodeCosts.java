@@ -6,7 +6,9 @@ package io.epidote.encode;
  *
  * <p>Batches are as large as pays: the first ones are of every size in turn, and later ones of the
  * smallest size whose tiles are nearly as cheap as any. A smaller batch has its tokens out earlier
- * for the stage that waits for them. Belongs to the engine thread.
+ * for the stage that waits for them. Now and then the sizes next to it are tried again, and sizes
+ * are compared by their quickest batches of late: what disturbs a measurement only ever adds to it.
+ * Belongs to the engine thread.
  */
 final class EncodeCosts {
   /** What a larger batch must save of a tile's cost. */
@@ -18,7 +20,15 @@ final class EncodeCosts {
   /** The first of each size meets code that is not compiled yet. */
   private static final int SAMPLES = 2;
 
+  /** By how much the quickest batch is forgotten with each that was slower. */
+  private static final double DRIFT = 0.01;
+
+  /** Batches from one trial of another size to the next. */
+  private static final int TRIAL = 64;
+
   private final double[] tileMs;
+  private final double[] quickestMs;
+  private int batches;
   private final int[] samples;
   private double pictureMs;
 
@@ -28,6 +38,7 @@ final class EncodeCosts {
   EncodeCosts(int maxBatch) {
     int sizes = 1 + (Integer.SIZE - 1 - Integer.numberOfLeadingZeros(maxBatch));
     this.tileMs = new double[sizes];
+    this.quickestMs = new double[sizes];
     this.samples = new int[sizes];
   }
 
@@ -36,8 +47,10 @@ final class EncodeCosts {
     if (tiles != 1 << size) {
       return;
     }
+    batches++;
     double ms = nanos / 1e6 / tiles;
     boolean first = samples[size]++ < SAMPLES;
+    quickestMs[size] = first ? ms : Math.min(ms, quickestMs[size] * (1 + DRIFT));
     tileMs[size] = first ? ms : tileMs[size] + FORGETTING * (ms - tileMs[size]);
   }
 
@@ -48,7 +61,18 @@ final class EncodeCosts {
 
   /** Tiles to take at a time when that many wait. */
   int batch(int waiting) {
-    return Math.min(Integer.highestOneBit(Math.max(1, waiting)), target());
+    return Math.min(Integer.highestOneBit(Math.max(1, waiting)), 1 << trial(targetSize()));
+  }
+
+  /** The size, or in its turn one next to it. */
+  private int trial(int size) {
+    int tried =
+        switch (batches % (2 * TRIAL)) {
+          case TRIAL - 1 -> size - 1;
+          case 2 * TRIAL - 1 -> size + 1;
+          default -> size;
+        };
+    return Math.clamp(tried, 0, tileMs.length - 1);
   }
 
   /** Tiles to take at a time when there are enough. */
@@ -62,7 +86,7 @@ final class EncodeCosts {
       if (samples[size] < SAMPLES) {
         return size;
       }
-      best = tileMs[size] < tileMs[best] * WORTHWHILE ? size : best;
+      best = quickestMs[size] < quickestMs[best] * WORTHWHILE ? size : best;
     }
     return best;
   }
