@@ -5,13 +5,13 @@ package io.epidote.encode;
  * batches of 1, 2, 4 ... tiles, and how long a file takes to become tiles.
  *
  * <p>Batches are as large as pays: the first ones are of every size in turn, and later ones of the
- * smallest size whose tiles are nearly as cheap as any. A smaller batch has its tokens out earlier
- * for the stage that waits for them. Now and then the sizes next to it are tried again, and sizes
- * are compared by their quickest batches of late: what disturbs a measurement only ever adds to it.
- * Belongs to the engine thread.
+ * size from which on doubling it saves little of a tile's cost. A smaller batch has its tokens out
+ * earlier for the stage that waits for them. Now and then the sizes next to it are tried again, and
+ * sizes are compared by their quickest batches of late: what disturbs a measurement only ever adds
+ * to it. Belongs to the engine thread.
  */
 final class EncodeCosts {
-  /** What a larger batch must save of a tile's cost. */
+  /** What a batch of twice the size must save of a tile's cost. */
   private static final double WORTHWHILE = 0.95;
 
   /** Weight of the latest measurement. */
@@ -86,7 +86,8 @@ final class EncodeCosts {
       if (samples[size] < SAMPLES) {
         return size;
       }
-      best = quickestMs[size] < quickestMs[best] * WORTHWHILE ? size : best;
+      double worthwhile = quickestMs[best] * Math.pow(WORTHWHILE, size - best);
+      best = quickestMs[size] < worthwhile ? size : best;
     }
     return best;
   }

@@ -4,8 +4,8 @@ import io.epidote.proto.v1.Cost;
 
 /**
  * What something takes for its size: the straight line through the latest measurements, older ones
- * counting less and less. Sizes that hardly differ tell nothing of a fixed part; then everything is
- * put down to the size. Belongs to one thread.
+ * counting less and less. A unit of size cannot take more than it did in the quickest of them.
+ * Sizes that hardly differ tell no more of it; then it is taken to be that. Belongs to one thread.
  */
 public final class MeasuredCost {
   /** The first ones meet code that is not compiled and connections that are not open yet. */
@@ -20,7 +20,11 @@ public final class MeasuredCost {
   /** Relative to the square of their mean. */
   private static final double LEAST_VARIANCE = 1e-3;
 
+  /** By how much the quickest is forgotten with each measurement. */
+  private static final double DRIFT = 0.01;
+
   private int samples;
+  private double quickestUnitMs = Double.MAX_VALUE;
   private double meanUnits;
   private double meanMs;
   private double variance;
@@ -31,6 +35,7 @@ public final class MeasuredCost {
    */
   public void add(double units, long nanos) {
     samples = Math.min(samples + 1, Integer.MAX_VALUE - 1);
+    quickestUnitMs = Math.min(nanos / 1e6 / units, quickestUnitMs * (1 + DRIFT));
     double weight = samples <= COLD ? 1 : Math.max(WEIGHT, 1.0 / (samples - COLD));
     double fromUnits = units - meanUnits;
     double fromMs = nanos / 1e6 - meanMs;
@@ -51,7 +56,7 @@ public final class MeasuredCost {
     if (samples < ENOUGH) {
       return Cost.getDefaultInstance();
     }
-    double most = meanMs / meanUnits;
+    double most = Math.min(meanMs / meanUnits, quickestUnitMs);
     boolean alike = variance < LEAST_VARIANCE * meanUnits * meanUnits;
     // Neither part may be negative, whatever noise there is.
     double unit = alike ? most : Math.clamp(covariance / variance, 0, most);

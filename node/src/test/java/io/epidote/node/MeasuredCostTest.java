@@ -35,6 +35,16 @@ class MeasuredCostTest {
   }
 
   @Test
+  void aUnitTakesNoMoreThanInTheQuickest() {
+    // What comes first waits for connections and for code to be compiled.
+    for (int i = 0; i < 10; i++) {
+      cost.add(4, (i < 6 ? 400 : 20) * MS);
+    }
+    assertThat(cost.toProto().getUnitMs()).isCloseTo(5, within(0.5));
+    assertThat(cost.ms(4)).isGreaterThan(20);
+  }
+
+  @Test
   void whatHasChangedIsForgotten() {
     for (int i = 0; i < 100; i++) {
       cost.add(1 + i % 4, 100 * MS);
