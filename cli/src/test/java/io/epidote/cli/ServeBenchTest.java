@@ -4,16 +4,15 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.io.PrintStream;
 import java.net.ServerSocket;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -101,6 +100,35 @@ class ServeBenchTest {
   }
 
   @Test
+  void thePageShowsEveryPlotAndAsksNoOtherHost() throws Exception {
+    Path page = folder.resolve("report.html");
+    serve("--rates=20,40 --header-pictures --pictures=1 --html=" + page, 0);
+    try (HeadlessBrowser browser = HeadlessBrowser.open(folder)) {
+      String shown = browser.show(page);
+      for (String plot :
+          List.of(
+              "latency", "attainment", "timeline", "queue", "roles", "percentiles", "requests")) {
+        Matcher figure =
+            Pattern.compile("<figure[^>]* id=\"plot-" + plot + "\".*?</figure>", Pattern.DOTALL)
+                .matcher(shown);
+        assertThat(figure.find()).as(plot).isTrue();
+        assertThat(figure.group())
+            .as(plot)
+            .containsPattern("<(path|rect|circle) ")
+            .doesNotContain("class=\"none\"", "NaN", "Infinity", "undefined");
+      }
+      assertThat(shown).contains("prefill-0", "20.0 requests/s, Poisson");
+      assertThat(browser.asked()).isEmpty();
+
+      // A page that does ask is found out.
+      Path other = folder.resolve("other.html");
+      Files.writeString(other, "<img src='http://elsewhere.invalid/x.png'>");
+      browser.show(other);
+      assertThat(browser.asked()).anyMatch(request -> request.contains("elsewhere.invalid"));
+    }
+  }
+
+  @Test
   void goodputLiesBetweenARateThatIsMetAndOneThatIsNot() throws Exception {
     // A picture of 4032x3024 is ten tiles of 44 ms, 22 ms of the clock at 20 times its speed: one
     // encode node does no more than 45 a second, and at 45 nobody has a first token in 100 ms.
@@ -154,17 +182,8 @@ class ServeBenchTest {
   }
 
   private static String call(List<String> arguments, int exit) {
-    List<String> command = new ArrayList<>(List.of("bench", "serve"));
+    List<String> command = new ArrayList<>(List.of("serve"));
     command.addAll(arguments);
-    PrintStream out = System.out;
-    ByteArrayOutputStream printed = new ByteArrayOutputStream();
-    System.setOut(new PrintStream(printed, true, StandardCharsets.UTF_8));
-    try {
-      assertThat(EpidoteCommand.commandLine("bench").execute(command.toArray(String[]::new)))
-          .isEqualTo(exit);
-    } finally {
-      System.setOut(out);
-    }
-    return printed.toString(StandardCharsets.UTF_8);
+    return BenchOutput.of(exit, command.toArray(String[]::new));
   }
 }

@@ -21,6 +21,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class LoadRun {
   private static final int AHEAD = 64;
+  private static final long TELL_NANOS = 100_000_000;
 
   /** Below that a thread is not woken in time; it looks at the clock instead. */
   private static final long SPIN_NANOS = 100_000;
@@ -33,6 +34,7 @@ public final class LoadRun {
   private final AtomicInteger failed = new AtomicInteger();
   private final ConcurrentLinkedQueue<Answer> answers = new ConcurrentLinkedQueue<>();
   private final AtomicInteger done = new AtomicInteger();
+  private long told = System.nanoTime();
 
   /**
    * @param progress hears how far it is, often
@@ -155,6 +157,11 @@ public final class LoadRun {
   }
 
   private void tell(Arrivals arrivals, int count) {
+    long now = System.nanoTime();
+    if (now - told < TELL_NANOS) {
+      return;
+    }
+    told = now;
     progress.accept(
         "%s: %d of %d answers, %d at work%s"
             .formatted(
