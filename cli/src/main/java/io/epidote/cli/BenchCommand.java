@@ -13,6 +13,7 @@ import picocli.CommandLine.Command;
       BenchCompareCommand.class,
       BenchDatapathCommand.class,
       BenchQualityCommand.class,
+      BenchRouterCommand.class,
       BenchServeCommand.class,
       BenchTransferCommand.class,
       BenchAdaptersCommand.class

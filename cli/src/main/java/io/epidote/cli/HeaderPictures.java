@@ -1,23 +1,18 @@
 package io.epidote.cli;
 
+import io.epidote.cli.load.PictureFiles;
 import io.epidote.proto.v1.GenerateRequest;
 import io.epidote.proto.v1.SamplingParams;
-import java.nio.ByteBuffer;
-import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.SplittableRandom;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
-import java.util.zip.CRC32;
 
 /**
  * Requests for emulated devices that decode no files: pictures of any size in a hundred bytes, each
  * with bytes of its own, so that no cache has seen it. Safe for use by many threads.
  */
 final class HeaderPictures {
-  private static final byte[] SIGNATURE = {(byte) 0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
-  private static final byte[] RGB = {8, 2, 0, 0, 0};
-
   private final SplittableRandom random;
 
   HeaderPictures(long seed) {
@@ -57,27 +52,9 @@ final class HeaderPictures {
     }
   }
 
-  /** A PNG whose header is right and whose pixels are not there. */
-  byte[] picture(int width, int height) {
-    byte[] noise = new byte[32];
+  private byte[] picture(int width, int height) {
     synchronized (random) {
-      random.nextBytes(noise);
+      return PictureFiles.header(width, height, random);
     }
-    ByteBuffer file = ByteBuffer.allocate(128);
-    file.put(SIGNATURE);
-    chunk(file, "IHDR", ByteBuffer.allocate(13).putInt(width).putInt(height).put(RGB).array());
-    chunk(file, "IDAT", noise);
-    chunk(file, "IEND", new byte[0]);
-    byte[] bytes = new byte[file.position()];
-    file.flip().get(bytes);
-    return bytes;
-  }
-
-  private static void chunk(ByteBuffer file, String type, byte[] data) {
-    byte[] name = type.getBytes(StandardCharsets.US_ASCII);
-    CRC32 crc = new CRC32();
-    crc.update(name);
-    crc.update(data);
-    file.putInt(data.length).put(name).put(data).putInt((int) crc.getValue());
   }
 }

@@ -13,6 +13,8 @@ import io.epidote.proto.v1.GenerateRequest;
 import io.epidote.proto.v1.GenerateResponse;
 import io.epidote.proto.v1.GetLoadRequest;
 import io.epidote.proto.v1.GetLoadResponse;
+import io.epidote.proto.v1.GetModelRequest;
+import io.epidote.proto.v1.GetModelResponse;
 import io.epidote.proto.v1.InferenceGrpc;
 import io.epidote.proto.v1.InferenceGrpc.InferenceBlockingStub;
 import io.epidote.proto.v1.ListAdaptersRequest;
@@ -122,6 +124,16 @@ final class InferenceClient implements AutoCloseable {
     }
     throw new Unavailable(
         "The router at " + address + " ended the answer without finishing it; ask again");
+  }
+
+  /** What the router serves. */
+  GetModelResponse model() {
+    try {
+      return stub.withDeadlineAfter(10, TimeUnit.SECONDS)
+          .getModel(GetModelRequest.getDefaultInstance());
+    } catch (StatusRuntimeException e) {
+      throw translated(e);
+    }
   }
 
   /** The nodes, asked at this moment. */

@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.io.PrintStream;
 import java.io.UncheckedIOException;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -18,7 +19,7 @@ final class Report {
       new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
 
   private final String command;
-  private final Map<String, Number> figures = new LinkedHashMap<>();
+  private final Map<String, Object> figures = new LinkedHashMap<>();
   private final List<Map<String, Object>> rows = new ArrayList<>();
 
   Report(String command) {
@@ -29,6 +30,17 @@ final class Report {
   Report figure(String name, Number value) {
     figures.put(name, value);
     return this;
+  }
+
+  /** Adds a figure that this machine or server does not tell. */
+  Report unavailable(String name) {
+    figures.put(name, "unavailable");
+    return this;
+  }
+
+  /** By name, in the order of adding: numbers, or "unavailable". */
+  Map<String, Object> figures() {
+    return Collections.unmodifiableMap(figures);
   }
 
   Report row(Map<String, Object> row) {

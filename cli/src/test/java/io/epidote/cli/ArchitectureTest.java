@@ -84,10 +84,10 @@ class ArchitectureTest {
           .resideInAnyPackage("io.grpc.internal..", "io.grpc.netty.shaded..");
 
   @ArchTest
-  static final ArchRule onlyTheRouterSpeaksHttp =
+  static final ArchRule onlyTheRouterAndTheLoadTesterSpeakHttp =
       noClasses()
           .that()
-          .resideOutsideOfPackage("io.epidote.router..")
+          .resideOutsideOfPackages("io.epidote.router..", "io.epidote.cli.load..")
           .should()
           .dependOnClassesThat()
           .resideInAPackage("io.netty.handler.codec.http..");

@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.epidote.proto.v1.SamplingParams;
-import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -24,11 +23,7 @@ class ClientsTest {
 
   @BeforeAll
   static void installClients() throws Exception {
-    // Only a machine of a user may lack Node.js; CI installs it.
-    assumeTrue(System.getenv("CI") != null || onPath("npm"), "npm is not installed");
-    if (!Files.isDirectory(SCRIPTS.resolve("node_modules"))) {
-      run(SCRIPTS, List.of("npm", "ci", "--silent"));
-    }
+    NpmScripts.install(SCRIPTS);
   }
 
   @Test
@@ -88,17 +83,6 @@ class ClientsTest {
         .extracting(JsonNode::asText)
         .contains("epidote.v1.Inference");
     ClusterAssertions.assertNothingInUse(cluster, FourProcesses.NODES.size());
-  }
-
-  private static boolean onPath(String program) {
-    try {
-      return new ProcessBuilder(program, "--version").start().waitFor() == 0;
-    } catch (IOException e) {
-      return false;
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      return false;
-    }
   }
 
   private static String run(Path folder, List<String> command) throws Exception {

@@ -5,9 +5,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.epidote.engine.cost.CostStage;
 import io.epidote.engine.emulated.CostProfile;
 import io.epidote.proto.v1.NodeStatus;
-import java.io.ByteArrayOutputStream;
-import java.io.PrintStream;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -99,28 +96,10 @@ class EmulatedClusterTest {
   }
 
   @Test
-  void comparedSidesAreReported() throws Exception {
-    PrintStream out = System.out;
-    ByteArrayOutputStream printed = new ByteArrayOutputStream();
-    System.setOut(new PrintStream(printed, true, StandardCharsets.UTF_8));
-    try {
-      assertThat(
-              EpidoteCommand.commandLine("bench")
-                  .execute(
-                      "bench",
-                      "compare",
-                      "--devices",
-                      "3",
-                      "--rounds",
-                      "1",
-                      "--time-scale",
-                      "10",
-                      "--json"))
-          .isZero();
-    } finally {
-      System.setOut(out);
-    }
-    assertThat(printed.toString(StandardCharsets.UTF_8))
+  void comparedSidesAreReported() {
+    assertThat(
+            BenchOutput.of(
+                0, "compare", "--devices", "3", "--rounds", "1", "--time-scale", "10", "--json"))
         .contains(
             "ttft_reduction_2",
             "ttft_reduction_8",

@@ -23,9 +23,11 @@ import io.grpc.ServerBuilder;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.protobuf.services.HealthStatusManager;
 import io.grpc.protobuf.services.ProtoReflectionServiceV1;
+import io.micrometer.core.instrument.FunctionCounter;
 import io.micrometer.prometheusmetrics.PrometheusConfig;
 import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.net.InetSocketAddress;
 import java.nio.file.Path;
 import java.util.List;
@@ -80,6 +82,9 @@ public final class Router implements AutoCloseable {
         new RegistryEndpoint(cluster, model.name(), model.fingerprint(), config.version(), threads);
     adapters = new ClusterAdapters(cluster, registry, config.admin().roots(), gate);
     cluster.onReadiness(this::showHealth);
+    FunctionCounter.builder("epidote_allocated_bytes", this, _ -> allocatedBytes())
+        .description("Heap that this process has allocated since its start")
+        .register(meters);
     grpc =
         startGrpc(
             config.host(),
@@ -173,6 +178,12 @@ public final class Router implements AutoCloseable {
   /** Where adapters are loaded and unloaded. */
   public int adminPort() {
     return admin.getPort();
+  }
+
+  private static double allocatedBytes() {
+    return ManagementFactory.getThreadMXBean() instanceof com.sun.management.ThreadMXBean threads
+        ? threads.getTotalThreadAllocatedBytes()
+        : Double.NaN;
   }
 
   /** Whether every stage has a node. */
