@@ -45,7 +45,7 @@ final class HeaderPictures {
             .build());
   }
 
-  private String text(int words) {
+  String text(int words) {
     return IntStream.range(0, words)
         .mapToObj(_ -> "w" + (16 + next(512)))
         .collect(Collectors.joining(" "));

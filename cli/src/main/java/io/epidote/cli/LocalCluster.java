@@ -39,6 +39,7 @@ final class LocalCluster implements Cluster {
                         BuildInfo.VERSION)
                     .withOverlap(!options.router.noOverlap)
                     .withTopology(options.router.topology())
+                    .withDivided(!options.router.noSharding)
                     .withSlo(options.router.slo())
                     .withLimits(options.router.limits())
                     .withClassifier(options.router.classifier())

@@ -41,6 +41,7 @@ final class RouterCommand implements Callable<Integer> {
                     model.folder, Home.cache(), host, ports.http, ports.grpc, BuildInfo.VERSION)
                 .withOverlap(!options.noOverlap)
                 .withTopology(options.topology())
+                .withDivided(!options.noSharding)
                 .withSlo(options.slo())
                 .withLimits(options.limits())
                 .withClassifier(options.classifier())

@@ -25,6 +25,12 @@ final class RouterOptions {
   boolean noOverlap;
 
   @Option(
+      names = "--no-sharding",
+      description =
+          "Encode all media of a request on one node, for measuring what dividing them brings.")
+  boolean noSharding;
+
+  @Option(
       names = "--topology",
       paramLabel = "TOPOLOGY",
       description =
@@ -93,6 +99,9 @@ final class RouterOptions {
     List<String> arguments = new ArrayList<>();
     if (noOverlap) {
       arguments.add("--no-overlap");
+    }
+    if (noSharding) {
+      arguments.add("--no-sharding");
     }
     topology().ifPresent(only -> arguments.addAll(List.of("--topology", only.label())));
     arguments.addAll(List.of("--max-requests", Integer.toString(maxRequests)));

@@ -62,7 +62,7 @@ public final class Router implements AutoCloseable {
     RouterConfig.Limits limits = config.limits();
     ByteBudget budget = new ByteBudget(limits.maxHeldBytes());
     AdapterGate gate = new AdapterGate();
-    cluster = new Cluster(config.overlap(), config.topology());
+    cluster = new Cluster(config.overlap(), config.topology(), config.divides());
     flow =
         new RequestFlow(
             model,

@@ -27,6 +27,7 @@ import java.util.Optional;
  * @param classifier file that chooses adapters for requests to MODEL:auto; empty for none
  * @param tenants what each tenant gets of the places for requests
  * @param admin where adapters are loaded and unloaded, and from which folders
+ * @param divides whether several nodes may encode for one request
  */
 public record RouterConfig(
     Path model,
@@ -41,7 +42,8 @@ public record RouterConfig(
     Limits limits,
     Optional<Path> classifier,
     TenantWeights tenants,
-    Admin admin) {
+    Admin admin,
+    boolean divides) {
   public RouterConfig {
     requireNonNull(model, "model is null");
     requireNonNull(cache, "cache is null");
@@ -70,7 +72,8 @@ public record RouterConfig(
         Limits.DEFAULT,
         Optional.empty(),
         TenantWeights.EQUAL,
-        Admin.local(model));
+        Admin.local(model),
+        true);
   }
 
   /** The same router that lets stages overlap or not. */
@@ -88,7 +91,8 @@ public record RouterConfig(
         limits,
         classifier,
         tenants,
-        admin);
+        admin,
+        divides);
   }
 
   /** The same router that is held to a topology, or to none. */
@@ -106,7 +110,15 @@ public record RouterConfig(
         limits,
         classifier,
         tenants,
-        admin);
+        admin,
+        divides);
+  }
+
+  /** The same router that divides the media of a request over encode nodes, or does not. */
+  public RouterConfig withDivided(boolean divided) {
+    return new RouterConfig(
+        model, cache, host, httpPort, grpcPort, version, overlap, topology, slo, limits, classifier,
+        tenants, admin, divided);
   }
 
   /** The same router with targets for requests that say none. */
@@ -124,14 +136,15 @@ public record RouterConfig(
         limits,
         classifier,
         tenants,
-        admin);
+        admin,
+        divides);
   }
 
   /** The same router that chooses adapters by this file, or not at all. */
   public RouterConfig withClassifier(Optional<Path> file) {
     return new RouterConfig(
         model, cache, host, httpPort, grpcPort, version, overlap, topology, slo, limits, file,
-        tenants, admin);
+        tenants, admin, divides);
   }
 
   /** The same router with other shares of tenants. */
@@ -149,7 +162,8 @@ public record RouterConfig(
         limits,
         classifier,
         weights,
-        admin);
+        admin,
+        divides);
   }
 
   /** The same router, administrated elsewhere. */
@@ -167,7 +181,8 @@ public record RouterConfig(
         limits,
         classifier,
         tenants,
-        other);
+        other,
+        divides);
   }
 
   /** The same router that takes more or less at a time. */
@@ -185,7 +200,8 @@ public record RouterConfig(
         bounds,
         classifier,
         tenants,
-        admin);
+        admin,
+        divides);
   }
 
   /**

@@ -66,7 +66,8 @@ final class TestCluster implements AutoCloseable {
             limits,
             Optional.empty(),
             TenantWeights.EQUAL,
-            RouterConfig.Admin.local(Path.of("unused"))),
+            RouterConfig.Admin.local(Path.of("unused")),
+            true),
         new TestModel());
   }
 

@@ -35,7 +35,16 @@ public final class Cluster {
    * @param topology that every request must have; empty for whichever is fastest
    */
   public Cluster(boolean overlap, Optional<Topology> topology) {
-    this.settings = new TopologyPlanner.Settings(overlap, topology);
+    this(overlap, topology, true);
+  }
+
+  /**
+   * The same.
+   *
+   * @param divides whether several nodes may encode for one request
+   */
+  public Cluster(boolean overlap, Optional<Topology> topology, boolean divides) {
+    this.settings = new TopologyPlanner.Settings(overlap, topology, divides);
   }
 
   /** The nodes by id. */

@@ -1,7 +1,5 @@
 package io.epidote.router.cluster;
 
-import static java.util.Objects.requireNonNull;
-
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -21,6 +19,9 @@ final class EncodePlanner {
   private static final double HOP_MS = 0.5;
 
   private static final int SEARCH_STEPS = 40;
+
+  /** Of the time, where the search for it ends. */
+  private static final double EXACT = 1e-6;
 
   /** What dividing pictures must save of the time: it is paid with decoding them twice. */
   private static final double WORTHWHILE = 0.95;
@@ -56,9 +57,27 @@ final class EncodePlanner {
   /** Of each picture, what no node has. */
   private final List<int[]> missing = new ArrayList<>();
 
+  // Of each node: the search asks for them some ten thousand times.
+  private final double[] queueMs;
+  private final double[] tileMs;
+  private final double[] pictureMs;
+
+  // Until when each node has decoded files and encoded tiles, while a fill is tried.
+  private final double[] decoded;
+  private final double[] encoded;
+
+  /** Nodes that have been asked for the picture at hand. */
+  private final boolean[] tried;
+
   private EncodePlanner(List<Picture> pictures, List<Node> nodes) {
     this.pictures = pictures;
     this.nodes = nodes;
+    this.queueMs = nodes.stream().mapToDouble(Node::queueMs).toArray();
+    this.tileMs = nodes.stream().mapToDouble(Node::tileMs).toArray();
+    this.pictureMs = nodes.stream().mapToDouble(Node::pictureMs).toArray();
+    this.decoded = new double[nodes.size()];
+    this.encoded = new double[nodes.size()];
+    this.tried = new boolean[nodes.size()];
   }
 
   /**
@@ -71,10 +90,13 @@ final class EncodePlanner {
   private Plan plan() {
     List<Share> known = takeKnown();
     double whole = leastMs(true);
-    double divided = leastMs(false);
+    double divided = nodes.size() == 1 ? whole : leastMs(false);
     boolean divide = divided < whole * WORTHWHILE;
     double leastMs = divide ? divided : whole;
-    List<Share> made = requireNonNull(fill(leastMs, !divide));
+    List<Share> made = new ArrayList<>();
+    if (!fill(leastMs, !divide, made)) {
+      throw new IllegalStateException("what can be done in %s ms cannot".formatted(leastMs));
+    }
     double madeMs = made.isEmpty() ? 0 : leastMs;
     return new Plan(merged(known, made), Math.max(madeMs, knownMs(known)));
   }
@@ -83,16 +105,16 @@ final class EncodePlanner {
   private double leastMs(boolean whole) {
     double least = 0;
     double most = 1;
-    while (fill(most, whole) == null) {
+    while (!fill(most, whole, null)) {
       least = most;
       most *= 2;
     }
-    for (int step = 0; step < SEARCH_STEPS; step++) {
+    for (int step = 0; step < SEARCH_STEPS && most - least > EXACT * most; step++) {
       double middle = (least + most) / 2;
-      if (fill(middle, whole) == null) {
-        least = middle;
-      } else {
+      if (fill(middle, whole, null)) {
         most = middle;
+      } else {
+        least = middle;
       }
     }
     return most;
@@ -152,47 +174,49 @@ final class EncodePlanner {
   }
 
   /**
-   * What every node would do to be done by then; null when they cannot.
+   * Whether everything can be done by then.
    *
    * @param whole whether no picture is divided
+   * @param shares is told what every node would do, unless it is null
    */
-  private @Nullable List<Share> fill(double doneMs, boolean whole) {
-    double[] decoded = nodes.stream().mapToDouble(node -> HOP_MS).toArray();
-    double[] encoded = nodes.stream().mapToDouble(Node::queueMs).toArray();
-    List<Share> shares = new ArrayList<>();
+  private boolean fill(double doneMs, boolean whole, @Nullable List<Share> shares) {
+    Arrays.fill(decoded, HOP_MS);
+    System.arraycopy(queueMs, 0, encoded, 0, queueMs.length);
     for (int picture = 0; picture < pictures.size(); picture++) {
       int[] tiles = missing.get(picture);
-      boolean[] tried = new boolean[nodes.size()];
+      Arrays.fill(tried, false);
       for (int from = 0; from < tiles.length; ) {
-        int node = first(decoded, encoded, tried);
+        int node = first();
         if (node < 0) {
-          return null;
+          return false;
         }
         tried[node] = true;
-        double tileMs = nodes.get(node).tileMs();
-        double begin = begin(node, decoded, encoded);
-        int count = (int) Math.min(tiles.length - from, Math.floor((doneMs - begin) / tileMs));
+        double begin = begin(node);
+        int count =
+            (int) Math.min(tiles.length - from, Math.floor((doneMs - begin) / tileMs[node]));
         if (count > 0 && (!whole || count == tiles.length)) {
-          decoded[node] += nodes.get(node).pictureMs();
-          encoded[node] = begin + count * tileMs;
-          shares.add(new Share(node, picture, Arrays.copyOfRange(tiles, from, from + count)));
+          decoded[node] += pictureMs[node];
+          encoded[node] = begin + count * tileMs[node];
+          if (shares != null) {
+            shares.add(new Share(node, picture, Arrays.copyOfRange(tiles, from, from + count)));
+          }
           from += count;
         }
       }
     }
-    return shares;
+    return true;
   }
 
   /** Files are decoded beside the encoder, which waits for the first tile of each. */
-  private double begin(int node, double[] decoded, double[] encoded) {
-    return Math.max(encoded[node], decoded[node] + nodes.get(node).pictureMs());
+  private double begin(int node) {
+    return Math.max(encoded[node], decoded[node] + pictureMs[node]);
   }
 
-  private int first(double[] decoded, double[] encoded, boolean[] tried) {
+  private int first() {
     int best = -1;
     double bestMs = Double.MAX_VALUE;
     for (int node = 0; node < tried.length; node++) {
-      double ms = begin(node, decoded, encoded) + nodes.get(node).tileMs();
+      double ms = begin(node) + tileMs[node];
       if (!tried[node] && ms < bestMs) {
         best = node;
         bestMs = ms;
