@@ -47,8 +47,7 @@ final class PlanCluster implements AutoCloseable {
    */
   static PlanCluster open(CostProfile profile, Path folder) {
     try (Checkpoint checkpoint = Checkpoint.open(folder, Home.cache())) {
-      return new PlanCluster(
-          profile, checkpoint.config(), FolderModel.open(folder, Home.cache()));
+      return new PlanCluster(profile, checkpoint.config(), FolderModel.open(folder, Home.cache()));
     }
   }
 
@@ -92,7 +91,7 @@ final class PlanCluster implements AutoCloseable {
     return Math.max(1, config.tileTokens()) * shape.hiddenSize() * Float.BYTES;
   }
 
-  private Device device() {
+  Device device() {
     return new Device(
         profile.encode(),
         profile.prefill(),
@@ -129,7 +128,8 @@ final class PlanCluster implements AutoCloseable {
     private Room make(Set<Stage> stages) {
       long kv = options.kvCache(stages).value() / shape.kvBlockBytes();
       long swap = options.kvSwap.value() / shape.kvBlockBytes();
-      int tiles = (int) Math.min(Integer.MAX_VALUE, options.mediaTokens(stages).value() / tileBytes);
+      int tiles =
+          (int) Math.min(Integer.MAX_VALUE, options.mediaTokens(stages).value() / tileBytes);
       return new Room(
           (int) Math.min(Integer.MAX_VALUE, kv),
           (int) Math.min(Integer.MAX_VALUE, swap),

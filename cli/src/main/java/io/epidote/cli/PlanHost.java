@@ -19,9 +19,9 @@ import java.util.stream.IntStream;
  * that is the way into the router and three messages, of a picture four messages more.
  */
 final class PlanHost {
-  private static final int WARM_UP = 12;
+  private static final int WARM_UP = 60;
   private static final int COUNT = 31;
-  private static final double APART_MS = 1500;
+  private static final double APART_MS = 300;
 
   /** Messages one after the other until the client has the first token of a text request. */
   private static final int TEXT_HOPS = 3;
@@ -73,5 +73,4 @@ final class PlanHost {
     }
     return new Host(request, hop, 1e9, REPORT_MS * scale);
   }
-
 }

@@ -61,8 +61,7 @@ final class PlanRun implements AutoCloseable {
       long start = System.nanoTime();
       for (int i = 0; i < all; i++) {
         Sending next = schedule.sendings().get(i);
-        GenerateRequest request =
-            workload.kindOf(simulated, next.request()).request(pictures);
+        GenerateRequest request = workload.kindOf(simulated, next.request()).request(pictures);
         long at = start + Math.round(next.ms() * 1e6 / timeScale);
         while (System.nanoTime() < at) {
           LockSupport.parkNanos(at - System.nanoTime());
@@ -85,8 +84,7 @@ final class PlanRun implements AutoCloseable {
       }
     }
     int first = schedule.warmUp();
-    return new Outcome(
-        Arrays.copyOfRange(ttft, first, all), Arrays.copyOfRange(tpot, first, all));
+    return new Outcome(Arrays.copyOfRange(ttft, first, all), Arrays.copyOfRange(tpot, first, all));
   }
 
   @Override

@@ -113,8 +113,7 @@ record PlanWorkload(List<Kind> kinds) {
     }
     content.add(new PromptInput.Text(pictures.text(kind.words())));
     ServedModel.Prompt prompt =
-        model.prompt(
-            new PromptInput.Chat(List.of(new PromptInput.Turn("user", content))), media);
+        model.prompt(new PromptInput.Chat(List.of(new PromptInput.Turn("user", content))), media);
     return new Request(
         media.stream().map(ServedModel.Media::tiles).toList(),
         prompt.spans().stream()

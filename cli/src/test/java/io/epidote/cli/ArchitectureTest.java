@@ -56,9 +56,11 @@ class ArchitectureTest {
           .whereLayer("node")
           .mayOnlyBeAccessedByLayers("encode", "prefill", "decode", "router", "planner", "cli")
           .whereLayer("engine")
-          .mayOnlyBeAccessedByLayers("node", "encode", "prefill", "decode", "router", "planner", "cli")
+          .mayOnlyBeAccessedByLayers(
+              "node", "encode", "prefill", "decode", "router", "planner", "cli")
           .whereLayer("proto")
-          .mayOnlyBeAccessedByLayers("node", "encode", "prefill", "decode", "router", "planner", "cli");
+          .mayOnlyBeAccessedByLayers(
+              "node", "encode", "prefill", "decode", "router", "planner", "cli");
 
   @ArchTest
   static final ArchRule onlyTheEngineTouchesModels =

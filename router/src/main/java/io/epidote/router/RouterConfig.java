@@ -117,8 +117,20 @@ public record RouterConfig(
   /** The same router that divides the media of a request over encode nodes, or does not. */
   public RouterConfig withDivided(boolean divided) {
     return new RouterConfig(
-        model, cache, host, httpPort, grpcPort, version, overlap, topology, slo, limits, classifier,
-        tenants, admin, divided);
+        model,
+        cache,
+        host,
+        httpPort,
+        grpcPort,
+        version,
+        overlap,
+        topology,
+        slo,
+        limits,
+        classifier,
+        tenants,
+        admin,
+        divided);
   }
 
   /** The same router with targets for requests that say none. */

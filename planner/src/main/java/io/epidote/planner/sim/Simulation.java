@@ -226,8 +226,8 @@ public final class Simulation {
             shard.ready(picture, tile);
             int span = like.spanOfTile()[picture][tile];
             PrefillModel prefill = flight.prefill.prefill();
-            flight.prefill.execute(() ->
-                prefill.announced(requireNonNull(flight.prompt), span, by));
+            flight.prefill.execute(
+                () -> prefill.announced(requireNonNull(flight.prompt), span, by));
           });
     }
   }
