@@ -2,6 +2,7 @@ package io.epidote.cli;
 
 import io.epidote.engine.emulated.CostProfile;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
+import io.epidote.engine.model.Precision;
 import io.epidote.planner.Capacity;
 import io.epidote.planner.Goodput;
 import io.epidote.planner.Layout;
@@ -37,6 +38,7 @@ import picocli.CommandLine.Option;
       "  epidote plan --check --json"
     })
 final class PlanCommand implements Callable<Integer> {
+  private static final String DEVICE = "minicpm-v-2.6-a100";
   private static final double ATTAINMENT = 0.9;
   private static final double EXACT = 0.02;
   private static final long SEED = 17;
@@ -132,6 +134,31 @@ final class PlanCommand implements Callable<Integer> {
           "How many times faster than the clock emulated devices run. Default: ${DEFAULT-VALUE}.")
   private double timeScale = 2;
 
+  @Option(
+      names = "--real",
+      description =
+          "With --check: compare the simulator with this machine's real engine instead; --profile is what 'epidote profile --out' wrote of the same --model, --precision and --threads.")
+  private boolean real;
+
+  @Option(
+      names = "--model",
+      paramLabel = "DIR|SHAPE",
+      description = "With --real: what is served. Default: ${DEFAULT-VALUE}.")
+  private String model = "smollm2-135m";
+
+  @Option(
+      names = "--precision",
+      paramLabel = "P",
+      converter = PrecisionConverter.class,
+      description = "With --real: of the weights. Default: ${DEFAULT-VALUE}.")
+  private Precision precision = Precision.INT8;
+
+  @Option(
+      names = "--threads",
+      paramLabel = "N",
+      description = "With --real: of the model. Default: ${DEFAULT-VALUE}.")
+  private int threads = 2;
+
   @Option(names = "--json", description = "Print one JSON object.")
   private boolean json;
 
@@ -139,7 +166,10 @@ final class PlanCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    CostProfile device = profile == null ? Home.profile("minicpm-v-2.6-a100") : profile;
+    if (real) {
+      return checkReal();
+    }
+    CostProfile device = profile == null ? Home.profile(DEVICE) : profile;
     if (device.model().isEmpty()) {
       throw new InvalidRequest(
           "The profile has no model; expected one with model, for example minicpm-v-2.6-a100");
@@ -193,6 +223,35 @@ final class PlanCommand implements Callable<Integer> {
         System.out.println(PlanText.values(found.plan(), targets));
         report.printTable(System.out);
       }
+    }
+    return 0;
+  }
+
+  private int checkReal() {
+    if (!check || profile == null || profile.model().isPresent()) {
+      throw new InvalidRequest(
+          "--real needs --check, and as --profile what 'epidote profile --model %s --out FILE' wrote"
+              .formatted(model));
+    }
+    CostProfile emulated = Home.profile(DEVICE);
+    Targets none = Targets.NONE;
+    ClusterOptions any =
+        PlanTrials.options(emulated, Plan.usual(new Layout(1, 1, 1, 0, 0, 0)), none);
+    try (Progress progress = new Progress()) {
+      Host host;
+      // What the host takes is measured where no engine computes.
+      try (PlanCluster clusters = PlanCluster.open(emulated, any.modelFolder())) {
+        PlanTrials trials =
+            new PlanTrials(clusters, Host.NONE, List.of(), none, ATTAINMENT, 1, SEED);
+        host = new PlanCheck(trials, PlanWorkload.parse(workload), 1, progress, report).host();
+      }
+      new PlanReal(profile, Home.modelOrShape(model, progress), precision, threads)
+          .compare(host, checkRequests, progress, report);
+    }
+    if (json) {
+      report.print(System.out);
+    } else {
+      report.printTable(System.out);
     }
     return 0;
   }

@@ -33,19 +33,15 @@ record PlanTrials(
     int requests,
     long seed)
     implements Goodput.Trial {
-  /** Requests in which nodes learn what they cost, and how far apart they come. */
-  static final int WARM_UP = 20;
+  private static final int WARM_UP = 20;
+  private static final double APART_MS = 500;
 
-  static final double APART_MS = 500;
+  /** Devices for which that is enough. */
+  private static final int WARMED = 8;
 
   /** The same with other requests. */
   PlanTrials with(int count, long otherSeed) {
     return new PlanTrials(clusters, host, mix, targets, attainment, count, otherSeed);
-  }
-
-  /** The same where processes take their time, too. */
-  PlanTrials on(Host other) {
-    return new PlanTrials(clusters, other, mix, targets, attainment, requests, seed);
   }
 
   /** Options of a plan, with which a cluster can be started. */
@@ -72,14 +68,22 @@ record PlanTrials(
     return clusters.shape(options(clusters.profile(), plan, targets), nodes(plan), asked, host);
   }
 
-  Schedule schedule(double rate) {
-    return Schedule.poisson(mix, rate, requests, WARM_UP, APART_MS, seed);
+  /** Requests at a rate, after some in which so many devices learn what they cost. */
+  static Schedule schedule(
+      List<Request> mix, double rate, int count, int devices, long requestSeed) {
+    double times = Math.max(1, (double) devices / WARMED);
+    return Schedule.poisson(
+        mix, rate, count, (int) (WARM_UP * times), APART_MS / times, requestSeed);
+  }
+
+  private Schedule schedule(Plan plan, double rate) {
+    return schedule(mix, rate, requests, plan.layout().devices(), seed);
   }
 
   @Override
   public boolean meets(Plan plan, double rate) {
     try {
-      return Simulation.meets(shape(plan), schedule(rate), targets, attainment);
+      return Simulation.meets(shape(plan), schedule(plan, rate), targets, attainment);
     } catch (TooLarge e) {
       // A plan whose nodes cannot hold a request serves no rate.
       return false;
@@ -87,7 +91,7 @@ record PlanTrials(
   }
 
   Outcome run(Plan plan, double rate) {
-    return Simulation.run(shape(plan), schedule(rate));
+    return Simulation.run(shape(plan), schedule(plan, rate));
   }
 
   /** Requests a second that a plan serves well, found with these requests. */
