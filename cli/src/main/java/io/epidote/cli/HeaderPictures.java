@@ -40,7 +40,7 @@ final class HeaderPictures {
             .build());
   }
 
-  private String text(int words) {
+  String text(int words) {
     return IntStream.range(0, words)
         .mapToObj(_ -> "w" + (16 + next(512)))
         .collect(Collectors.joining(" "));
@@ -52,7 +52,7 @@ final class HeaderPictures {
     }
   }
 
-  private byte[] picture(int width, int height) {
+  byte[] picture(int width, int height) {
     synchronized (random) {
       return PictureFiles.header(width, height, random);
     }

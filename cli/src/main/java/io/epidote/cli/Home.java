@@ -34,6 +34,13 @@ final class Home {
         : CostProfile.parse(word);
   }
 
+  /** What {@link #profile} reads, as short as can be. */
+  static String profileWord(CostProfile profile) {
+    Path file = Path.of(profile.word());
+    boolean ships = folder().resolve("profiles").equals(file.getParent());
+    return ships ? file.getFileName().toString().replaceFirst("\\.json$", "") : profile.word();
+  }
+
   /** The folder of an emulated model, made first when it is not there. */
   static Path emulatedModel(EmulatedShape shape) {
     return shape.folder(cache().resolve("shapes"));

@@ -141,7 +141,11 @@ final class NodeLauncher {
                 decoder,
                 sampler,
                 kv,
-                DecodeConfig.of(config.eosTokenIds(), options.kvWire, options.orders.decode())));
+                new DecodeConfig(
+                    config.eosTokenIds(),
+                    options.decodeBatch(),
+                    options.kvWire,
+                    options.orders.decode())));
       }
       if (prefills) {
         // A text model has no media tokens; one block keeps the pool in form.

@@ -1,6 +1,7 @@
 package io.epidote.cli;
 
 import io.epidote.cli.EmulationOptions.Room;
+import io.epidote.decode.DecodeConfig;
 import io.epidote.decode.KvWire;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.engine.model.DecoderShape;
@@ -92,6 +93,12 @@ final class NodeOptions {
       description =
           "Prompt tokens that are computed at a time, of all prompts together. Default: ${DEFAULT-VALUE}.")
   int prefillStep = 2048;
+
+  @Option(
+      names = "--decode-batch",
+      paramLabel = "N",
+      description = "Answers that get a token at a time. Default: ${DEFAULT-VALUE}.")
+  int decodeBatch = DecodeConfig.MAX_BATCH;
 
   @Option(
       names = "--batch-plan",
@@ -189,6 +196,13 @@ final class NodeOptions {
     return prefillStep;
   }
 
+  int decodeBatch() {
+    if (decodeBatch < 1) {
+      throw new InvalidRequest("--decode-batch must be at least 1");
+    }
+    return decodeBatch;
+  }
+
   /** How requests share a node. */
   NodeConfig.Sharing sharing() {
     return new NodeConfig.Sharing(
@@ -214,6 +228,8 @@ final class NodeOptions {
                 orders.word(),
                 "--prefill-step",
                 Integer.toString(prefillStep),
+                "--decode-batch",
+                Integer.toString(decodeBatch),
                 "--kv-wire",
                 kvWire.word(),
                 "--transfer-chunk",

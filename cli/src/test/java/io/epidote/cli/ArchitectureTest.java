@@ -33,6 +33,8 @@ class ArchitectureTest {
           .definedBy("io.epidote.decode..")
           .layer("router")
           .definedBy("io.epidote.router..")
+          .layer("planner")
+          .definedBy("io.epidote.planner..")
           .layer("scenes")
           .definedBy("io.epidote.scenes..")
           .layer("cli")
@@ -40,21 +42,25 @@ class ArchitectureTest {
           .whereLayer("cli")
           .mayNotBeAccessedByAnyLayer()
           .whereLayer("router")
-          .mayOnlyBeAccessedByLayers("cli")
+          .mayOnlyBeAccessedByLayers("planner", "cli")
           .whereLayer("encode")
-          .mayOnlyBeAccessedByLayers("cli")
+          .mayOnlyBeAccessedByLayers("planner", "cli")
           .whereLayer("prefill")
-          .mayOnlyBeAccessedByLayers("cli")
+          .mayOnlyBeAccessedByLayers("planner", "cli")
           .whereLayer("decode")
+          .mayOnlyBeAccessedByLayers("planner", "cli")
+          .whereLayer("planner")
           .mayOnlyBeAccessedByLayers("cli")
           .whereLayer("scenes")
           .mayOnlyBeAccessedByLayers("cli")
           .whereLayer("node")
-          .mayOnlyBeAccessedByLayers("encode", "prefill", "decode", "router", "cli")
+          .mayOnlyBeAccessedByLayers("encode", "prefill", "decode", "router", "planner", "cli")
           .whereLayer("engine")
-          .mayOnlyBeAccessedByLayers("node", "encode", "prefill", "decode", "router", "cli")
+          .mayOnlyBeAccessedByLayers(
+              "node", "encode", "prefill", "decode", "router", "planner", "cli")
           .whereLayer("proto")
-          .mayOnlyBeAccessedByLayers("node", "encode", "prefill", "decode", "router", "cli");
+          .mayOnlyBeAccessedByLayers(
+              "node", "encode", "prefill", "decode", "router", "planner", "cli");
 
   @ArchTest
   static final ArchRule onlyTheEngineTouchesModels =

@@ -17,7 +17,10 @@ public record DecodeConfig(Set<Integer> eosIds, int maxBatch, KvWire kvWire, Que
     }
   }
 
+  /** Answers of a step where nothing else is said. */
+  public static final int MAX_BATCH = 64;
+
   public static DecodeConfig of(Set<Integer> eosIds, KvWire kvWire, QueueOrder order) {
-    return new DecodeConfig(eosIds, 64, kvWire, order);
+    return new DecodeConfig(eosIds, MAX_BATCH, kvWire, order);
   }
 }

@@ -10,7 +10,7 @@ package io.epidote.encode;
  * sizes are compared by their quickest batches of late: what disturbs a measurement only ever adds
  * to it. Belongs to the engine thread.
  */
-final class EncodeCosts {
+public final class EncodeCosts {
   /** What a batch of twice the size must save of a tile's cost. */
   private static final double WORTHWHILE = 0.95;
 
@@ -35,14 +35,15 @@ final class EncodeCosts {
   /**
    * @param maxBatch tiles that the encoder takes at a time
    */
-  EncodeCosts(int maxBatch) {
+  public EncodeCosts(int maxBatch) {
     int sizes = 1 + (Integer.SIZE - 1 - Integer.numberOfLeadingZeros(maxBatch));
     this.tileMs = new double[sizes];
     this.quickestMs = new double[sizes];
     this.samples = new int[sizes];
   }
 
-  void batch(int tiles, long nanos) {
+  /** A batch took that long. */
+  public void batch(int tiles, long nanos) {
     int size = Integer.SIZE - 1 - Integer.numberOfLeadingZeros(tiles);
     if (tiles != 1 << size) {
       return;
@@ -54,13 +55,14 @@ final class EncodeCosts {
     tileMs[size] = first ? ms : tileMs[size] + FORGETTING * (ms - tileMs[size]);
   }
 
-  void picture(long nanos) {
+  /** A file took that long to become tiles. */
+  public void picture(long nanos) {
     double ms = nanos / 1e6;
     pictureMs = pictureMs == 0 ? ms : pictureMs + FORGETTING * (ms - pictureMs);
   }
 
   /** Tiles to take at a time when that many wait. */
-  int batch(int waiting) {
+  public int batch(int waiting) {
     return Math.min(Integer.highestOneBit(Math.max(1, waiting)), 1 << trial(targetSize()));
   }
 
@@ -76,7 +78,7 @@ final class EncodeCosts {
   }
 
   /** Tiles to take at a time when there are enough. */
-  int target() {
+  public int target() {
     return 1 << targetSize();
   }
 
@@ -93,7 +95,7 @@ final class EncodeCosts {
   }
 
   /** Milliseconds of a tile in batches of {@link #target}; 0 before the first. */
-  double tileMs() {
+  public double tileMs() {
     int size = targetSize();
     while (size > 0 && samples[size] == 0) {
       size--;
@@ -102,7 +104,7 @@ final class EncodeCosts {
   }
 
   /** Milliseconds from a file to its tiles; 0 before the first. */
-  double pictureMs() {
+  public double pictureMs() {
     return pictureMs;
   }
 }

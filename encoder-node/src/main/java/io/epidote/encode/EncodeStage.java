@@ -61,6 +61,7 @@ public final class EncodeStage implements Stage {
   private final Turns turns;
   private final TileBlocks blocks;
   private final Pictures pictures;
+  private final PictureRoom room;
   private final EncodeCosts costs;
   private final EncodeIntake intake;
   private final long fileBytes;
@@ -102,6 +103,7 @@ public final class EncodeStage implements Stage {
     this.source = requireNonNull(source, "source is null");
     this.blocks = new TileBlocks(media, cache);
     this.pictures = new Pictures(source, node.loop(), new Decoded());
+    this.room = new PictureRoom(encoder.maxBatch());
     this.costs = new EncodeCosts(encoder.maxBatch());
     this.fileBytes = fileBytes;
     this.intake = new EncodeIntake(node, this, requireNonNull(keys, "keys is null"));
@@ -174,7 +176,7 @@ public final class EncodeStage implements Stage {
   public boolean runStep() {
     boolean reserved = reserve();
     ToIntFunction<TileWork> turn = tileTurns();
-    pictures.advance(ready.size(), encoder.maxBatch(), turn);
+    pictures.advance(ready.size(), room, turn);
     List<TileWork> batch = schedule(turn);
     if (batch.isEmpty()) {
       return reserved;

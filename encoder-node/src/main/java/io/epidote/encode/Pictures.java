@@ -18,8 +18,6 @@ import java.util.function.ToIntFunction;
  * does not grow with what waits. Belongs to the engine thread, but for the decoding itself.
  */
 final class Pictures {
-  private static final int AT_A_TIME = 2;
-
   /** A file, and what is to be made of its tiles. */
   record Picture(MediaItem item, List<TileWork> works) {
     int fileBytes() {
@@ -78,15 +76,14 @@ final class Pictures {
    * Begins what there is room for.
    *
    * @param ready tiles that are decoded and not encoded
-   * @param enough tiles to have ready: what the encoder takes while the next file is decoded
+   * @param room how many may be decoded before they are encoded
    * @param turn place of a tile among all that wait; the least is decoded first
    */
-  void advance(int ready, int enough, ToIntFunction<TileWork> turn) {
-    while (!waiting.isEmpty() && decoding < AT_A_TIME) {
+  void advance(int ready, PictureRoom room, ToIntFunction<TileWork> turn) {
+    while (!waiting.isEmpty()) {
       Picture first = first(turn);
       int next = first.item().getTiles();
-      boolean hungry = decoding == 0 && ready < enough;
-      if (!hungry && ready + tilesDecoding + next > enough) {
+      if (!room.mayBegin(decoding, tilesDecoding, ready, next)) {
         return;
       }
       waiting.remove(first);

@@ -16,7 +16,7 @@ import java.util.List;
  * @param fixedMs of a step, and what passes until the next one can begin
  * @param tokenMs of a prompt token
  */
-record BatchPlan(double fixedMs, double tokenMs) {
+public record BatchPlan(double fixedMs, double tokenMs) {
   /** Prompts that are looked at; the others are only counted. */
   private static final int MOST = 32;
 
@@ -29,7 +29,7 @@ record BatchPlan(double fixedMs, double tokenMs) {
    * @param left tokens that are not computed
    * @param chunk of these, in a step at the most
    */
-  record Prompt(int left, int chunk) {
+  public record Prompt(int left, int chunk) {
     private int at(int step) {
       return Math.clamp(left - (long) step * chunk, 0, chunk);
     }
@@ -50,7 +50,7 @@ record BatchPlan(double fixedMs, double tokenMs) {
    * @param budget tokens of a step
    * @param most prompts of a step
    */
-  int next(List<Prompt> row, int budget, int most) {
+  public int next(List<Prompt> row, int budget, int most) {
     int together = fitting(row, 0, budget, most);
     if (together < 2 || tokenMs == 0) {
       return together;

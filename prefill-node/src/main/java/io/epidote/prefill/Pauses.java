@@ -4,7 +4,7 @@ package io.epidote.prefill;
  * What passes between two steps although there is work: the turns of other stages of the node.
  * Belongs to the engine thread.
  */
-final class Pauses {
+public final class Pauses {
   /** Of the latest one. */
   private static final double WEIGHT = 0.125;
 
@@ -13,25 +13,25 @@ final class Pauses {
   private double ms;
 
   /** There is nothing to run. */
-  void idle() {
+  public void idle() {
     busy = false;
   }
 
   /** A step begins. */
-  void begin(long nanos) {
+  public void begin(long nanos) {
     if (busy) {
       ms += WEIGHT * ((nanos - endedAt) / 1e6 - ms);
     }
   }
 
   /** It is over; the next one may begin at once, as far as this stage goes. */
-  void end(long nanos) {
+  public void end(long nanos) {
     busy = true;
     endedAt = nanos;
   }
 
   /** Milliseconds of a pause, of late. */
-  double ms() {
+  public double ms() {
     return ms;
   }
 }

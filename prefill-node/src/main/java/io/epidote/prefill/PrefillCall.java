@@ -241,30 +241,6 @@ final class PrefillCall implements Waiting {
     return missing == media.length ? tokens.length : spans.get(missing).getPosition();
   }
 
-  /**
-   * How many tokens to run next, 0 when it is better to wait for a tile. All but the last chunk end
-   * with a block.
-   *
-   * @param most in a step
-   * @param least that are worth a step while a tile is missing
-   * @param last in the prompt's last step, as near as whole blocks allow
-   */
-  int nextChunk(int most, int least, int last) {
-    int known = known();
-    int end = Math.min(known, done + most);
-    if (end < tokens.length) {
-      end = wholeBlocks(end);
-    } else if (wholeBlocks(end - last) > done) {
-      end = wholeBlocks(end - last);
-    }
-    int count = Math.max(0, end - done);
-    return known < tokens.length && count < least ? 0 : count;
-  }
-
-  private static int wholeBlocks(int tokens) {
-    return tokens - tokens % DecoderShape.BLOCK_TOKENS;
-  }
-
   /** Drops media tokens whose keys and values are in the blocks. */
   void releaseUsedMedia() {
     for (int span = 0; span < media.length && spanEnd(span) <= done; span++) {

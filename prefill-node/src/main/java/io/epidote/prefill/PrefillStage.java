@@ -49,14 +49,12 @@ import org.jspecify.annotations.Nullable;
  * are announced in {@link KvOffer}.
  */
 public final class PrefillStage implements Stage {
-  /** A prompt of more parts than this is worth another step. */
-  private static final int LONG_PARTS = 4;
-
   private final NodeContext node;
   private final Decoder decoder;
   private final BatchSampler sampler;
   private final KvMemory kv;
   private final PrefillConfig config;
+  private final PromptChunks chunks;
   private final Turns turns;
   private final AdapterCap<LoadedAdapter> cap;
   private final KvRoom room;
@@ -87,6 +85,7 @@ public final class PrefillStage implements Stage {
     this.sampler = requireNonNull(sampler, "sampler is null");
     this.kv = requireNonNull(kv, "kv is null");
     this.config = requireNonNull(config, "config is null");
+    this.chunks = new PromptChunks(config);
     this.turns = new Turns(config.order(), node.sharing().tenants());
     this.cap = new AdapterCap<>(node.sharing().adaptersPerBatch());
     this.room = new KvRoom(kv, node.meters(), config, turns, decoder.shape().contextTokens());
@@ -181,18 +180,8 @@ public final class PrefillStage implements Stage {
     return nextChunk(call) > 0;
   }
 
-  /**
-   * Tokens of a prompt to run next. What the last step computes is moved when the first token is
-   * there already, so of a long prompt it gets little.
-   */
   private int nextChunk(PrefillCall call) {
-    if (call.kvLast) {
-      return call.nextChunk(config.tokenBudget(), config.leastTokens(), call.tokens.length);
-    }
-    int most = Math.min(config.tokenBudget(), config.chunkTokens());
-    boolean isLong = call.tokens.length > LONG_PARTS * config.partTokens();
-    int last = isLong ? config.partTokens() / 2 : call.tokens.length;
-    return call.nextChunk(most, config.leastTokens(), last);
+    return chunks.next(call.tokens.length, call.done, call.known(), call.kvLast);
   }
 
   /** Runs what is here of a prompt while its tiles are still being encoded, if that can be done. */

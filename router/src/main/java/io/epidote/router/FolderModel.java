@@ -28,7 +28,7 @@ import java.util.Optional;
  * A model folder without its weights: config, tokenizer, chat template and preprocessor. The
  * weights are hashed for the fingerprint, once for all starts, and let go.
  */
-final class FolderModel implements ServedModel, AutoCloseable {
+public final class FolderModel implements ServedModel, AutoCloseable {
   private final String name;
   private final String fingerprint;
   private final ModelConfig config;
@@ -56,7 +56,7 @@ final class FolderModel implements ServedModel, AutoCloseable {
    * @param cache folder that remembers digests of weights
    * @throws EpidoteException.BadCheckpoint naming the file that is missing or wrong
    */
-  static FolderModel open(Path folder, Path cache) {
+  public static FolderModel open(Path folder, Path cache) {
     try (Checkpoint checkpoint = Checkpoint.open(folder, cache)) {
       return new FolderModel(
           checkpoint.folder(), checkpoint.name(), checkpoint.fingerprint(), checkpoint.config());

@@ -16,6 +16,9 @@ public final class EmulatedModels {
   /** What an emulated model calls its precision, in a node's status and in answers' timelines. */
   public static final String PRECISION = "emulated";
 
+  /** Tiles that an emulated encoder takes at a time. */
+  public static final int MAX_TILES = 16;
+
   static final ModelMemory NO_MEMORY = new ModelMemory("", 0, 0);
 
   private final ModelConfig config;

@@ -13,8 +13,6 @@ import java.util.zip.CRC32C;
 
 /** Media tokens are random numbers whose seed is the tile's checksum. */
 final class EmulatedVisionEncoder implements VisionEncoder {
-  private static final int MAX_BATCH = 16;
-
   private final CostProfile costs;
   private final StepClock clock;
   private final int tileTokens;
@@ -39,7 +37,7 @@ final class EmulatedVisionEncoder implements VisionEncoder {
 
   @Override
   public int maxBatch() {
-    return MAX_BATCH;
+    return EmulatedModels.MAX_TILES;
   }
 
   @Override

@@ -2,7 +2,7 @@ package io.epidote.node.kv;
 
 import static java.util.Objects.requireNonNull;
 
-import io.epidote.node.engine.BlockQueue;
+import io.epidote.node.engine.Line;
 import java.util.Optional;
 
 /**
@@ -18,10 +18,10 @@ import java.util.Optional;
  * thread.
  */
 public final class EarlyHolders {
-  private final BlockQueue line;
+  private final Line line;
   private int held;
 
-  EarlyHolders(BlockQueue line) {
+  public EarlyHolders(Line line) {
     this.line = requireNonNull(line, "line is null");
   }
 
@@ -32,7 +32,7 @@ public final class EarlyHolders {
    * @param largest blocks of the longest sequence that the model allows
    */
   public Optional<Place> tryEnter(int blocks, int largest) {
-    int total = line.pool().total();
+    int total = line.total();
     if (!line.isEmpty() || held + blocks + Math.min(largest, total) > total) {
       return Optional.empty();
     }

@@ -36,7 +36,11 @@ public final class KvBudget {
   private long promised;
   private int preempted;
 
-  KvBudget(int poolBlocks, int swapBlocks, AnswerLengths lengths) {
+  /**
+   * @param swapBlocks blocks that may be swapped out
+   * @param lengths of the answers of this node
+   */
+  public KvBudget(int poolBlocks, int swapBlocks, AnswerLengths lengths) {
     this.poolBlocks = poolBlocks;
     this.swapBlocks = swapBlocks;
     this.lengths = requireNonNull(lengths, "lengths is null");

@@ -28,7 +28,7 @@ public final class KvMemory {
     this.line = new BlockQueue(pool);
     this.swap = new SwapSpace(pool, swapBlocks);
     this.budget = new KvBudget(pool.total(), swapBlocks, new AnswerLengths());
-    this.early = new EarlyHolders(line);
+    this.early = new EarlyHolders(line.line());
     this.prefixes = cachePrefixes ? Optional.of(new PrefixCache(pool)) : Optional.empty();
   }
 

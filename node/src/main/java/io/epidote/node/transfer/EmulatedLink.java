@@ -5,7 +5,7 @@ package io.epidote.node.transfer;
  * the order in which they were asked for. What is really moved comes over the machine's own
  * sockets; it is said to have arrived when the link would have brought it. Thread-safe.
  */
-final class EmulatedLink {
+public final class EmulatedLink {
   private final TransferOptions.Pace pace;
 
   /** When the link has brought all that was asked for. */
@@ -14,7 +14,7 @@ final class EmulatedLink {
   /**
    * @param now of a clock in nanoseconds
    */
-  EmulatedLink(TransferOptions.Pace pace, long now) {
+  public EmulatedLink(TransferOptions.Pace pace, long now) {
     this.pace = pace;
     this.freeAt = now;
   }
@@ -24,7 +24,7 @@ final class EmulatedLink {
    *
    * @param bytes on the wire
    */
-  synchronized long ask(long bytes, long now) {
+  public synchronized long ask(long bytes, long now) {
     long first = Math.max(now + pace.latencyNanos(), freeAt);
     freeAt = first + Math.round(bytes / pace.bytesPerSecond() * 1e9);
     return freeAt;

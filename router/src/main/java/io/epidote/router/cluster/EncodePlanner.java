@@ -1,10 +1,7 @@
 package io.epidote.router.cluster;
 
-import static java.util.Objects.requireNonNull;
-
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Comparator;
 import java.util.List;
 import java.util.function.IntPredicate;
 import java.util.function.LongPredicate;
@@ -32,6 +29,9 @@ final class EncodePlanner {
   private static final double HOP_MS = 0.5;
 
   private static final int SEARCH_STEPS = 40;
+
+  /** Of the time, where the search for it ends. */
+  private static final double EXACT = 1e-6;
 
   /** What dividing pictures must save of the time: it is paid with decoding them twice. */
   static final double WORTHWHILE = 0.95;
@@ -74,40 +74,35 @@ final class EncodePlanner {
   /** Of each picture, what no node has. */
   private final List<int[]> missing = new ArrayList<>();
 
+  // Of each node: the search asks for them some ten thousand times.
+  private final double[] queueMs;
+  private final double[] tileMs;
+  private final double[] pictureMs;
+
+  /** Of a fill that is tried. */
+  private final Work trial;
+
+  /** Nodes that have been asked for the picture at hand. */
+  private final boolean[] tried;
+
   private EncodePlanner(List<Picture> pictures, List<Node> nodes) {
     this.pictures = pictures;
     this.nodes = nodes;
+    this.queueMs = nodes.stream().mapToDouble(Node::queueMs).toArray();
+    this.tileMs = nodes.stream().mapToDouble(Node::tileMs).toArray();
+    this.pictureMs = nodes.stream().mapToDouble(Node::pictureMs).toArray();
+    this.trial = new Work();
+    this.tried = new boolean[nodes.size()];
   }
 
   /**
    * @param nodes at least one; the first of equals is preferred
-   * @return the plan that is done first, and where tiles may be divided the one in the prompt's
+   * @param mayDivide whether nodes may have parts of a picture
+   * @return the plan that is done first, and where pictures may be divided the one in the prompt's
    *     order, if that is another
    */
-  static List<Plan> plans(List<Picture> pictures, List<Node> nodes, Sharding sharding) {
-    return switch (sharding) {
-      case TILES -> new EncodePlanner(pictures, nodes).plans(true);
-      case PICTURES -> new EncodePlanner(pictures, nodes).plans(false);
-      case NONE -> List.of(onOne(pictures, nodes));
-    };
-  }
-
-  private static Plan onOne(List<Picture> pictures, List<Node> nodes) {
-    List<Plan> plans =
-        nodes.stream()
-            .map(node -> new EncodePlanner(pictures, List.of(node)).plans(false).getFirst())
-            .toList();
-    int best =
-        IntStream.range(0, nodes.size())
-            .boxed()
-            .min(Comparator.comparingDouble(node -> plans.get(node).doneMs()))
-            .orElseThrow();
-    Plan plan = plans.get(best);
-    return new Plan(
-        plan.shares().stream()
-            .map(share -> new Share(best, share.picture(), share.tiles()))
-            .toList(),
-        plan.readyMs());
+  static List<Plan> plans(List<Picture> pictures, List<Node> nodes, boolean mayDivide) {
+    return new EncodePlanner(pictures, nodes).plans(mayDivide && nodes.size() > 1);
   }
 
   private List<Plan> plans(boolean mayDivide) {
@@ -115,11 +110,13 @@ final class EncodePlanner {
     double whole = leastMs(true);
     double divided = mayDivide ? leastMs(false) : whole;
     boolean divide = divided < whole * WORTHWHILE;
-    Plan first = plan(known, requireNonNull(fill(divide ? divided : whole, !divide)));
-    if (!mayDivide || nodes.size() == 1) {
-      return List.of(first);
+    List<Share> made = new ArrayList<>();
+    double leastMs = divide ? divided : whole;
+    if (!fill(leastMs, !divide, made)) {
+      throw new IllegalStateException("what can be done in %s ms cannot".formatted(leastMs));
     }
-    return List.of(first, plan(known, inOrder()));
+    Plan first = plan(known, made);
+    return mayDivide ? List.of(first, plan(known, inOrder())) : List.of(first);
   }
 
   private Plan plan(List<Share> known, List<Share> made) {
@@ -139,8 +136,7 @@ final class EncodePlanner {
       double begin = work.begin(share.node());
       work.add(share.node(), begin, share.tiles().length);
       for (int i = 0; i < share.tiles().length; i++) {
-        ready[share.picture()][share.tiles()[i]] =
-            begin + (i + 1) * nodes.get(share.node()).tileMs();
+        ready[share.picture()][share.tiles()[i]] = begin + (i + 1) * tileMs[share.node()];
       }
     }
     return Arrays.stream(ready).flatMapToDouble(Arrays::stream).toArray();
@@ -160,7 +156,7 @@ final class EncodePlanner {
         if (counts[node]++ == 0) {
           work.add(node, work.begin(node), 1);
         } else {
-          work.encoded[node] += nodes.get(node).tileMs();
+          work.encoded[node] += tileMs[node];
         }
       }
       for (int node = 0; node < counts.length; node++) {
@@ -184,16 +180,16 @@ final class EncodePlanner {
   private double leastMs(boolean whole) {
     double least = 0;
     double most = 1;
-    while (fill(most, whole) == null) {
+    while (!fill(most, whole, null)) {
       least = most;
       most *= 2;
     }
-    for (int step = 0; step < SEARCH_STEPS; step++) {
+    for (int step = 0; step < SEARCH_STEPS && most - least > EXACT * most; step++) {
       double middle = (least + most) / 2;
-      if (fill(middle, whole) == null) {
-        least = middle;
-      } else {
+      if (fill(middle, whole, null)) {
         most = middle;
+      } else {
+        least = middle;
       }
     }
     return most;
@@ -248,52 +244,63 @@ final class EncodePlanner {
   }
 
   /**
-   * What every node would do to be done by then; null when they cannot.
+   * Whether everything can be done by then.
    *
    * @param whole whether no picture is divided
+   * @param shares is told what every node would do, unless it is null
    */
-  private @Nullable List<Share> fill(double doneMs, boolean whole) {
-    Work work = new Work();
-    List<Share> shares = new ArrayList<>();
+  private boolean fill(double doneMs, boolean whole, @Nullable List<Share> shares) {
+    trial.reset();
     for (int picture = 0; picture < pictures.size(); picture++) {
       int[] tiles = missing.get(picture);
-      boolean[] tried = new boolean[nodes.size()];
+      Arrays.fill(tried, false);
       for (int from = 0; from < tiles.length; ) {
-        int node = work.first(tried);
+        int node = trial.first(tried);
         if (node < 0) {
-          return null;
+          return false;
         }
         tried[node] = true;
-        double tileMs = nodes.get(node).tileMs();
-        double begin = work.begin(node);
-        int count = (int) Math.min(tiles.length - from, Math.floor((doneMs - begin) / tileMs));
+        double begin = trial.begin(node);
+        int count =
+            (int) Math.min(tiles.length - from, Math.floor((doneMs - begin) / tileMs[node]));
         if (count > 0 && (!whole || count == tiles.length)) {
-          work.add(node, begin, count);
-          shares.add(new Share(node, picture, Arrays.copyOfRange(tiles, from, from + count)));
+          trial.add(node, begin, count);
+          if (shares != null) {
+            shares.add(new Share(node, picture, Arrays.copyOfRange(tiles, from, from + count)));
+          }
           from += count;
         }
       }
     }
-    return shares;
+    return true;
   }
 
   /** What each node has been given so far. */
   private final class Work {
     /** Until it has decoded the files that it was given. */
-    private final double[] decoded = nodes.stream().mapToDouble(node -> HOP_MS).toArray();
+    private final double[] decoded = new double[nodes.size()];
 
     /** Until it has encoded the tiles that it was given. */
-    private final double[] encoded = nodes.stream().mapToDouble(Node::queueMs).toArray();
+    private final double[] encoded = new double[nodes.size()];
+
+    Work() {
+      reset();
+    }
+
+    void reset() {
+      Arrays.fill(decoded, HOP_MS);
+      System.arraycopy(queueMs, 0, encoded, 0, encoded.length);
+    }
 
     /** Files are decoded beside the encoder, which waits for the first tile of each. */
     double begin(int node) {
-      return Math.max(encoded[node], decoded[node] + nodes.get(node).pictureMs());
+      return Math.max(encoded[node], decoded[node] + pictureMs[node]);
     }
 
     /** Gives a node tiles of another picture, which it begins at {@code beginMs}. */
     void add(int node, double beginMs, int tiles) {
-      decoded[node] += nodes.get(node).pictureMs();
-      encoded[node] = beginMs + tiles * nodes.get(node).tileMs();
+      decoded[node] += pictureMs[node];
+      encoded[node] = beginMs + tiles * tileMs[node];
     }
 
     /** The node that would have a tile of another picture first, but for those that were tried. */
@@ -301,7 +308,7 @@ final class EncodePlanner {
       int best = -1;
       double bestMs = Double.MAX_VALUE;
       for (int node = 0; node < tried.length; node++) {
-        double ms = begin(node) + nodes.get(node).tileMs();
+        double ms = begin(node) + tileMs[node];
         if (!tried[node] && ms < bestMs) {
           best = node;
           bestMs = ms;
@@ -319,7 +326,7 @@ final class EncodePlanner {
       int best = 0;
       double bestMs = Double.MAX_VALUE;
       for (int node = 0; node < encoded.length; node++) {
-        double ms = (decodes.test(node) ? encoded[node] : begin(node)) + nodes.get(node).tileMs();
+        double ms = (decodes.test(node) ? encoded[node] : begin(node)) + tileMs[node];
         if (ms < bestMs) {
           best = node;
           bestMs = ms;

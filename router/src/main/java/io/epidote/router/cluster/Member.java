@@ -1,5 +1,7 @@
 package io.epidote.router.cluster;
 
+import static java.util.Objects.requireNonNull;
+
 import io.epidote.proto.stage.v1.NodeHello;
 import io.epidote.proto.stage.v1.NodeLoad;
 import io.epidote.proto.v1.NodeStatus;
@@ -10,6 +12,7 @@ import java.util.EnumSet;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicIntegerArray;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A node that is registered. What it is does not change; what it does is told by its latest load
@@ -18,7 +21,7 @@ import java.util.concurrent.atomic.AtomicIntegerArray;
 public final class Member {
   private final NodeHello hello;
   private final Set<Stage> stages;
-  private final ManagedChannel channel;
+  private final @Nullable ManagedChannel channel;
   private final AtomicIntegerArray inFlight = new AtomicIntegerArray(Stage.values().length);
   private final PrefixHints prefixes;
   private final EncodeBacklog encodes = new EncodeBacklog();
@@ -26,7 +29,10 @@ public final class Member {
   private final Backlog answers = new Backlog();
   private volatile NodeStatus status;
 
-  Member(NodeHello hello, ManagedChannel channel) {
+  /**
+   * @param channel null for a node that is simulated
+   */
+  Member(NodeHello hello, @Nullable ManagedChannel channel) {
     this.hello = hello;
     this.channel = channel;
     this.status = hello.getStatus();
@@ -52,7 +58,7 @@ public final class Member {
 
   /** For calls to its stages. The cluster owns it. */
   public ManagedChannel channel() {
-    return channel;
+    return requireNonNull(channel, "a simulated node cannot be called");
   }
 
   /** The latest load that it reported. */
@@ -112,7 +118,7 @@ public final class Member {
 
   /** Ends the channel once the calls on it have ended; a node that is gone has ended them. */
   void leave() {
-    channel.shutdown();
+    channel().shutdown();
   }
 
   /** A request's place at one stage of a node, counted until it is released. */

@@ -3,12 +3,12 @@ package io.epidote.router.cluster;
 import io.epidote.router.cluster.EncodePlanner.Picture;
 import io.epidote.router.cluster.EncodePlanner.Share;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.IntPredicate;
-import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -78,15 +78,31 @@ final class TopologyPlanner {
     }
 
     /** Until a new prompt's turn, answers aside: encode steps come between prompts' steps. */
-    private double busyMs() {
+    double busyMs() {
       double prompts = prefillMs();
       double tiles = encode == null ? 0 : Math.min(encode.queueMs(), prompts + encode.batchMs());
       return prompts + tiles;
     }
 
     /** Until a new prompt's first step. */
-    private double waitMs() {
+    double waitMs() {
       return busyMs() + (decode == null ? 0 : decode.step().queueMs(decode.answers()));
+    }
+
+    /** Until a prompt would be through here, were all of its media tokens there. */
+    double firstTurnMs(int tokens) {
+      double step = prefill == null ? 0 : prefill.step().ms(Math.max(1, tokens - cachedTokens));
+      return waitMs() + step;
+    }
+
+    /** Until an answer that is here would go on. */
+    double nextTokenMs() {
+      return busyMs() + (decode == null ? 0 : decode.step().ms(decode.answers() + 1));
+    }
+
+    /** Until a new tile would be encoded. */
+    double tileTurnMs() {
+      return encode == null ? 0 : encode.queueMs() + prefillMs() + encode.tileMs();
     }
 
     /** Prompts' steps are few and large beside encode steps: those that wait are through first. */
@@ -133,12 +149,15 @@ final class TopologyPlanner {
   private final Request request;
   private final List<Node> nodes;
   private final PlacementRules rules;
+  private final Candidates candidates;
   private final Map<List<Integer>, List<EncodePlanner.Plan>> plans = new HashMap<>();
 
-  private TopologyPlanner(Request request, List<Node> nodes, PlacementRules rules) {
+  private TopologyPlanner(
+      Request request, List<Node> nodes, PlacementRules rules, Candidates candidates) {
     this.request = request;
     this.nodes = nodes;
     this.rules = rules;
+    this.candidates = candidates;
   }
 
   /**
@@ -146,7 +165,8 @@ final class TopologyPlanner {
    * @return the best choices, all equally good; none when the nodes do not have what it takes
    */
   static List<Choice> best(Request request, List<Node> nodes, PlacementRules rules) {
-    List<Choice> all = all(request, nodes, rules);
+    List<Choice> all =
+        new TopologyPlanner(request, nodes, rules, Candidates.best(request, nodes)).all();
     double least = all.stream().mapToDouble(Choice::secondTokenMs).min().orElse(0);
     List<Choice> fastest =
         all.stream().filter(choice -> choice.secondTokenMs() <= least * (1 + EQUAL)).toList();
@@ -159,12 +179,12 @@ final class TopologyPlanner {
 
   /** Every choice that there is, with what is predicted of it. */
   static List<Choice> all(Request request, List<Node> nodes, PlacementRules rules) {
-    return new TopologyPlanner(request, nodes, rules).all();
+    return new TopologyPlanner(request, nodes, rules, Candidates.all(nodes)).all();
   }
 
   private List<Choice> all() {
     List<Choice> choices = new ArrayList<>();
-    for (int p = 0; p < nodes.size(); p++) {
+    for (int p : candidates.prefill()) {
       Prefill prefill = nodes.get(p).prefill();
       if (prefill == null) {
         continue;
@@ -172,7 +192,7 @@ final class TopologyPlanner {
       for (List<EncodePlanner.Plan> ways : encodes(p)) {
         EncodePlanner.Plan encodes = better(ways, p, prefill);
         double firstTokenMs = firstTokenMs(encodes, p, prefill);
-        for (int d = 0; d < nodes.size(); d++) {
+        for (int d : candidates.decode()) {
           Decode decode = nodes.get(d).decode();
           Topology topology = topology(encodes, p, d);
           if (decode != null && allowed(topology)) {
@@ -209,7 +229,7 @@ final class TopologyPlanner {
   /**
    * The prefill node encodes, or nodes that do not prefill, or all that can; where a topology is
    * forced, the prefill node or all others. All but the first are the same for every prefill node,
-   * so that a large cluster is searched as fast as a small one.
+   * so that a large cluster is searched as fast as a small one. Of those, the candidates alone.
    */
   private List<List<EncodePlanner.Plan>> encodes(int prefill) {
     if (request.pictures().isEmpty()) {
@@ -217,22 +237,29 @@ final class TopologyPlanner {
     }
     Stream<List<Integer>> apart =
         rules.topology().isPresent()
-            ? Stream.of(encoders(index -> index != prefill))
-            : Stream.of(
-                encoders(index -> nodes.get(index).prefill() == null), encoders(index -> true));
-    return Stream.concat(Stream.of(encoders(index -> index == prefill)), apart)
-        .filter(set -> !set.isEmpty())
+            ? sets(index -> index != prefill)
+            : Stream.concat(sets(index -> nodes.get(index).prefill() == null), sets(index -> true));
+    return Stream.concat(here(prefill), apart)
         .distinct()
         .map(set -> plans.computeIfAbsent(set, this::plan))
         .toList();
   }
 
-  private List<Integer> encoders(IntPredicate wanted) {
-    return IntStream.range(0, nodes.size())
-        .filter(index -> nodes.get(index).encode() != null)
-        .filter(wanted)
-        .boxed()
-        .toList();
+  private Stream<List<Integer>> here(int prefill) {
+    return nodes.get(prefill).encode() == null ? Stream.of() : Stream.of(List.of(prefill));
+  }
+
+  /** All encoders of a kind together, or where media are not divided each alone. */
+  private Stream<List<Integer>> sets(IntPredicate wanted) {
+    List<Integer> encoders =
+        Arrays.stream(candidates.encode())
+            .filter(index -> nodes.get(index).encode() != null)
+            .filter(wanted)
+            .boxed()
+            .toList();
+    return rules.sharding() != Sharding.NONE
+        ? Stream.of(encoders).filter(set -> !set.isEmpty())
+        : encoders.stream().map(List::of);
   }
 
   /** Dividing more must be worth it: others pay for pictures that are decoded twice. */
@@ -254,7 +281,8 @@ final class TopologyPlanner {
         encoders.add(node.encoder(node.encode()));
       }
     }
-    return EncodePlanner.plans(request.pictures(), encoders, rules.sharding()).stream()
+    return EncodePlanner.plans(request.pictures(), encoders, rules.sharding() == Sharding.TILES)
+        .stream()
         .map(plan ->
             new EncodePlanner.Plan(
                 plan.shares().stream()

@@ -42,7 +42,7 @@ class EncodePlannerTest {
   }
 
   private static List<Share> plan(List<Picture> pictures, List<Node> nodes) {
-    return EncodePlanner.plans(pictures, nodes, Sharding.TILES).getFirst().shares();
+    return EncodePlanner.plans(pictures, nodes, true).getFirst().shares();
   }
 
   private static int tiles(List<Share> shares, int node) {
@@ -108,7 +108,7 @@ class EncodePlannerTest {
   @Test
   void inThePromptsOrderAllNodesWorkOnOnePictureAfterTheOther() {
     List<EncodePlanner.Plan> plans =
-        EncodePlanner.plans(pictures(2, 6), List.of(idle(), idle()), Sharding.TILES);
+        EncodePlanner.plans(pictures(2, 6), List.of(idle(), idle()), true);
     EncodePlanner.Plan inOrder = plans.getLast();
     assertThat(inOrder.shares()).hasSize(4);
     assertThat(inOrder.readyMs()).hasSize(12).isSorted();
@@ -121,13 +121,9 @@ class EncodePlannerTest {
   @Test
   void whatIsNotToBeDividedIsNot() {
     List<Node> two = List.of(busy(5), idle());
-    List<EncodePlanner.Plan> whole = EncodePlanner.plans(pictures(3, 6), two, Sharding.PICTURES);
+    List<EncodePlanner.Plan> whole = EncodePlanner.plans(pictures(3, 6), two, false);
     assertThat(whole).hasSize(1);
     assertThat(whole.getFirst().shares()).hasSize(3);
-    List<EncodePlanner.Plan> one = EncodePlanner.plans(pictures(3, 6), two, Sharding.NONE);
-    assertThat(one).hasSize(1);
-    assertThat(one.getFirst().shares()).hasSize(3).allMatch(share -> share.node() == 1);
-    assertThat(one.getFirst().doneMs()).isGreaterThan(whole.getFirst().doneMs());
   }
 
   @Property(tries = 300)
@@ -153,8 +149,8 @@ class EncodePlannerTest {
               tag -> known > 0 && tag % (known + 1) == which));
     }
     int all = tiles.stream().mapToInt(Integer::intValue).sum();
-    for (Sharding sharding : Sharding.values()) {
-      for (EncodePlanner.Plan plan : EncodePlanner.plans(pictures, nodes, sharding)) {
+    for (boolean mayDivide : new boolean[] {true, false}) {
+      for (EncodePlanner.Plan plan : EncodePlanner.plans(pictures, nodes, mayDivide)) {
         assertThat(plan.readyMs()).hasSize(all);
         checkComplete(plan.shares(), all);
       }

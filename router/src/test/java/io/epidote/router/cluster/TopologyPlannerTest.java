@@ -220,6 +220,70 @@ class TopologyPlannerTest {
         .hasSize((int) pairs);
   }
 
+  /** Nodes alike, but for what waits there and is cached. */
+  private static List<Node> manyNodes(Random random, int count) {
+    List<Node> nodes = new ArrayList<>();
+    for (int i = 0; i < count; i++) {
+      nodes.add(
+          node(
+              KINDS.get(random.nextInt(KINDS.size())),
+              random.nextInt(10) * 20,
+              random.nextInt(10) * 500L,
+              random.nextInt(40),
+              random.nextInt(8) == 0 ? 64 * random.nextInt(20) : 0));
+    }
+    nodes.add(node("EPD", 100, 500, 5, 0));
+    return nodes;
+  }
+
+  private static double allLeastMs(Request request, List<Node> nodes, PlacementRules rules) {
+    return TopologyPlanner.all(request, nodes, rules).stream()
+        .mapToDouble(Choice::secondTokenMs)
+        .min()
+        .orElseThrow();
+  }
+
+  @Property(tries = 100)
+  void whereAllNodesAreCandidatesPruningKeepsTheBest(
+      @ForAll long seed,
+      @ForAll @IntRange(max = 3) int pictures,
+      @ForAll @IntRange(min = 1, max = Candidates.MOST - 1) int count,
+      @ForAll @IntRange(min = 1, max = 3000) int tokens) {
+    Random random = new Random(seed);
+    List<Node> nodes = manyNodes(random, count);
+    PlacementRules rules = anyRules(random);
+    Request request = request(pictures, 4, tokens);
+    assertThat(leastMs(request, nodes, rules)).isEqualTo(allLeastMs(request, nodes, rules));
+  }
+
+  @Property(tries = 100)
+  void inALargeClusterPruningLosesHardlyAnything(
+      @ForAll long seed,
+      @ForAll @IntRange(max = 3) int pictures,
+      @ForAll @IntRange(min = 60, max = 120) int count,
+      @ForAll @IntRange(min = 1, max = 3000) int tokens) {
+    Random random = new Random(seed);
+    List<Node> nodes = manyNodes(random, count);
+    PlacementRules rules = anyRules(random);
+    Request request = request(pictures, 4, tokens);
+    Candidates candidates = Candidates.best(request, nodes);
+    assertThat(candidates.prefill().length).isLessThanOrEqualTo(2 * Candidates.MOST);
+    assertThat(candidates.encode().length).isLessThanOrEqualTo(2 * Candidates.MOST_ENCODERS);
+    assertThat(leastMs(request, nodes, rules))
+        .isLessThanOrEqualTo(1.05 * allLeastMs(request, nodes, rules));
+  }
+
+  @Test
+  void mediaThatAreNotDividedAreEncodedOnOneNode() {
+    PlacementRules whole = new PlacementRules(true, Optional.empty(), Sharding.NONE);
+    List<Choice> best =
+        TopologyPlanner.best(request(4, 6, 2000), nodes("E", "E", "E", "P", "D"), whole);
+    assertThat(best)
+        .isNotEmpty()
+        .allSatisfy(
+            choice -> assertThat(choice.shares().stream().map(Share::node).distinct()).hasSize(1));
+  }
+
   private static double leastMs(Request request, List<Node> nodes, PlacementRules rules) {
     return TopologyPlanner.best(request, nodes, rules).getFirst().secondTokenMs();
   }

@@ -1,0 +1,44 @@
+package io.epidote.planner.sim;
+
+import io.epidote.engine.sampling.SamplingOptions;
+import io.epidote.router.cluster.Placement;
+import org.jspecify.annotations.Nullable;
+
+/** A request on its way through a simulated cluster, as its router and its client see it. */
+final class Flight {
+  final Request request;
+  final Placement placement;
+  final NodeModel prefill;
+  final NodeModel decode;
+
+  /** When its client sent it, or should have. */
+  final long sentAt;
+
+  /** At its stages, once there. */
+  @Nullable PromptModel prompt;
+
+  @Nullable AnswerModel answer;
+
+  /** When the client had the first token; 0 before. */
+  long firstTokenAt;
+
+  /** When the client had the last one; 0 before. */
+  long endedAt;
+
+  Flight(Request request, Placement placement, NodeModel prefill, NodeModel decode, long sentAt) {
+    this.request = request;
+    this.placement = placement;
+    this.prefill = prefill;
+    this.decode = decode;
+    this.sentAt = sentAt;
+  }
+
+  /** An answer of exactly so many tokens. */
+  SamplingOptions options() {
+    return new SamplingOptions(request.answerTokens(), 0, 1, 0, 0, true, -1);
+  }
+
+  boolean decodesWherePrefilled() {
+    return prefill == decode;
+  }
+}

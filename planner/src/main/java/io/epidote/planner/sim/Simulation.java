@@ -1,0 +1,304 @@
+package io.epidote.planner.sim;
+
+import static java.util.Objects.requireNonNull;
+
+import io.epidote.engine.error.EpidoteException.TooLarge;
+import io.epidote.engine.model.DecoderShape;
+import io.epidote.planner.sim.ClusterShape.Host;
+import io.epidote.planner.sim.ClusterShape.Room;
+import io.epidote.planner.sim.ClusterShape.Targets;
+import io.epidote.planner.sim.PrefillModel.KvPart;
+import io.epidote.planner.sim.Schedule.Sending;
+import io.epidote.proto.stage.v1.MediaItem;
+import io.epidote.proto.v1.Stage;
+import io.epidote.router.cluster.EncodeShard;
+import io.epidote.router.cluster.Member;
+import io.epidote.router.cluster.Placement;
+import io.epidote.router.cluster.VirtualCluster;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalDouble;
+import java.util.OptionalLong;
+
+/**
+ * A cluster that serves a schedule in virtual time: a router, nodes, and messages between them. The
+ * same shape and schedule give the same outcome, to the bit. Belongs to one thread.
+ */
+public final class Simulation {
+  private final Events events = new Events();
+  private final ClusterShape shape;
+  private final Host host;
+  private final VirtualCluster cluster;
+  private final Map<Member, NodeModel> nodes = new IdentityHashMap<>();
+  private final Map<Request, Known> known = new HashMap<>();
+  private final List<Flight> flights = new ArrayList<>();
+  private final Schedule schedule;
+  private final Targets targets;
+
+  /** Of counted requests, how many may miss the targets before the rest does not matter. */
+  private final long mayMiss;
+
+  private int sent;
+  private int ended;
+  private long missed;
+
+  /** What is worked out once of all requests that are alike. */
+  private record Known(List<MediaItem> items, int[][] spanOfTile) {}
+
+  private Simulation(ClusterShape shape, Schedule schedule, Targets targets, double attainment) {
+    this.shape = shape;
+    this.host = shape.host();
+    this.schedule = schedule;
+    this.targets = targets;
+    int counted = schedule.sendings().size() - schedule.warmUp();
+    this.mayMiss = (long) Math.floor((1 - attainment) * counted + 1e-9);
+    this.cluster = new VirtualCluster(shape.routing().rules());
+    for (ClusterShape.Node node : shape.nodes()) {
+      NodeModel model = new NodeModel(events, shape, node);
+      Member member = cluster.join(model.status());
+      model.joined(member);
+      nodes.put(member, model);
+      // Nodes were not started at the same moment.
+      double phase = (double) nodes.size() / shape.nodes().size();
+      events.after(Math.round(phase * host.reportMs() * 1e6), () -> report(model));
+    }
+  }
+
+  /**
+   * Serves all requests to their ends.
+   *
+   * @throws TooLarge when one of them does not even fit idle nodes
+   */
+  public static Outcome run(ClusterShape shape, Schedule schedule) {
+    return new Simulation(shape, schedule, Targets.NONE, 0).run();
+  }
+
+  /**
+   * Whether at least this share of the requests meets the targets. Ends as soon as it cannot.
+   *
+   * @throws TooLarge when one of them does not even fit idle nodes
+   */
+  public static boolean meets(
+      ClusterShape shape, Schedule schedule, Targets targets, double attainment) {
+    return new Simulation(shape, schedule, targets, attainment).run().attainment(targets)
+        >= attainment;
+  }
+
+  private Outcome run() {
+    schedule.sendings().stream().map(Sending::request).distinct().forEach(this::checkFits);
+    sendNext();
+    while (ended < schedule.sendings().size() && missed <= mayMiss) {
+      if (!events.runNext()) {
+        throw new IllegalStateException(
+            "%d of %d requests wait for ever".formatted(flights.size() - ended, flights.size()));
+      }
+    }
+    return outcome();
+  }
+
+  /** Blocks that are held once everything is over: none. */
+  static int blocksLeft(ClusterShape shape, Schedule schedule) {
+    Simulation simulation = new Simulation(shape, schedule, Targets.NONE, 0);
+    simulation.run();
+    while (simulation.events.runNext()) {
+      // What follows the last answer: pulls that are released.
+    }
+    return simulation.nodes.values().stream().mapToInt(NodeModel::blocksUsed).sum();
+  }
+
+  private void checkFits(Request request) {
+    int sequence = DecoderShape.blocksFor(request.promptTokens() + request.answerTokens());
+    for (ClusterShape.Node node : shape.nodes()) {
+      Room room = shape.sizes().apply(node.stages());
+      boolean decodes = node.has(Stage.STAGE_PREFILL) || node.has(Stage.STAGE_DECODE);
+      boolean encodes = node.has(Stage.STAGE_ENCODE);
+      if ((decodes && room.kv() < sequence)
+          || (encodes && room.encodeTiles() < request.spans().size())
+          || (node.has(Stage.STAGE_PREFILL) && room.prefillTiles() < request.spans().size())
+          || request.promptTokens() + request.answerTokens() > shape.device().contextTokens()) {
+        throw new TooLarge(
+            "A request of %d tiles and %d tokens does not fit the node %s, which has %s"
+                .formatted(
+                    request.spans().size(),
+                    request.promptTokens() + request.answerTokens(),
+                    node.id(),
+                    room));
+      }
+    }
+  }
+
+  private void report(NodeModel node) {
+    node.execute(() -> {
+      var status = node.status();
+      events.after(host.hopNanos(), () -> cluster.report(node.member(), status));
+    });
+    if (ended < schedule.sendings().size()) {
+      events.after(Math.round(host.reportMs() * 1e6), () -> report(node));
+    }
+  }
+
+  private void sendNext() {
+    if (sent < schedule.sendings().size()) {
+      Sending next = schedule.sendings().get(sent++);
+      long at = Math.max(events.now(), Math.round(next.ms() * 1e6));
+      events.at(
+          at,
+          () -> {
+            events.after(Math.round(host.requestMs() * 1e6), () -> place(next.request(), at));
+            sendNext();
+          });
+    }
+  }
+
+  private void place(Request request, long sentAt) {
+    Known like =
+        known.computeIfAbsent(request, _ -> new Known(request.items(), request.spanOfTile()));
+    Placement placement = cluster.place(like.items(), request.promptTokens());
+    NodeModel prefill = requireNonNull(nodes.get(placement.prefill().member()));
+    NodeModel decode = requireNonNull(nodes.get(placement.decode().member()));
+    Flight flight = new Flight(request, placement, prefill, decode, sentAt);
+    flights.add(flight);
+    boolean overlap = shape.routing().rules().overlap();
+    boolean mediaFirst = !overlap || placement.encodesWherePrefilled();
+    boolean kvLast = !overlap || placement.decodesWherePrefilled();
+    OptionalLong deadline = deadline(shape.routing().targets().ttftMs(), sentAt);
+    events.after(
+        host.hopNanos(),
+        () ->
+            prefill.execute(() ->
+                prefill
+                    .prefill()
+                    .start(flight, mediaFirst, kvLast, deadline, new FromPrefill(flight))));
+    new FromEncode(flight, like, deadline).askNext();
+  }
+
+  private static OptionalLong deadline(OptionalDouble ms, long from) {
+    return ms.isPresent()
+        ? OptionalLong.of(from + Math.round(ms.getAsDouble() * 1e6))
+        : OptionalLong.empty();
+  }
+
+  /** Asks encode nodes one after the other, and passes tiles on to prefill. */
+  private final class FromEncode implements EncodeModel.Told {
+    private final Flight flight;
+    private final Known like;
+    private final OptionalLong deadline;
+    private final ArrayDeque<EncodeShard> unasked;
+
+    FromEncode(Flight flight, Known like, OptionalLong deadline) {
+      this.flight = flight;
+      this.like = like;
+      this.deadline = deadline;
+      this.unasked =
+          new ArrayDeque<>(
+              flight.placement.encodes().stream()
+                  .sorted(Comparator.comparing(shard -> shard.seat().member().id()))
+                  .toList());
+    }
+
+    void askNext() {
+      EncodeShard shard = unasked.poll();
+      if (shard != null) {
+        NodeModel node = requireNonNull(nodes.get(shard.seat().member()));
+        events.after(
+            host.hopNanos(), () -> node.execute(() -> node.encode().ask(shard, deadline, this)));
+      }
+    }
+
+    @Override
+    public void reserved() {
+      events.after(host.hopNanos(), this::askNext);
+    }
+
+    @Override
+    public void ready(EncodeShard shard, NodeModel by, int picture, int tile) {
+      // To the router and on.
+      events.after(
+          2 * host.hopNanos(),
+          () -> {
+            shard.ready(picture, tile);
+            int span = like.spanOfTile()[picture][tile];
+            PrefillModel prefill = flight.prefill.prefill();
+            flight.prefill.execute(
+                () -> prefill.announced(requireNonNull(flight.prompt), span, by));
+          });
+    }
+  }
+
+  /** Passes the first token on to the client, and KV blocks to decode. */
+  private final class FromPrefill implements PrefillModel.Told {
+    private final Flight flight;
+
+    FromPrefill(Flight flight) {
+      this.flight = flight;
+    }
+
+    @Override
+    public void firstToken() {
+      events.after(
+          2 * host.hopNanos(),
+          () -> {
+            flight.firstTokenAt = events.now();
+            flight.placement.prefill().worked();
+            if (flight.request.answerTokens() == 1) {
+              end(flight);
+            }
+          });
+    }
+
+    @Override
+    public void kv(KvPart part) {
+      events.after(
+          2 * host.hopNanos(),
+          () -> flight.decode.execute(() -> flight.decode.decode().kv(flight, part, this::last)));
+    }
+
+    private void last() {
+      events.after(2 * host.hopNanos(), () -> end(flight));
+    }
+  }
+
+  private void end(Flight flight) {
+    flight.endedAt = events.now();
+    flight.placement.release();
+    ended++;
+    if (flight.sentAt >= countedFrom() && !Outcome.meets(targets, ttftMs(flight), tpotMs(flight))) {
+      missed++;
+    }
+  }
+
+  private long countedFrom() {
+    List<Sending> sendings = schedule.sendings();
+    return schedule.warmUp() < sendings.size()
+        ? Math.round(sendings.get(schedule.warmUp()).ms() * 1e6)
+        : Long.MAX_VALUE;
+  }
+
+  private static double ttftMs(Flight flight) {
+    return flight.firstTokenAt == 0 ? Double.NaN : (flight.firstTokenAt - flight.sentAt) / 1e6;
+  }
+
+  private static double tpotMs(Flight flight) {
+    int more = flight.request.answerTokens() - 1;
+    return flight.endedAt == 0 || more == 0
+        ? Double.NaN
+        : (flight.endedAt - flight.firstTokenAt) / 1e6 / more;
+  }
+
+  private Outcome outcome() {
+    int counted = schedule.sendings().size() - schedule.warmUp();
+    double[] ttft = new double[counted];
+    double[] tpot = new double[counted];
+    for (int i = 0; i < counted; i++) {
+      boolean begun = schedule.warmUp() + i < flights.size();
+      ttft[i] = begun ? ttftMs(flights.get(schedule.warmUp() + i)) : Double.NaN;
+      tpot[i] = begun ? tpotMs(flights.get(schedule.warmUp() + i)) : Double.NaN;
+    }
+    return new Outcome(ttft, tpot);
+  }
+}
