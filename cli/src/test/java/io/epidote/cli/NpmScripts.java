@@ -26,7 +26,8 @@ final class NpmScripts {
       Process npm =
           new ProcessBuilder(List.of("npm", "ci", "--silent"))
               .directory(folder.toFile())
-              .inheritIO()
+              .redirectErrorStream(true)
+              .redirectOutput(ProcessBuilder.Redirect.DISCARD)
               .start();
       assertThat(npm.waitFor()).isZero();
     }
