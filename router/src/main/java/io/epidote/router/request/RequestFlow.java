@@ -106,7 +106,9 @@ public final class RequestFlow implements AutoCloseable {
       GenerationRequest request, long arrivalNanos, AnswerListener listener) {
     around.preparation().check(request);
     String adapter = request.adapter(around.model().name());
-    around.cluster().checkAdapter(adapter);
+    if (!adapter.isEmpty()) {
+      around.cluster().checkAdapter(adapter);
+    }
     Admission.Ticket ticket =
         admission.enter(
             new Flow(request.tenant(), adapter), around.preparation().predictedTokens(request));
