@@ -94,7 +94,7 @@ public final class LoadServer implements AutoCloseable {
     try {
       var unused =
           InferenceGrpc.newBlockingStub(channel)
-              .withDeadlineAfter(2, TimeUnit.SECONDS)
+              .withDeadlineAfter(10, TimeUnit.SECONDS)
               .getModel(GetModelRequest.getDefaultInstance());
       return Optional.of(address);
     } catch (StatusRuntimeException e) {
