@@ -44,13 +44,6 @@ final class ChildProcess implements AutoCloseable {
    */
   static final List<String> ENCODE_HEAP = List.of("-Xms48m", "-Xmn24m");
 
-  /**
-   * What a router needs: nearly all that it allocates lives as long as a token or a request, so
-   * that with more room for young objects it pauses seldom, and not longer. The launcher gives the
-   * same flags.
-   */
-  static final List<String> ROUTER_HEAP = List.of("-Xmn320m");
-
   private final String name;
   private final Process process;
   private final Path log;

@@ -48,8 +48,7 @@ final class ProcessCluster implements Cluster {
   private void startAll(ClusterOptions options, List<NodeSpec> nodes, Progress progress) {
     progress.update("starting the router");
     options.allowWatched();
-    ChildProcess routerProcess =
-        ChildProcess.start("router", logs, ChildProcess.ROUTER_HEAP, options.routerArguments());
+    ChildProcess routerProcess = ChildProcess.start("router", logs, options.routerArguments());
     children.add(routerProcess);
     Map<String, String> routerReady = awaitReady("router", routerProcess);
     httpAddress = routerReady.getOrDefault("http", "");

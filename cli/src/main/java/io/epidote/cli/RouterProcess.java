@@ -9,7 +9,6 @@ import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -37,16 +36,13 @@ final class RouterProcess implements AutoCloseable {
 
   /**
    * @param requests at work at a time
-   * @param flags for its JVM, besides a router's own
    */
   static RouterProcess start(int requests, List<String> flags) {
     ClusterOptions options = new ClusterOptions().onAnyPort();
     options.router.maxRequests = requests;
     try {
       Path logs = Files.createTempDirectory("epidote-");
-      List<String> all = new ArrayList<>(ChildProcess.ROUTER_HEAP);
-      all.addAll(flags);
-      ChildProcess child = ChildProcess.start("router", logs, all, options.routerArguments());
+      ChildProcess child = ChildProcess.start("router", logs, flags, options.routerArguments());
       try {
         String ready = child.awaitReady(ClusterStart.TIMEOUT);
         return new RouterProcess(child, logs, word(ready, "http"), word(ready, "grpc"));
