@@ -121,6 +121,7 @@ final class BenchRouterCommand implements Callable<Integer> {
             Optional.empty(),
             Optional.empty(),
             Optional.empty(),
+            false,
             HOLD_TIMEOUT.multipliedBy(2)));
   }
 

@@ -44,8 +44,13 @@ import java.util.concurrent.atomic.AtomicInteger;
 final class InstantNode implements AutoCloseable {
   private static final String HOST = "127.0.0.1";
 
-  /** Text of a token in most vocabularies. */
-  private static final int TOKEN = 100;
+  /** It has a text in most vocabularies. */
+  private static final SampledToken TOKEN = SampledToken.newBuilder().setTokenId(100).build();
+
+  private static final DecodeResponse NEXT_TOKEN =
+      DecodeResponse.newBuilder().setTokens(TokensSampled.newBuilder().addTokens(TOKEN)).build();
+  private static final DecodeResponse KV_RECEIVED =
+      DecodeResponse.newBuilder().setKvReceived(KvReceived.getDefaultInstance()).build();
 
   private static final int KV_BLOCKS = 1 << 20;
 
@@ -120,10 +125,6 @@ final class InstantNode implements AutoCloseable {
     }
   }
 
-  private static SampledToken token() {
-    return SampledToken.newBuilder().setTokenId(TOKEN).build();
-  }
-
   private StageTiming timing(Stage stage, int units) {
     return StageTiming.newBuilder().setStage(stage).setNodeId(id).setUnits(units).build();
   }
@@ -148,7 +149,7 @@ final class InstantNode implements AutoCloseable {
                   .build());
           responses.onNext(
               PrefillResponse.newBuilder()
-                  .setFirstToken(FirstToken.newBuilder().setToken(token()))
+                  .setFirstToken(FirstToken.newBuilder().setToken(TOKEN))
                   .build());
           responses.onNext(
               PrefillResponse.newBuilder()
@@ -183,8 +184,7 @@ final class InstantNode implements AutoCloseable {
         }
 
         private void answer() {
-          responses.onNext(
-              DecodeResponse.newBuilder().setKvReceived(KvReceived.getDefaultInstance()).build());
+          responses.onNext(KV_RECEIVED);
           send(1);
           if (holding) {
             held.add(this::rest);
@@ -206,10 +206,7 @@ final class InstantNode implements AutoCloseable {
 
         private void send(int count) {
           for (int i = 0; i < count; i++) {
-            responses.onNext(
-                DecodeResponse.newBuilder()
-                    .setTokens(TokensSampled.newBuilder().addTokens(token()))
-                    .build());
+            responses.onNext(NEXT_TOKEN);
           }
         }
 

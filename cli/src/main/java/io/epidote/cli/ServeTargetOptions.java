@@ -61,6 +61,7 @@ final class ServeTargetOptions {
         Optional.ofNullable(router),
         Optional.ofNullable(model),
         Optional.ofNullable(System.getenv(KEY)),
+        true,
         Duration.ofSeconds(timeoutSeconds));
   }
 }

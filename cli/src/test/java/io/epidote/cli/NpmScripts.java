@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -26,10 +27,18 @@ final class NpmScripts {
       Process npm =
           new ProcessBuilder(List.of("npm", "ci", "--silent"))
               .directory(folder.toFile())
-              .inheritIO()
+              .redirectErrorStream(true)
+              .redirectOutput(ProcessBuilder.Redirect.DISCARD)
               .start();
       assertThat(npm.waitFor()).isZero();
     }
+  }
+
+  /** The first number of Node.js's version. */
+  static int nodeMajor() throws IOException {
+    Process node = new ProcessBuilder("node", "--version").start();
+    String version = new String(node.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    return Integer.parseInt(version.strip().replaceAll("^v|\\..*", ""));
   }
 
   /** Whether a program can be started. */

@@ -12,7 +12,7 @@ import java.util.List;
  * A model whose tokens are characters. A picture is the text {@code tiles:3}; each of its tiles is
  * two placeholder tokens.
  */
-final class TestModel implements ServedModel {
+public final class TestModel implements ServedModel {
   static final String NAME = "test-model";
   static final String FINGERPRINT = "f00d";
   static final int CONTEXT = 200;

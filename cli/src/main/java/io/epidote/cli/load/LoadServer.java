@@ -23,6 +23,7 @@ public final class LoadServer implements AutoCloseable {
    * @param router host:port of a router's gRPC port; empty to look beside the URL
    * @param model to name; empty for the first that is served
    * @param key bearer token
+   * @param timeline whether to ask for timelines, where they are known
    * @param timeout how long nothing may come
    */
   public record Address(
@@ -32,6 +33,7 @@ public final class LoadServer implements AutoCloseable {
       Optional<String> router,
       Optional<String> model,
       Optional<String> key,
+      boolean timeline,
       Duration timeout) {}
 
   private final LoadTarget target;
@@ -68,7 +70,7 @@ public final class LoadServer implements AutoCloseable {
       return new LoadServer(
           new OpenAiTarget(
               address.url(),
-              new OpenAiBody(api, model, probe.epidote()),
+              new OpenAiBody(api, model, probe.epidote() && address.timeline()),
               address.key(),
               address.timeout()),
           root,
@@ -92,7 +94,7 @@ public final class LoadServer implements AutoCloseable {
     try {
       var unused =
           InferenceGrpc.newBlockingStub(channel)
-              .withDeadlineAfter(2, TimeUnit.SECONDS)
+              .withDeadlineAfter(10, TimeUnit.SECONDS)
               .getModel(GetModelRequest.getDefaultInstance());
       return Optional.of(address);
     } catch (StatusRuntimeException e) {

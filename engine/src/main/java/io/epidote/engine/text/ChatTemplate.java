@@ -6,9 +6,11 @@ import com.hubspot.jinjava.JinjavaConfig;
 import com.hubspot.jinjava.LegacyOverrides;
 import com.hubspot.jinjava.el.JinjavaInterpreterResolver;
 import com.hubspot.jinjava.interpret.Context;
+import com.hubspot.jinjava.interpret.JinjavaInterpreter;
 import com.hubspot.jinjava.interpret.RenderResult;
 import com.hubspot.jinjava.interpret.TemplateError;
 import com.hubspot.jinjava.lib.fn.ELFunctionDefinition;
+import com.hubspot.jinjava.tree.Node;
 import io.epidote.engine.checkpoint.ConfigFile;
 import io.epidote.engine.error.EpidoteException.BadCheckpoint;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
@@ -21,7 +23,9 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Queue;
 import java.util.Set;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.regex.Pattern;
 import jinjava.javax.el.CompositeELResolver;
 
@@ -46,6 +50,9 @@ public final class ChatTemplate {
   private final boolean multimodal;
   private final boolean knowsVideos;
   private final Map<String, Object> variables;
+
+  /** Those that nobody uses now: as many as have been used at a time. */
+  private final Queue<Renderer> renderers = new ConcurrentLinkedQueue<>();
 
   private ChatTemplate(String template, boolean multimodal, Map<String, Object> variables) {
     this.jinjava = newJinjava();
@@ -183,11 +190,65 @@ public final class ChatTemplate {
     Map<String, Object> bindings = new HashMap<>(variables);
     bindings.put("messages", turns.stream().map(this::message).toList());
     bindings.put("add_generation_prompt", addGenerationPrompt);
-    RenderResult result = jinjava.renderForResult(template, bindings);
-    for (TemplateError error : result.getErrors()) {
-      throw refused(error);
+    return rendered(bindings)
+        .orElseGet(() -> {
+          // Jinjava's own way, once more, finds out what is wrong and where.
+          RenderResult result = jinjava.renderForResult(template, bindings);
+          for (TemplateError error : result.getErrors()) {
+            throw refused(error);
+          }
+          return result.getOutput();
+        });
+  }
+
+  /** Empty when the template refuses the conversation. */
+  private Optional<String> rendered(Map<String, Object> bindings) {
+    try {
+      Renderer free = renderers.poll();
+      Renderer renderer = free == null ? new Renderer() : free;
+      Optional<String> text = renderer.render(bindings);
+      renderers.offer(renderer);
+      return text;
+    } catch (RuntimeException e) {
+      // The renderer is let go, with whatever state it is in.
+      return Optional.empty();
     }
-    return result.getOutput();
+  }
+
+  /**
+   * The template, parsed, with a copy of the global context, both of which Jinjava would make for
+   * every conversation anew; that takes longer than to write one. For one conversation at a time:
+   * rendering notes in the context which names it met, and nothing of what they stood for.
+   */
+  private final class Renderer {
+    private final Context shared = jinjava.getGlobalContextCopy();
+    private final Node root;
+
+    Renderer() {
+      JinjavaInterpreter parser = interpreter(Map.of());
+      root = parser.parse(template);
+      if (!parser.getErrorsCopy().isEmpty()) {
+        throw new IllegalStateException("the template is malformed");
+      }
+    }
+
+    private JinjavaInterpreter interpreter(Map<String, Object> bindings) {
+      JinjavaConfig config = jinjava.getGlobalConfig();
+      return new JinjavaInterpreter(
+          jinjava, new Context(shared, bindings, config.getDisabled()), config);
+    }
+
+    Optional<String> render(Map<String, Object> bindings) {
+      JinjavaInterpreter interpreter = interpreter(bindings);
+      JinjavaInterpreter.pushCurrent(interpreter);
+      try {
+        String text = interpreter.render(root);
+        return interpreter.getErrorsCopy().isEmpty() ? Optional.of(text) : Optional.empty();
+      } finally {
+        JinjavaInterpreter.popCurrent();
+        shared.reset();
+      }
+    }
   }
 
   /** Keys in the order in which clients write them, which tojson shows. */

@@ -1,5 +1,6 @@
 package io.epidote.router.openai;
 
+import com.fasterxml.jackson.core.io.JsonStringEncoder;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
@@ -13,7 +14,9 @@ import io.epidote.router.cluster.StageNames;
 import io.epidote.router.request.AnswerListener;
 import io.epidote.router.request.ServedModel;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /** The JSON objects of one chat completion, streamed or not. */
 final class ChatJson {
@@ -23,14 +26,62 @@ final class ChatJson {
   private final ServedModel model;
   private final long createdSeconds;
 
+  /** Of each choice, once it is needed. Used within the request's turn. */
+  private final @Nullable Frame[] frames;
+
   ChatJson(ChatCall call, ServedModel model, long createdSeconds) {
     this.call = call;
     this.model = model;
     this.createdSeconds = createdSeconds;
+    this.frames = new Frame[call.request().choices()];
+  }
+
+  /**
+   * A chunk with new text, as a server-sent event. All but the text of an answer's chunks after its
+   * first is the same; it is written once.
+   */
+  byte[] deltaEvent(AnswerListener.Piece chunk, boolean first) {
+    if (first || call.logprobs()) {
+      return event(delta(chunk, first));
+    }
+    Frame frame = frames[chunk.choice()];
+    if (frame == null) {
+      frame = Frame.of(delta(new AnswerListener.Piece(chunk.choice(), "", List.of()), false));
+      frames[chunk.choice()] = frame;
+    }
+    return frame.with(chunk.text());
+  }
+
+  /** A server-sent event. */
+  static byte[] event(ObjectNode json) {
+    return ("data: " + json + "\n\n").getBytes(StandardCharsets.UTF_8);
+  }
+
+  /** An event without its text. */
+  private record Frame(byte[] before, byte[] after) {
+    private static final String EMPTY = "\"content\":\"\"";
+
+    static Frame of(ObjectNode empty) {
+      String whole = new String(event(empty), StandardCharsets.UTF_8);
+      int text = whole.indexOf(EMPTY) + EMPTY.length() - 1;
+      return new Frame(
+          whole.substring(0, text).getBytes(StandardCharsets.UTF_8),
+          whole.substring(text).getBytes(StandardCharsets.UTF_8));
+    }
+
+    byte[] with(String text) {
+      StringBuilder quoted = new StringBuilder(text.length() + 8);
+      JsonStringEncoder.getInstance().quoteAsString(text, quoted);
+      byte[] middle = quoted.toString().getBytes(StandardCharsets.UTF_8);
+      byte[] whole = Arrays.copyOf(before, before.length + middle.length + after.length);
+      System.arraycopy(middle, 0, whole, before.length, middle.length);
+      System.arraycopy(after, 0, whole, before.length + middle.length, after.length);
+      return whole;
+    }
   }
 
   /** A chunk with new text. */
-  ObjectNode delta(AnswerListener.Piece chunk, boolean first) {
+  private ObjectNode delta(AnswerListener.Piece chunk, boolean first) {
     ObjectNode root = chunk();
     ObjectNode choice = root.withArrayProperty("choices").addObject().put("index", chunk.choice());
     ObjectNode delta = choice.putObject("delta");

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonLocation;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.StreamReadConstraints;
+import com.fasterxml.jackson.core.util.JsonRecyclerPools;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectReader;
@@ -39,6 +40,8 @@ final class ChatRequestReader {
   ChatRequestReader(long maxBody) {
     JsonFactory factory =
         JsonFactory.builder()
+            // The usual pool is one for each thread, which is new for every request.
+            .recyclerPool(JsonRecyclerPools.sharedLockFreePool())
             .streamReadConstraints(
                 StreamReadConstraints.builder()
                     .maxStringLength((int) Math.min(Integer.MAX_VALUE - 8, maxBody))

@@ -17,7 +17,6 @@ import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpHeaderValues;
 import io.netty.handler.codec.http.HttpHeaders;
 import io.netty.handler.codec.http.HttpMethod;
-import io.netty.handler.codec.http.HttpObject;
 import io.netty.handler.codec.http.HttpRequest;
 import io.netty.handler.codec.http.HttpResponse;
 import io.netty.handler.codec.http.HttpResponseStatus;
@@ -42,15 +41,21 @@ final class Exchange {
   private static final String SLO_TPOT = "x-epidote-slo-tpot-ms";
   private static final Runnable GONE = () -> {};
 
+  /** Bytes after which parts are not gathered further. */
+  private static final int GATHERED = 4096;
+
   private final Channel channel;
   private final HttpRequest head;
   private final String requestId;
   private final Runnable onComplete;
-  private final Outbox<HttpObject> outbox;
+  private final Outbox<Part> outbox;
   private final long arrivalNanos = System.nanoTime();
   private final AtomicReference<@Nullable ByteBuf> body;
   private final AtomicReference<@Nullable Runnable> onDisconnect = new AtomicReference<>();
   private boolean keepAlive;
+
+  /** Parts of a stream that were written and not flushed. Of the event loop alone. */
+  private @Nullable ByteBuf gathered;
 
   /**
    * @param body owned by the exchange
@@ -76,11 +81,25 @@ final class Exchange {
               }
 
               @Override
-              public void write(HttpObject part) {
+              public void write(Part part) {
                 writePart(part);
+              }
+
+              @Override
+              public void flush() {
+                flushParts();
               }
             });
   }
+
+  /** What a response is written as. */
+  private sealed interface Part {}
+
+  /** A whole response, or what a stream begins with. */
+  private record Head(HttpResponse response) implements Part {}
+
+  /** Bytes of a stream. */
+  private record Bytes(byte[] bytes, boolean last) implements Part {}
 
   /** The client's {@code x-request-id} when it is valid, else a new one. */
   String requestId() {
@@ -218,7 +237,7 @@ final class Exchange {
       response.headers().set(header, value);
     }
     HttpUtil.setContentLength(response, content.length);
-    outbox.put(response, content.length);
+    outbox.put(new Head(response), content.length);
   }
 
   /** Starts a response whose parts come later. */
@@ -232,22 +251,22 @@ final class Exchange {
     }
     fillHeaders(response.headers(), type);
     response.headers().set(HttpHeaderNames.CACHE_CONTROL, HttpHeaderValues.NO_CACHE);
-    outbox.put(response, 0);
+    outbox.put(new Head(response), 0);
   }
 
   /** Returns false when so much waits for a slow client that the part was not taken. */
   boolean streamPart(byte[] part) {
-    return outbox.offer(new DefaultHttpContent(Unpooled.wrappedBuffer(part)), part.length);
+    return outbox.offer(new Bytes(part, false), part.length);
   }
 
   /** Sends a part that is taken however much waits: for the few that end an answer. */
   void streamFinal(byte[] part) {
-    outbox.put(new DefaultHttpContent(Unpooled.wrappedBuffer(part)), part.length);
+    outbox.put(new Bytes(part, false), part.length);
   }
 
   /** Ends a stream with a part that is taken however much waits. */
   void endStream(byte[] last) {
-    outbox.put(new DefaultLastHttpContent(Unpooled.wrappedBuffer(last)), last.length);
+    outbox.put(new Bytes(last, true), last.length);
   }
 
   private void fillHeaders(HttpHeaders headers, CharSequence type) {
@@ -260,13 +279,49 @@ final class Exchange {
     }
   }
 
-  private void writePart(HttpObject part) {
-    channel.writeAndFlush(part, channel.voidPromise());
-    if (part instanceof LastHttpContent) {
-      onDisconnect.set(GONE);
-      releaseBody();
-      onComplete.run();
+  private void writePart(Part part) {
+    switch (part) {
+      case Head(HttpResponse response) -> {
+        channel.write(response, channel.voidPromise());
+        if (response instanceof LastHttpContent) {
+          complete();
+        }
+      }
+      case Bytes(byte[] bytes, boolean last) -> {
+        if (gathered == null) {
+          gathered = channel.alloc().ioBuffer(Math.max(GATHERED, bytes.length));
+        }
+        gathered.writeBytes(bytes);
+        if (last) {
+          writeGathered(true);
+          complete();
+        } else if (gathered.readableBytes() >= GATHERED) {
+          writeGathered(false);
+        }
+      }
     }
+  }
+
+  /** Parts that wait at the same time leave as one chunk: a client sees events, not chunks. */
+  private void writeGathered(boolean last) {
+    ByteBuf chunk = gathered;
+    gathered = null;
+    if (chunk != null) {
+      channel.write(
+          last ? new DefaultLastHttpContent(chunk) : new DefaultHttpContent(chunk),
+          channel.voidPromise());
+    }
+  }
+
+  private void flushParts() {
+    writeGathered(false);
+    channel.flush();
+  }
+
+  private void complete() {
+    onDisconnect.set(GONE);
+    releaseBody();
+    onComplete.run();
   }
 
   private void releaseBody() {

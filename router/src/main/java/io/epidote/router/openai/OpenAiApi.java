@@ -11,6 +11,7 @@ import io.epidote.router.request.AnswerListener;
 import io.epidote.router.request.GenerationRequest;
 import io.epidote.router.request.InvalidField;
 import io.epidote.router.request.RequestFlow;
+import io.epidote.router.request.RunningRequest;
 import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import io.netty.handler.codec.http.HttpHeaderValues;
 import io.netty.handler.codec.http.HttpMethod;
@@ -130,7 +131,9 @@ public final class OpenAiApi {
         call.stream()
             ? new StreamedAnswer(exchange, call, json)
             : new WholeAnswer(exchange, call, json);
-    exchange.onDisconnect(flow.start(call.request(), exchange.arrivalNanos(), answer)::cancel);
+    RunningRequest admitted = flow.admit(call.request(), exchange.arrivalNanos(), answer);
+    exchange.onDisconnect(admitted::cancel);
+    admitted.run();
   }
 
   private void models(Exchange exchange) {

@@ -1,6 +1,5 @@
 package io.epidote.router.openai;
 
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.router.request.AnswerListener;
 import java.nio.charset.StandardCharsets;
@@ -39,20 +38,21 @@ final class StreamedAnswer implements AnswerListener {
       return true;
     }
     begun.set(chunk.choice());
-    return send(json.delta(chunk, first));
+    start();
+    return exchange.streamPart(json.deltaEvent(chunk, first));
   }
 
   @Override
   public void finished(Finish finish) {
     finishes.add(finish);
     start();
-    exchange.streamFinal(event(json.finish(finish)));
+    exchange.streamFinal(ChatJson.event(json.finish(finish)));
   }
 
   @Override
   public void ended() {
     start();
-    byte[] usage = call.includeUsage() ? event(json.usageChunk(finishes)) : new byte[0];
+    byte[] usage = call.includeUsage() ? ChatJson.event(json.usageChunk(finishes)) : new byte[0];
     byte[] last = new byte[usage.length + DONE.length];
     System.arraycopy(usage, 0, last, 0, usage.length);
     System.arraycopy(DONE, 0, last, usage.length, DONE.length);
@@ -64,15 +64,10 @@ final class StreamedAnswer implements AnswerListener {
     HttpError told = HttpError.of(error);
     if (started) {
       exchange.closeAfter();
-      exchange.endStream(event(told.json()));
+      exchange.endStream(ChatJson.event(told.json()));
     } else {
       exchange.respond(told);
     }
-  }
-
-  private boolean send(ObjectNode chunk) {
-    start();
-    return exchange.streamPart(event(chunk));
   }
 
   private void start() {
@@ -80,9 +75,5 @@ final class StreamedAnswer implements AnswerListener {
       started = true;
       exchange.startStream("text/event-stream; charset=utf-8");
     }
-  }
-
-  private static byte[] event(ObjectNode json) {
-    return ("data: " + json + "\n\n").getBytes(StandardCharsets.UTF_8);
   }
 }

@@ -321,6 +321,11 @@ final class Generation {
   // What the client sees.
 
   private void show(List<SampledToken> sampled) {
+    if (sampled.size() == 1 && reason == null) {
+      // Nearly always: a step's token.
+      emit(sampled, append(sampled.getFirst()));
+      return;
+    }
     StringBuilder shown = new StringBuilder();
     List<SampledToken> counted = new ArrayList<>();
     for (SampledToken token : sampled) {
@@ -328,15 +333,25 @@ final class Generation {
         break;
       }
       counted.add(token);
-      shown.append(text.append(token.getTokenId()));
-      if (text.stopped()) {
-        reason = FinishReason.FINISH_REASON_STOP;
-      }
+      shown.append(append(token));
     }
-    tokens += counted.size();
     if (!counted.isEmpty()) {
-      emit(new AnswerListener.Piece(choice, shown.toString(), counted));
+      emit(counted, shown.toString());
     }
+  }
+
+  /** The text that a token completes. */
+  private String append(SampledToken token) {
+    String completed = text.append(token.getTokenId());
+    if (text.stopped()) {
+      reason = FinishReason.FINISH_REASON_STOP;
+    }
+    return completed;
+  }
+
+  private void emit(List<SampledToken> counted, String shown) {
+    tokens += counted.size();
+    emit(new AnswerListener.Piece(choice, shown, counted));
   }
 
   private void emit(AnswerListener.Piece chunk) {

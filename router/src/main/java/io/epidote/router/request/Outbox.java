@@ -20,6 +20,9 @@ public final class Outbox<E> {
     boolean ready();
 
     void write(E event);
+
+    /** Nothing more is there to write for now: what was written should leave. */
+    default void flush() {}
   }
 
   private record Entry<E>(E event, int bytes) {}
@@ -83,11 +86,12 @@ public final class Outbox<E> {
       synchronized (waiting) {
         next = waiting.poll();
         if (next == null) {
-          return;
+          break;
         }
         bytes -= next.bytes();
       }
       sink.write(next.event());
     }
+    sink.flush();
   }
 }

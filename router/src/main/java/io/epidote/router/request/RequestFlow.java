@@ -84,30 +84,44 @@ public final class RequestFlow implements AutoCloseable {
   }
 
   /**
-   * Admits a request and starts it; returns at once.
+   * Admits a request and starts it on a thread of its own; returns at once.
    *
    * @param arrivalNanos {@link System#nanoTime} when the request arrived
    * @throws EpidoteException when it is not even queued; then the listener hears nothing
    */
   public RunningRequest start(
       GenerationRequest request, long arrivalNanos, AnswerListener listener) {
+    RunningRequest admitted = admit(request, arrivalNanos, listener);
+    threads.execute(admitted::run);
+    return admitted;
+  }
+
+  /**
+   * Admits a request, which the caller has to {@link RunningRequest#run run}.
+   *
+   * @param arrivalNanos {@link System#nanoTime} when the request arrived
+   * @throws EpidoteException when it is not even queued; then the listener hears nothing
+   */
+  public RunningRequest admit(
+      GenerationRequest request, long arrivalNanos, AnswerListener listener) {
     around.preparation().check(request);
     String adapter = request.adapter(around.model().name());
-    around.cluster().checkAdapter(adapter);
+    if (!adapter.isEmpty()) {
+      around.cluster().checkAdapter(adapter);
+    }
     Admission.Ticket ticket =
         admission.enter(
             new Flow(request.tenant(), adapter), around.preparation().predictedTokens(request));
-    RunningRequest started =
+    RunningRequest admitted =
         new RunningRequest(
             request, listener, ticket, around, arrivalNanos, () -> ended(request.id()));
-    if (running.putIfAbsent(request.id(), started) != null) {
+    if (running.putIfAbsent(request.id(), admitted) != null) {
       ticket.close();
       throw new EpidoteException.InvalidRequest(
           "A request with the id \"%s\" is at work already; send another id, or none."
               .formatted(request.id()));
     }
-    threads.execute(started::run);
-    return started;
+    return admitted;
   }
 
   private void ended(String id) {

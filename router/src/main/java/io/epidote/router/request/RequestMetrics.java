@@ -1,6 +1,7 @@
 package io.epidote.router.request;
 
 import io.epidote.proto.v1.FinishReason;
+import io.epidote.proto.v1.Stage;
 import io.epidote.proto.v1.StageTiming;
 import io.epidote.proto.v1.Timeline;
 import io.epidote.router.cluster.StageNames;
@@ -11,6 +12,8 @@ import io.micrometer.core.instrument.MeterRegistry;
 import io.micrometer.core.instrument.Timer;
 import java.time.Duration;
 import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
@@ -45,6 +48,11 @@ final class RequestMetrics {
   private final Timer endToEnd;
   private final Counter promptTokens;
   private final Counter generationTokens;
+
+  // Finding a meter in the registry by name and tags takes longer than recording: once is enough.
+  private final Map<Stage, StageMeters> stages = new ConcurrentHashMap<>();
+  private final Map<String, Counter> topologies = new ConcurrentHashMap<>();
+  private final Map<FinishReason, Counter> successes = new ConcurrentHashMap<>();
 
   RequestMetrics(MeterRegistry meters, String model, Admission admission) {
     this.meters = meters;
@@ -87,6 +95,55 @@ final class RequestMetrics {
         .register(meters);
   }
 
+  /** Of one stage. */
+  private final class StageMeters {
+    private final Timer queue;
+    private final Timer compute;
+    private final Timer transfer;
+    private final Timer overlappedCompute;
+    private final Timer overlappedTransfer;
+    private final Timer handoff;
+    private final Counter bytes;
+
+    StageMeters(String stage) {
+      queue = timer("queue", "Waiting before a stage's first computation", stage);
+      compute = timer("compute", "Steps that worked on a request", stage);
+      transfer = timer("transfer", "Pulling a stage's input", stage);
+      overlappedCompute =
+          timer(
+              "overlapped_compute",
+              "Steps that worked on a request while the stage before did, too",
+              stage);
+      overlappedTransfer =
+          timer(
+              "overlapped_transfer",
+              "Pulling a stage's input while the stage before worked on the request",
+              stage);
+      handoff =
+          timer("handoff", "From a stage's last input to its first computation with it", stage);
+      bytes =
+          counter("epidote_stage_transfer_bytes", "Bytes pulled from other nodes", "stage", stage);
+    }
+
+    private Timer timer(String what, String description, String stage) {
+      return RequestMetrics.this.timer("epidote_stage_" + what, description, "stage", stage);
+    }
+
+    void record(StageTiming timing) {
+      record(queue, timing.getQueueMs());
+      record(compute, timing.getComputeMs());
+      record(transfer, timing.getTransferMs());
+      record(overlappedCompute, timing.getOverlappedComputeMs());
+      record(overlappedTransfer, timing.getOverlappedTransferMs());
+      record(handoff, timing.getHandoffMs());
+      bytes.increment(timing.getBytesMoved());
+    }
+
+    private static void record(Timer timer, double ms) {
+      timer.record((long) (ms * 1e6), TimeUnit.NANOSECONDS);
+    }
+  }
+
   /** The clock of one request. Used within its turn; durations are of this process alone. */
   final class Recording {
     private final long arrival;
@@ -105,11 +162,15 @@ final class RequestMetrics {
 
     /** An answer's nodes are chosen. */
     void placed(Topology topology) {
-      counter(
-              "epidote_request_topology",
-              "Answers by which of their stages shared a node",
-              "topology",
-              topology.label())
+      topologies
+          .computeIfAbsent(
+              topology.label(),
+              label ->
+                  counter(
+                      "epidote_request_topology",
+                      "Answers by which of their stages shared a node",
+                      "topology",
+                      label))
           .increment();
     }
 
@@ -130,32 +191,9 @@ final class RequestMetrics {
     }
 
     void stage(StageTiming timing) {
-      String stage = StageNames.of(timing.getStage());
-      record("queue", "Waiting before a stage's first computation", stage, timing.getQueueMs());
-      record("compute", "Steps that worked on a request", stage, timing.getComputeMs());
-      record("transfer", "Pulling a stage's input", stage, timing.getTransferMs());
-      record(
-          "overlapped_compute",
-          "Steps that worked on a request while the stage before did, too",
-          stage,
-          timing.getOverlappedComputeMs());
-      record(
-          "overlapped_transfer",
-          "Pulling a stage's input while the stage before worked on the request",
-          stage,
-          timing.getOverlappedTransferMs());
-      record(
-          "handoff",
-          "From a stage's last input to its first computation with it",
-          stage,
-          timing.getHandoffMs());
-      counter("epidote_stage_transfer_bytes", "Bytes pulled from other nodes", "stage", stage)
-          .increment(timing.getBytesMoved());
-    }
-
-    private void record(String what, String description, String stage, double ms) {
-      timer("epidote_stage_" + what, description, "stage", stage)
-          .record((long) (ms * 1e6), TimeUnit.NANOSECONDS);
+      stages
+          .computeIfAbsent(timing.getStage(), stage -> new StageMeters(StageNames.of(stage)))
+          .record(timing);
     }
 
     /** The router's part of a timeline. */
@@ -179,8 +217,15 @@ final class RequestMetrics {
       if (reason == null) {
         counter("epidote_request_failures", "Requests that ended with an error").increment();
       } else {
-        String name = reason.name().substring("FINISH_REASON_".length()).toLowerCase(Locale.ROOT);
-        counter("vllm:request_success", "Requests that ended in order", "finished_reason", name)
+        successes
+            .computeIfAbsent(
+                reason,
+                why ->
+                    counter(
+                        "vllm:request_success",
+                        "Requests that ended in order",
+                        "finished_reason",
+                        why.name().substring("FINISH_REASON_".length()).toLowerCase(Locale.ROOT)))
             .increment();
       }
     }

@@ -61,6 +61,12 @@ public final class RunningRequest {
   private AdapterGate.@Nullable Pass pass;
   private @Nullable PreparedRequest prepared;
   private @Nullable ScheduledFuture<?> timeout;
+
+  /**
+   * Ends a complete answer whose nodes do not let go. Cancelled, or it would keep it all as long.
+   */
+  private @Nullable ScheduledFuture<?> settling;
+
   private boolean over;
 
   RunningRequest(
@@ -84,8 +90,9 @@ public final class RunningRequest {
 
   /**
    * Waits for a place, prepares the prompt and starts the answers. Blocks: for a virtual thread.
+   * Called once.
    */
-  void run() {
+  public void run() {
     try {
       ticket.await();
       PreparedRequest ready = around.preparation().prepare(request);
@@ -190,14 +197,19 @@ public final class RunningRequest {
     over = true;
     leaveGate();
     generations.forEach(generation -> generation.stop("the request ended"));
-    if (timeout != null) {
-      timeout.cancel(false);
-    }
+    cancel(timeout);
+    cancel(settling);
     int promptTokens = prepared == null ? 0 : prepared.promptTokens();
     ticket.worked(promptTokens + generations.stream().mapToInt(Generation::tokens).sum());
     ticket.close();
     recording.ended(reason, promptTokens);
     onEnd.run();
+  }
+
+  private static void cancel(@Nullable ScheduledFuture<?> later) {
+    if (later != null) {
+      later.cancel(false);
+    }
   }
 
   private void leaveGate() {
@@ -242,8 +254,6 @@ public final class RunningRequest {
 
   /** What the answers tell; always within the turn. */
   private final class Answers implements Generation.Events {
-    private boolean settling;
-
     @Override
     public boolean chunk(AnswerListener.Piece chunk) {
       recording.tokens(chunk.tokens().size());
@@ -277,9 +287,14 @@ public final class RunningRequest {
 
     @Override
     public void settleLater(Generation generation) {
-      if (!settling) {
-        settling = true;
-        later(generation::settleNow, SETTLE_MS);
+      if (settling == null) {
+        settling =
+            later(
+                () -> {
+                  settling = null;
+                  generations.forEach(Generation::settleNow);
+                },
+                SETTLE_MS);
       }
     }
   }

@@ -1,5 +1,6 @@
 package io.epidote.router.request;
 
+import com.google.common.util.concurrent.MoreExecutors;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.node.grpc.GrpcErrors;
 import io.epidote.router.cluster.Member.Seat;
@@ -46,31 +47,48 @@ final class StageCall<Q, R> {
   private boolean ended;
 
   private StageCall(
-      MethodDescriptor<Q, R> method, Seat seat, SynchronizationContext turn, Events<R> events) {
+      MethodDescriptor<Q, R> method,
+      CallOptions options,
+      Seat seat,
+      SynchronizationContext turn,
+      Events<R> events) {
     this.seat = seat;
     this.turn = turn;
     this.events = events;
-    this.call = seat.member().channel().newCall(method, CallOptions.DEFAULT);
+    this.call = seat.member().channel().newCall(method, options);
   }
 
-  /** Opens a call that takes any number of messages. */
+  /**
+   * Opens a call that takes any number of messages. All of them are small and no turn blocks, so
+   * that what is heard is worked on where it arrives: handing every token to another thread took
+   * longer than that work.
+   */
   static <Q, R> StageCall<Q, R> open(
       MethodDescriptor<Q, R> method, Seat seat, SynchronizationContext turn, Events<R> events) {
-    StageCall<Q, R> opened = new StageCall<>(method, seat, turn, events);
+    StageCall<Q, R> opened =
+        new StageCall<>(
+            method,
+            CallOptions.DEFAULT.withExecutor(MoreExecutors.directExecutor()),
+            seat,
+            turn,
+            events);
     // The turn may run in the client's call context, whose end must not end this call by itself.
     Context.ROOT.run(() ->
         opened.requests = ClientCalls.asyncBidiStreamingCall(opened.call, opened.new Responses()));
     return opened;
   }
 
-  /** Opens a call that takes one message. */
+  /**
+   * Opens a call that takes one message, perhaps of many megabytes. What is heard may have the next
+   * such call follow, which is not for a network's thread.
+   */
   static <Q, R> StageCall<Q, R> open(
       MethodDescriptor<Q, R> method,
       Seat seat,
       Q request,
       SynchronizationContext turn,
       Events<R> events) {
-    StageCall<Q, R> opened = new StageCall<>(method, seat, turn, events);
+    StageCall<Q, R> opened = new StageCall<>(method, CallOptions.DEFAULT, seat, turn, events);
     opened.halfClosed = true;
     Context.ROOT.run(
         () -> ClientCalls.asyncServerStreamingCall(opened.call, request, opened.new Responses()));
@@ -115,6 +133,9 @@ final class StageCall<Q, R> {
   private final class Responses implements ClientResponseObserver<Q, R> {
     private @Nullable ClientCallStreamObserver<Q> flow;
 
+    /** Messages that were taken and whose successors are not asked for yet. */
+    private int taken;
+
     @Override
     public void beforeStart(ClientCallStreamObserver<Q> stream) {
       flow = stream;
@@ -126,8 +147,9 @@ final class StageCall<Q, R> {
       turn.execute(() -> {
         if (!ended) {
           events.message(response);
-          if (!ended && flow != null) {
-            flow.request(1);
+          if (++taken == AHEAD / 2 && !ended && flow != null) {
+            flow.request(taken);
+            taken = 0;
           }
         }
       });
