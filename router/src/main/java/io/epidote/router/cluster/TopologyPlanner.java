@@ -164,6 +164,10 @@ final class TopologyPlanner {
   private final List<Node> nodes;
   private final Settings settings;
   private final Candidates candidates;
+
+  /** Of encoders, whichever node prefills. */
+  private final List<List<Integer>> sets;
+
   private final Map<List<Integer>, EncodePlanner.Plan> plans = new HashMap<>();
 
   private TopologyPlanner(
@@ -172,6 +176,10 @@ final class TopologyPlanner {
     this.nodes = nodes;
     this.settings = settings;
     this.candidates = candidates;
+    this.sets =
+        Stream.concat(sets(index -> nodes.get(index).prefill() == null), sets(index -> true))
+            .distinct()
+            .toList();
   }
 
   /**
@@ -204,10 +212,11 @@ final class TopologyPlanner {
         continue;
       }
       for (EncodePlanner.Plan encodes : encodes(p)) {
+        boolean moves = moved(encodes, p) > 0;
         double firstTokenMs = firstTokenMs(encodes, p, prefill);
         for (int d : candidates.decode()) {
           Decode decode = nodes.get(d).decode();
-          Topology topology = topology(encodes, p, d);
+          Topology topology = Topology.of(!request.pictures().isEmpty(), moves, p != d);
           if (decode != null && allowed(topology)) {
             choices.add(
                 new Choice(
@@ -224,11 +233,6 @@ final class TopologyPlanner {
       }
     }
     return choices;
-  }
-
-  private Topology topology(EncodePlanner.Plan encodes, int prefill, int decode) {
-    return Topology.of(
-        !request.pictures().isEmpty(), moved(encodes, prefill) > 0, prefill != decode);
   }
 
   private boolean allowed(Topology topology) {
@@ -249,9 +253,7 @@ final class TopologyPlanner {
       return List.of(new EncodePlanner.Plan(List.of(), 0));
     }
     Stream<List<Integer>> apart =
-        settings.forced().isPresent()
-            ? sets(index -> index != prefill)
-            : Stream.concat(sets(index -> nodes.get(index).prefill() == null), sets(index -> true));
+        settings.forced().isPresent() ? sets(index -> index != prefill) : sets.stream();
     return Stream.concat(here(prefill), apart)
         .distinct()
         .map(set -> plans.computeIfAbsent(set, this::plan))
