@@ -43,7 +43,7 @@ final class PlanCommand implements Callable<Integer> {
   private static final double EXACT = 0.02;
   private static final long SEED = 17;
   private static final int FEWEST_REQUESTS = 300;
-  private static final int REQUESTS_OF_DEVICE = 6;
+  private static final int REQUESTS_OF_DEVICE = 4;
 
   /** Parts of the goodput at which the curve is told. */
   private static final List<Double> CURVE = List.of(0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5);
@@ -106,7 +106,7 @@ final class PlanCommand implements Callable<Integer> {
   @Option(
       names = "--requests",
       paramLabel = "N",
-      description = "Requests of a simulation. Default: 300, or 6 for each device if that is more.")
+      description = "Requests of a simulation. Default: 300, or 4 for each device if that is more.")
   private @Nullable Integer requests;
 
   @Option(

@@ -28,16 +28,21 @@ public final class PlanSearch {
   /** How much better a plan has to be than one that was found before. */
   private static final double WORTHWHILE = 0.01;
 
-  private static final int ROUNDS = 16;
+  private static final int ROUNDS = 12;
+
+  /** Relative precision of goodput while it is searched for among many plans. */
+  private static final double ROUGH = 0.05;
+
   private static final int POOL = 400;
 
   /** Rounds without anything better after which nothing is expected. */
-  private static final int PATIENCE = 5;
+  private static final int PATIENCE = 4;
 
   private final PlanSpace space;
   private final Capacity capacity;
   private final Goodput.Trial trial;
   private final Goodput goodput;
+  private final Goodput rough;
   private final double costPerDevice;
   private final Consumer<String> progress;
 
@@ -69,6 +74,7 @@ public final class PlanSearch {
     this.capacity = capacity;
     this.trial = trial;
     this.goodput = new Goodput(trial, exact);
+    this.rough = new Goodput(trial, Math.max(exact, ROUGH));
     this.costPerDevice = costPerDevice;
     this.progress = progress;
   }
@@ -85,8 +91,8 @@ public final class PlanSearch {
     return capacity.rate(plan) - cost(plan);
   }
 
-  private Seen measure(Plan plan) {
-    double found = goodput.of(plan, capacity.rate(plan));
+  private Seen measure(Plan plan, Goodput exactly) {
+    double found = exactly.of(plan, capacity.rate(plan));
     return new Seen(plan, found, found - cost(plan));
   }
 
@@ -99,7 +105,8 @@ public final class PlanSearch {
     space.allLayouts().forEach(layout -> plans.addAll(space.settings(layout)));
     // Sorting is stable: of plans alike, those with usual settings come first.
     plans.sort(Comparator.comparingDouble(plan -> -bound(plan)));
-    List<Seen> first = together(space.balanced(capacity), layout -> measure(Plan.usual(layout)));
+    List<Seen> first =
+        together(space.balanced(capacity), layout -> measure(Plan.usual(layout), goodput));
     Seen best = first.stream().max(Comparator.comparingDouble(Seen::value)).orElseThrow();
     int looked = first.size();
     for (int at = 0; at < plans.size(); ) {
@@ -114,7 +121,9 @@ public final class PlanSearch {
       looked += next.size();
       progress.accept("%d of %d plans, best %s".formatted(at, plans.size(), words(best)));
       List<Seen> better =
-          together(next, plan -> trial.meets(plan, least + cost(plan)) ? measure(plan) : null)
+          together(
+                  next,
+                  plan -> trial.meets(plan, least + cost(plan)) ? measure(plan, goodput) : null)
               .stream()
               .filter(seen -> seen != null && seen.value() > least)
               .toList();
@@ -151,11 +160,11 @@ public final class PlanSearch {
       idle = now.value() > best.value() ? 0 : idle + 1;
       best = now;
     }
-    return new Found(best.plan(), best.goodput(), seen.size(), false);
+    return new Found(best.plan(), measure(best.plan(), goodput).goodput(), seen.size(), false);
   }
 
   private void note(Map<Plan, Seen> seen, List<Plan> plans) {
-    together(plans, this::measure).forEach(each -> seen.put(each.plan(), each));
+    together(plans, plan -> measure(plan, rough)).forEach(each -> seen.put(each.plan(), each));
   }
 
   private static Seen best(Map<Plan, Seen> seen) {

@@ -150,6 +150,10 @@ final class TopologyPlanner {
   private final List<Node> nodes;
   private final PlacementRules rules;
   private final Candidates candidates;
+
+  /** Of encoders, whichever node prefills. */
+  private final List<List<Integer>> sets;
+
   private final Map<List<Integer>, List<EncodePlanner.Plan>> plans = new HashMap<>();
 
   private TopologyPlanner(
@@ -158,6 +162,10 @@ final class TopologyPlanner {
     this.nodes = nodes;
     this.rules = rules;
     this.candidates = candidates;
+    this.sets =
+        Stream.concat(sets(index -> nodes.get(index).prefill() == null), sets(index -> true))
+            .distinct()
+            .toList();
   }
 
   /**
@@ -191,10 +199,11 @@ final class TopologyPlanner {
       }
       for (List<EncodePlanner.Plan> ways : encodes(p)) {
         EncodePlanner.Plan encodes = better(ways, p, prefill);
+        boolean moves = moved(encodes, p) > 0;
         double firstTokenMs = firstTokenMs(encodes, p, prefill);
         for (int d : candidates.decode()) {
           Decode decode = nodes.get(d).decode();
-          Topology topology = topology(encodes, p, d);
+          Topology topology = Topology.of(!request.pictures().isEmpty(), moves, p != d);
           if (decode != null && allowed(topology)) {
             choices.add(
                 new Choice(
@@ -211,11 +220,6 @@ final class TopologyPlanner {
       }
     }
     return choices;
-  }
-
-  private Topology topology(EncodePlanner.Plan encodes, int prefill, int decode) {
-    return Topology.of(
-        !request.pictures().isEmpty(), moved(encodes, prefill) > 0, prefill != decode);
   }
 
   private boolean allowed(Topology topology) {
@@ -236,9 +240,7 @@ final class TopologyPlanner {
       return List.of(List.of(EncodePlanner.Plan.NOTHING));
     }
     Stream<List<Integer>> apart =
-        rules.topology().isPresent()
-            ? sets(index -> index != prefill)
-            : Stream.concat(sets(index -> nodes.get(index).prefill() == null), sets(index -> true));
+        rules.topology().isPresent() ? sets(index -> index != prefill) : sets.stream();
     return Stream.concat(here(prefill), apart)
         .distinct()
         .map(set -> plans.computeIfAbsent(set, this::plan))

@@ -305,8 +305,8 @@ class TopologyPlannerTest {
     PlacementRules rules = anyRules(random);
     Request request = request(pictures, 2, tokens);
     double before = leastMs(request, nodes, rules);
-    // Dividing pictures is a search that leaves a twentieth where it is.
-    double exact = pictures == 0 ? MORE : 1.06;
+    // Whether pictures are divided, and in which order, leave a twentieth each where it is.
+    double exact = pictures == 0 ? MORE : 1.11;
     for (int i = 0; i < nodes.size(); i++) {
       List<Node> busier = with(nodes, i, node -> busier(node, more));
       assertThat(before).isLessThanOrEqualTo(leastMs(request, busier, rules) * exact + 1e-6);
