@@ -10,9 +10,11 @@ import io.epidote.engine.memory.MediaKeys;
 import io.epidote.proto.stage.v1.MediaCacheContent;
 import io.epidote.proto.stage.v1.MediaItem;
 import io.epidote.proto.stage.v1.NodeLoad;
+import io.epidote.proto.v1.Cost;
 import io.epidote.proto.v1.EncodeLoad;
 import io.epidote.proto.v1.GenerateResponse;
 import io.epidote.proto.v1.NodeStatus;
+import io.epidote.proto.v1.PrefillLoad;
 import io.epidote.proto.v1.Stage;
 import io.grpc.Context;
 import java.util.ArrayList;
@@ -92,6 +94,11 @@ class EncodeShardingTest {
 
   @Test
   void twoPicturesGoToTwoNodesWithTheirBytes() {
+    // A file takes longer to decode than its tiles to encode: nobody is to decode both.
+    tell(cluster.encode, EncodeLoad.newBuilder().setTileMs(10).setPictureMs(60));
+    tell(second, EncodeLoad.newBuilder().setTileMs(10).setPictureMs(60));
+    awaitReported("e1");
+    awaitReported("e2");
     assertThat(ask(4, 5)).isEqualTo("hello world");
     assertThat(items(cluster.encode)).hasSize(1);
     assertThat(items(second)).hasSize(1);
@@ -99,6 +106,25 @@ class EncodeShardingTest {
     List<String> heard = new ArrayList<>(cluster.prefill.heard);
     heard.removeIf(event -> !event.startsWith("prefill media"));
     assertThat(heard).hasSize(9).doesNotHaveDuplicates();
+  }
+
+  @Test
+  void twoPicturesAreDividedInTheirOrderWhereThatIsEarlier() {
+    tell(cluster.encode, EncodeLoad.newBuilder().setTileMs(10).setPictureMs(1));
+    tell(second, EncodeLoad.newBuilder().setTileMs(10).setPictureMs(1));
+    cluster.prefill.report(
+        NodeLoad.newBuilder()
+            .setStatus(
+                cluster
+                    .prefill
+                    .status(0)
+                    .setPrefill(PrefillLoad.newBuilder().setStep(Cost.newBuilder().setUnitMs(2)))));
+    awaitReported("e1");
+    awaitReported("e2");
+    assertThat(ask(4, 6)).isEqualTo("hello world");
+    assertThat(items(cluster.encode)).hasSize(2);
+    assertThat(items(second)).hasSize(2);
+    assertThat(tiles(cluster.encode) + tiles(second)).isEqualTo(10);
   }
 
   @Test

@@ -47,6 +47,11 @@ public final class Simulation {
   private int ended;
   private long missed;
 
+  /**
+   * When no request has ended for so long, they wait for each other: load reports go on for ever.
+   */
+  private static final long MAX_WAIT_NANOS = 600_000_000_000L;
+
   /** What is worked out once of all requests that are alike. */
   private record Known(List<MediaItem> items, int[][] spanOfTile) {}
 
@@ -92,8 +97,15 @@ public final class Simulation {
   private Outcome run() {
     schedule.sendings().stream().map(Sending::request).distinct().forEach(this::checkFits);
     sendNext();
+    int endedBefore = 0;
+    long endedAt = 0;
     while (ended < schedule.sendings().size() && missed <= mayMiss) {
-      if (!events.runNext()) {
+      boolean more = events.runNext();
+      if (ended > endedBefore || ended == sent) {
+        endedBefore = ended;
+        endedAt = events.now();
+      }
+      if (!more || events.now() - endedAt > MAX_WAIT_NANOS) {
         throw new IllegalStateException(
             "%d of %d requests wait for ever".formatted(flights.size() - ended, flights.size()));
       }

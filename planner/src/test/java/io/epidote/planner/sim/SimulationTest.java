@@ -1,6 +1,7 @@
 package io.epidote.planner.sim;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
 import io.epidote.engine.cost.CostStage;
@@ -17,6 +18,8 @@ import io.epidote.planner.sim.Request.Span;
 import io.epidote.prefill.PrefillConfig;
 import io.epidote.proto.v1.Stage;
 import io.epidote.router.cluster.PlacementRules;
+import io.epidote.router.cluster.Sharding;
+import io.epidote.router.cluster.Topology;
 import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.List;
@@ -178,6 +181,43 @@ class SimulationTest {
             0,
             seed);
     ClusterShape shape = cluster(room, new Host(0.5, 0.2, 1e9, 500), layouts.get(layout));
+    if (layout == 1 || layout == 2) {
+      shape = decodingWherePrefilled(shape, layout == 1 ? Topology.EPD : Topology.E_PD);
+    }
     assertThat(Simulation.blocksLeft(shape, schedule)).isZero();
+  }
+
+  /**
+   * Nodes with room for hardly one request that decode for each other can wait for each other: real
+   * ones until a request has waited too long and fails, simulated ones for ever.
+   */
+  private static ClusterShape decodingWherePrefilled(ClusterShape shape, Topology topology) {
+    PlacementRules rules = new PlacementRules(true, Optional.of(topology), Sharding.TILES);
+    return new ClusterShape(
+        shape.nodes(),
+        shape.device(),
+        shape.sizes(),
+        shape.scheduling(),
+        new Routing(rules, Targets.NONE),
+        shape.host());
+  }
+
+  @Test
+  void requestsThatWaitForEachOtherAreNoticed() {
+    Request large = pictures(3, 4, 60);
+    int blocks = (large.promptTokens() + large.answerTokens()) / 16 + 1;
+    Schedule schedule =
+        Schedule.poisson(
+            List.of(large, pictures(1, 3, 20), pictures(0, 0, 5), pictures(2, 2, 1)),
+            8,
+            80,
+            0,
+            0,
+            1);
+    ClusterShape shape =
+        cluster(new Room(blocks, 0, 12, 12), new Host(0.5, 0.2, 1e9, 500), "EPD", "EPD");
+    assertThatThrownBy(() -> Simulation.run(shape, schedule))
+        .isInstanceOf(IllegalStateException.class)
+        .hasMessageContaining("wait for ever");
   }
 }

@@ -19,6 +19,11 @@ import org.jspecify.annotations.Nullable;
  */
 final class NodeCosts {
   private static final double MIB = 1 << 20;
+  private static final double SOME_TILE_MS = 1;
+
+  /** Dividing pictures is not free where nobody has measured it. */
+  private static final double SOME_PICTURE_MS = 2;
+
   private static final TopologyPlanner.Cost SOME_PREFILL = new TopologyPlanner.Cost(0, 0.1);
   private static final TopologyPlanner.Cost SOME_DECODE = new TopologyPlanner.Cost(1, 0.1);
   private static final TopologyPlanner.Cost SOME_PULL = new TopologyPlanner.Cost(0.5, 1);
@@ -37,8 +42,8 @@ final class NodeCosts {
     this.members = members;
     this.prompt = prompt;
     this.adapter = adapter;
-    this.tileMs = usual(EncodeLoad::getTileMs, 1);
-    this.pictureMs = usual(EncodeLoad::getPictureMs, 0);
+    this.tileMs = usual(EncodeLoad::getTileMs, SOME_TILE_MS);
+    this.pictureMs = usual(EncodeLoad::getPictureMs, SOME_PICTURE_MS);
     this.prefill = usual(status -> status.getPrefill().getStep(), SOME_PREFILL);
     this.mediaPull = usual(status -> status.getPrefill().getPull(), SOME_PULL);
     this.decode = usual(status -> status.getDecode().getStep(), SOME_DECODE);
