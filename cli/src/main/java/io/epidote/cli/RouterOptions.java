@@ -9,6 +9,7 @@ import io.epidote.router.cluster.Sharding;
 import io.epidote.router.cluster.Topology;
 import io.epidote.router.request.Slo;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -81,11 +82,36 @@ final class RouterOptions {
           "Requests at work at a time; others wait to be admitted. Default: ${DEFAULT-VALUE}.")
   int maxRequests = Limits.DEFAULT.maxInFlight();
 
+  @Option(
+      names = "--recovery-wait",
+      paramLabel = "SECONDS",
+      description =
+          "How long an answer that lost a node may be without another or a token before it fails. Default: ${DEFAULT-VALUE}.")
+  double recoveryWait = Limits.DEFAULT.recoveryWait().toSeconds();
+
+  @Option(
+      names = "--node-silence",
+      paramLabel = "SECONDS",
+      description =
+          "How long a node may report nothing before it is taken for lost; nodes report twice a second. Default: ${DEFAULT-VALUE}.")
+  double nodeSilence = Limits.DEFAULT.nodeSilence().toSeconds();
+
   Limits limits() {
     if (maxRequests < 1) {
       throw new InvalidRequest("--max-requests must be at least 1");
     }
-    return Limits.DEFAULT.withInFlight(maxRequests);
+    return Limits.DEFAULT
+        .withInFlight(maxRequests)
+        .withRecovery(
+            seconds("--recovery-wait", recoveryWait, 0), seconds("--node-silence", nodeSilence, 1));
+  }
+
+  private static Duration seconds(String option, double value, double least) {
+    if (!(value >= least) || Double.isInfinite(value)) {
+      throw new InvalidRequest(
+          "%s %s does not work; expected seconds, at least %s".formatted(option, value, least));
+    }
+    return Duration.ofNanos((long) (value * 1e9));
   }
 
   /** Targets of requests that say none. */
@@ -106,6 +132,8 @@ final class RouterOptions {
     topology().ifPresent(only -> arguments.addAll(List.of("--topology", only.label())));
     arguments.addAll(List.of("--encode-sharding", sharding));
     arguments.addAll(List.of("--max-requests", Integer.toString(maxRequests)));
+    arguments.addAll(List.of("--recovery-wait", Double.toString(recoveryWait)));
+    arguments.addAll(List.of("--node-silence", Double.toString(nodeSilence)));
     if (sloTtftMs != null) {
       arguments.addAll(List.of("--slo-ttft-ms", sloTtftMs.toString()));
     }

@@ -88,6 +88,11 @@ public final class FolderModel implements ServedModel, AutoCloseable {
     return config.text().vocabulary();
   }
 
+  @Override
+  public boolean isEnd(int tokenId) {
+    return config.eosTokenIds().contains(tokenId);
+  }
+
   /** An item's tiles. */
   private record Planned(MediaPlan plan) implements Media {
     @Override

@@ -72,6 +72,7 @@ public final class Router implements AutoCloseable {
             new Admission(limits.maxInFlight(), limits.maxQueued(), config.tenants()),
             limits.maxMediaItems(),
             limits.requestTimeout(),
+            limits.recoveryWait(),
             config.placement().overlap(),
             config.slo(),
             config.classifier().map(RequestClassifier::load),
@@ -79,7 +80,13 @@ public final class Router implements AutoCloseable {
             meters,
             threads);
     registry =
-        new RegistryEndpoint(cluster, model.name(), model.fingerprint(), config.version(), threads);
+        new RegistryEndpoint(
+            cluster,
+            model.name(),
+            model.fingerprint(),
+            config.version(),
+            threads,
+            limits.nodeSilence());
     adapters = new ClusterAdapters(cluster, registry, config.admin().roots(), gate);
     cluster.onReadiness(this::showHealth);
     FunctionCounter.builder("epidote_allocated_bytes", this, _ -> allocatedBytes())

@@ -191,6 +191,9 @@ public record RouterConfig(
    * @param maxHeldBytes of all requests' bodies together
    * @param maxMediaItems in one request
    * @param requestTimeout from admission to the last token
+   * @param recoveryWait how long an answer that lost a node may be without another or a token
+   *     before it is given up
+   * @param nodeSilence how long a node may say nothing before it is taken for lost
    * @param drain how long {@link Router#close} lets requests finish
    */
   public record Limits(
@@ -200,15 +203,47 @@ public record RouterConfig(
       long maxHeldBytes,
       int maxMediaItems,
       Duration requestTimeout,
+      Duration recoveryWait,
+      Duration nodeSilence,
       Duration drain) {
     public static final Limits DEFAULT =
         new Limits(
-            256, 1024, 64 << 20, 1L << 30, 64, Duration.ofMinutes(10), Duration.ofSeconds(5));
+            256,
+            1024,
+            64 << 20,
+            1L << 30,
+            64,
+            Duration.ofMinutes(10),
+            Duration.ofMinutes(1),
+            Duration.ofSeconds(10),
+            Duration.ofSeconds(5));
 
     /** The same with that many requests at work. */
     public Limits withInFlight(int requests) {
       return new Limits(
-          requests, maxQueued, maxBodyBytes, maxHeldBytes, maxMediaItems, requestTimeout, drain);
+          requests,
+          maxQueued,
+          maxBodyBytes,
+          maxHeldBytes,
+          maxMediaItems,
+          requestTimeout,
+          recoveryWait,
+          nodeSilence,
+          drain);
+    }
+
+    /** The same that waits for lost nodes, and for silent ones, as long. */
+    public Limits withRecovery(Duration wait, Duration silence) {
+      return new Limits(
+          maxInFlight,
+          maxQueued,
+          maxBodyBytes,
+          maxHeldBytes,
+          maxMediaItems,
+          requestTimeout,
+          wait,
+          silence,
+          drain);
     }
   }
 }

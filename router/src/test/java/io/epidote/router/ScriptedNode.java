@@ -100,6 +100,9 @@ final class ScriptedNode implements AutoCloseable {
   /** Whether there are blocks for tiles. */
   volatile boolean hasRoom = true;
 
+  /** Tokens of each request's prompt, without those of its answer that a later attempt adds. */
+  private static final Map<String, Integer> PROMPTS = new ConcurrentHashMap<>();
+
   private final Server server;
   private final String address;
   private final String id;
@@ -268,6 +271,15 @@ final class ScriptedNode implements AutoCloseable {
         .build();
   }
 
+  /** How many tokens of the answer stand at the end of a prompt of so many tokens. */
+  private static int answered(String requestId, int tokens) {
+    return tokens - PROMPTS.computeIfAbsent(requestId.replaceFirst("~.*", ""), _ -> tokens);
+  }
+
+  private int next(int answered) {
+    return answered < answer.length() ? answer.charAt(answered) : TestModel.END;
+  }
+
   private static SampledToken token(int id) {
     return SampledToken.newBuilder().setTokenId(id).setLogprob(-0.5f).build();
   }
@@ -384,10 +396,13 @@ final class ScriptedNode implements AutoCloseable {
           if (!at(Step.FIRST_TOKEN, call)) {
             return;
           }
-          FirstToken.Builder first = FirstToken.newBuilder().setToken(token(answer.charAt(0)));
-          boolean last = endsWithFirstToken || start.getSampling().getMaxTokens() == 1;
+          int token = next(answered(start.getRequestId(), start.getTokenIdsCount()));
+          FirstToken.Builder first = FirstToken.newBuilder().setToken(token(token));
+          boolean stops = token == TestModel.END;
+          boolean last = stops || endsWithFirstToken || start.getSampling().getMaxTokens() == 1;
           if (last) {
-            first.setFinishReason(FinishReason.FINISH_REASON_LENGTH);
+            first.setFinishReason(
+                stops ? FinishReason.FINISH_REASON_STOP : FinishReason.FINISH_REASON_LENGTH);
           }
           call.send(PrefillResponse.newBuilder().setFirstToken(first).build());
           if (!last) {
@@ -463,7 +478,8 @@ final class ScriptedNode implements AutoCloseable {
           int most = ignoresMaxTokens ? Integer.MAX_VALUE : start.getSampling().getMaxTokens();
           int sent = 1;
           boolean more = sent < most;
-          for (int i = 1; i < answer.length() && more; i++) {
+          int before = answered(start.getRequestId(), start.getPromptTokens());
+          for (int i = before + 1; i < answer.length() && more; i++) {
             if (call.responses.isCancelled()) {
               return;
             }

@@ -29,7 +29,15 @@ import java.util.concurrent.TimeUnit;
 final class TestCluster implements AutoCloseable {
   static final RouterConfig.Limits LIMITS =
       new RouterConfig.Limits(
-          8, 8, 256 << 10, 4 << 20, 4, Duration.ofSeconds(30), Duration.ofMillis(200));
+          8,
+          8,
+          256 << 10,
+          4 << 20,
+          4,
+          Duration.ofSeconds(30),
+          Duration.ofMillis(400),
+          Duration.ofHours(1),
+          Duration.ofMillis(200));
 
   final Router router;
   final ScriptedNode encode;

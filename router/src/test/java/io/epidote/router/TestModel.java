@@ -47,6 +47,11 @@ public final class TestModel implements ServedModel {
   }
 
   @Override
+  public boolean isEnd(int tokenId) {
+    return tokenId == END;
+  }
+
+  @Override
   public Media plan(MediaInput input) {
     String text = input.data().toStringUtf8();
     if (!text.startsWith("tiles:")) {

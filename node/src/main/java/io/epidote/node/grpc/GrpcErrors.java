@@ -97,6 +97,14 @@ public final class GrpcErrors {
     };
   }
 
+  /**
+   * Whether a peer of ours ended the call with this error, and not the connection or gRPC itself.
+   */
+  public static boolean wasTold(Throwable error) {
+    Metadata trailers = Status.trailersFromThrowable(unwrap(error));
+    return trailers != null && trailers.containsKey(KIND);
+  }
+
   private static String byCode(Status status) {
     return switch (status.getCode()) {
       case INVALID_ARGUMENT, OUT_OF_RANGE -> "invalid-request";

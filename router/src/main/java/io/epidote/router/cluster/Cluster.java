@@ -10,6 +10,8 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.function.Consumer;
@@ -70,14 +72,45 @@ public final class Cluster {
    */
   public Placement place(
       List<MediaItem> items, int promptTokens, PromptPrefix prompt, String adapter) {
-    List<Member> now = inOrder(!items.isEmpty());
+    return place(items, promptTokens, prompt, adapter, Set.of());
+  }
+
+  /**
+   * The same, but on certain nodes only where a stage has no others.
+   *
+   * @param avoiding nodes on which the request has failed
+   */
+  public Placement place(
+      List<MediaItem> items,
+      int promptTokens,
+      PromptPrefix prompt,
+      String adapter,
+      Set<Member> avoiding) {
     List<Stage> needed =
         items.isEmpty() ? List.of(Stage.STAGE_PREFILL, Stage.STAGE_DECODE) : StageNames.ALL;
+    List<Member> now = inOrder(!items.isEmpty());
     List<Stage> missing = missing(now, needed);
     if (!missing.isEmpty()) {
       throw new EpidoteException.Unavailable(missingMessage(missing));
     }
     checkAdapter(adapter);
+    if (!avoiding.isEmpty()) {
+      List<Member> others = now.stream().filter(member -> !avoiding.contains(member)).toList();
+      Optional<Placement> elsewhere = tryPlace(others, items, promptTokens, prompt, adapter);
+      if (elsewhere.isPresent()) {
+        return elsewhere.get();
+      }
+    }
+    return tryPlace(now, items, promptTokens, prompt, adapter)
+        .orElseThrow(() -> new EpidoteException.Unavailable(impossibleMessage()));
+  }
+
+  private Optional<Placement> tryPlace(
+      List<Member> now,
+      List<MediaItem> items,
+      int promptTokens,
+      PromptPrefix prompt,
+      String adapter) {
     List<TopologyPlanner.Node> nodes = NodeCosts.of(now, prompt, adapter);
     List<TopologyPlanner.Choice> best =
         TopologyPlanner.best(
@@ -86,7 +119,7 @@ public final class Cluster {
             nodes,
             rules);
     if (best.isEmpty()) {
-      throw new EpidoteException.Unavailable(impossibleMessage());
+      return Optional.empty();
     }
     TopologyPlanner.Choice choice = inTurn(now, best);
     Member prefill = now.get(choice.prefill());
@@ -96,12 +129,13 @@ public final class Cluster {
     long tokens = Math.max(1, promptTokens - nodes.get(choice.prefill()).cachedTokens());
     prefill.promptTokens().add(tokens);
     decode.answers().add(1);
-    return new Placement(
-        choice.topology(),
-        shards(items, now, choice.shares()),
-        prefill.seat(Stage.STAGE_PREFILL, () -> prefill.promptTokens().remove(tokens)),
-        decode.seat(Stage.STAGE_DECODE, () -> decode.answers().remove(1)),
-        choice.firstTokenMs());
+    return Optional.of(
+        new Placement(
+            choice.topology(),
+            shards(items, now, choice.shares()),
+            prefill.seat(Stage.STAGE_PREFILL, () -> prefill.promptTokens().remove(tokens)),
+            decode.seat(Stage.STAGE_DECODE, () -> decode.answers().remove(1)),
+            choice.firstTokenMs()));
   }
 
   /**
@@ -143,7 +177,8 @@ public final class Cluster {
 
   /** Those with fewer stages first, because the others have more to do; encoders take turns. */
   private List<Member> inOrder(boolean encodes) {
-    List<Member> now = new ArrayList<>(members);
+    List<Member> now =
+        new ArrayList<>(members.stream().filter(member -> !member.isDraining()).toList());
     if (encodes) {
       Collections.rotate(now, turn(Stage.STAGE_ENCODE));
     }

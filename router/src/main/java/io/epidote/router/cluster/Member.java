@@ -66,6 +66,11 @@ public final class Member {
     return status;
   }
 
+  /** Whether it takes no new requests, because it stops or changes its stages. */
+  public boolean isDraining() {
+    return status.getDraining();
+  }
+
   /**
    * Whether it can run requests of an adapter.
    *
@@ -119,6 +124,11 @@ public final class Member {
   /** Ends the channel once the calls on it have ended; a node that is gone has ended them. */
   void leave() {
     channel().shutdown();
+  }
+
+  /** Ends every call to a node from which nothing is heard. */
+  void giveUp() {
+    channel().shutdownNow();
   }
 
   /** A request's place at one stage of a node, counted until it is released. */

@@ -23,6 +23,7 @@ import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Executor;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
@@ -31,7 +32,8 @@ import org.slf4j.LoggerFactory;
 
 /**
  * Membership: a node belongs to the cluster from its accepted hello to the end of its stream. A
- * silent peer is found by keepalive, which ends the stream.
+ * node that reports no load for a while is taken for lost, and calls to it end: a process that
+ * stands still keeps its connections. When it goes on, it registers again.
  */
 public final class RegistryEndpoint extends RegistryServiceGrpc.RegistryServiceImplBase {
   private static final Logger log = LoggerFactory.getLogger(RegistryEndpoint.class);
@@ -42,6 +44,8 @@ public final class RegistryEndpoint extends RegistryServiceGrpc.RegistryServiceI
   private final String fingerprint;
   private final String version;
   private final Executor callbacks;
+  private final Duration silence;
+  private final ScheduledThreadPoolExecutor timer;
   private final Map<String, Registration> registrations = new ConcurrentHashMap<>();
   private final AtomicLong nonces = new AtomicLong();
 
@@ -50,14 +54,34 @@ public final class RegistryEndpoint extends RegistryServiceGrpc.RegistryServiceI
    * @param fingerprint that every node's checkpoint must have
    * @param version of Epidote that every node must run
    * @param callbacks runs the callbacks of calls to the nodes
+   * @param silence after which a node that says nothing is taken for lost
    */
   public RegistryEndpoint(
-      Cluster cluster, String model, String fingerprint, String version, Executor callbacks) {
+      Cluster cluster,
+      String model,
+      String fingerprint,
+      String version,
+      Executor callbacks,
+      Duration silence) {
     this.cluster = cluster;
     this.model = model;
     this.fingerprint = fingerprint;
     this.version = version;
     this.callbacks = callbacks;
+    this.silence = silence;
+    this.timer =
+        new ScheduledThreadPoolExecutor(
+            1, Thread.ofPlatform().daemon().name("node-silence").factory());
+    timer.scheduleWithFixedDelay(
+        this::loseSilent, REPORT_INTERVAL_MS, REPORT_INTERVAL_MS, TimeUnit.MILLISECONDS);
+  }
+
+  private void loseSilent() {
+    long before = System.nanoTime() - silence.toNanos();
+    registrations.values().stream()
+        .filter(registration -> registration.heardAt - before < 0)
+        .toList()
+        .forEach(Registration::lose);
   }
 
   @Override
@@ -88,6 +112,7 @@ public final class RegistryEndpoint extends RegistryServiceGrpc.RegistryServiceI
 
   /** Ends every registration. */
   public void close() {
+    timer.shutdownNow();
     registrations
         .values()
         .forEach(registration ->
@@ -129,6 +154,7 @@ public final class RegistryEndpoint extends RegistryServiceGrpc.RegistryServiceI
     private final ServerCallStreamObserver<RegisterResponse> responses;
     private final Map<Long, CompletableFuture<NodeStatus>> asked = new ConcurrentHashMap<>();
     private volatile @Nullable Member member;
+    private volatile long heardAt = System.nanoTime();
     private boolean ended;
     private boolean answered;
 
@@ -139,6 +165,7 @@ public final class RegistryEndpoint extends RegistryServiceGrpc.RegistryServiceI
 
     @Override
     public void onNext(RegisterRequest request) {
+      heardAt = System.nanoTime();
       try {
         switch (request.getEventCase()) {
           case HELLO -> join(request.getHello());
@@ -248,6 +275,18 @@ public final class RegistryEndpoint extends RegistryServiceGrpc.RegistryServiceI
       CompletableFuture<NodeStatus> waiting = asked.remove(load.getNonce());
       if (waiting != null) {
         waiting.complete(load.getStatus());
+      }
+    }
+
+    /** Nothing was heard of the node for too long. */
+    private void lose() {
+      Member lost = member;
+      close(
+          new EpidoteException.Unavailable(
+              "The router heard nothing of the node for %d ms; register again."
+                  .formatted(silence.toMillis())));
+      if (lost != null) {
+        lost.giveUp();
       }
     }
 

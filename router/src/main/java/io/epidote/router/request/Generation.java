@@ -1,50 +1,41 @@
 package io.epidote.router.request;
 
 import io.epidote.engine.error.EpidoteException;
-import io.epidote.proto.stage.v1.DecodeDone;
-import io.epidote.proto.stage.v1.DecodeStart;
 import io.epidote.proto.stage.v1.FirstToken;
-import io.epidote.proto.stage.v1.KvReady;
-import io.epidote.proto.stage.v1.MediaReady;
-import io.epidote.proto.stage.v1.PrefillRequest;
-import io.epidote.proto.stage.v1.PrefillResponse;
-import io.epidote.proto.stage.v1.PrefillServiceGrpc;
-import io.epidote.proto.stage.v1.PrefillStart;
 import io.epidote.proto.stage.v1.SampledToken;
 import io.epidote.proto.v1.FinishReason;
-import io.epidote.proto.v1.SamplingParams;
 import io.epidote.proto.v1.StageTiming;
+import io.epidote.router.cluster.Member;
 import io.epidote.router.cluster.Placement;
 import io.grpc.SynchronizationContext;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
-import java.util.stream.Stream;
+import java.util.Set;
+import java.util.function.IntPredicate;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
- * One answer, told by its calls to the stages:
- *
- * <ol>
- *   <li>prefill is opened at once with the prompt, encode with the media;
- *   <li>each tile that encode announces is passed on to prefill, which pulls its tokens;
- *   <li>the KV handles that prefill announces while it goes on are passed on to decode;
- *   <li>prefill's first token goes to the client, and when the prompt is covered to decode;
- *   <li>once decode has the KV blocks, prefill is told that nothing follows;
- *   <li>decode's tokens go to the client until it says why it stopped.
- * </ol>
+ * One answer: its text, its tokens, and the attempts that make them. A stage that is lost costs the
+ * attempt, not the answer: the next one prefills the prompt with the tokens that the client has,
+ * and goes on after the last of them. Tokens are drawn by seed and position, so that they are the
+ * same.
  *
  * <p>Everything happens in the request's turn: nothing here is called by two threads at once. When
  * the answer ends for whatever reason, every call has ended or is cancelled, and every seat is
  * given back.
  */
 final class Generation {
+  private static final Logger log = LoggerFactory.getLogger(Generation.class);
+
   /** What the request hears of its answers. */
   interface Events {
     /** Returns false when the client reads too slowly. */
     boolean chunk(AnswerListener.Piece chunk);
 
-    /** A decode node has taken the answer on, with its adapter. */
+    /** A decode node has taken the answer on, with its adapter; told once. */
     void arrived();
 
     /** The answer is complete and nothing is held for it anywhere. */
@@ -54,24 +45,40 @@ final class Generation {
 
     /** Runs {@link #settleNow} within the turn after a moment. */
     void settleLater(Generation generation);
+
+    /** A stage of the answer was lost, which goes on. */
+    void lost(StageFailure failure);
+
+    /** Runs {@link #tryAgain} within the turn after so long. */
+    void tryAgainLater(Generation generation, long ms);
+  }
+
+  /** Chooses nodes for an attempt. */
+  interface Placing {
+    /**
+     * @param tokens of the prompt and of the answer so far
+     * @param avoiding nodes that failed this answer, unless there are no others
+     * @throws EpidoteException when no nodes can do it now
+     */
+    Placement place(int tokens, Set<Member> avoiding);
   }
 
   private final PreparedRequest prepared;
   private final int choice;
   private final String stageRequestId;
-  private final Placement placement;
+  private final Placing placing;
   private final boolean overlap;
   private final Slo slo;
   private final SynchronizationContext turn;
   private final Events events;
   private final AnswerText text;
-  private final MediaEncoding encoding;
-  private final Handoff handoff;
+  private final IntPredicate isEnd;
+  private final Recovery recovery;
+  private final TokenList tokens = new TokenList();
   private final List<StageTiming> timings = new ArrayList<>();
-
-  private @Nullable StageCall<PrefillRequest, PrefillResponse> prefill;
-  private @Nullable FirstToken firstToken;
-  private int tokens;
+  private Attempt attempt;
+  private boolean arrived;
+  private @Nullable String adapterDigest;
 
   /** Set when the answer has its last token; what remains is to let the calls end. */
   private @Nullable FinishReason reason;
@@ -80,16 +87,22 @@ final class Generation {
   private boolean over;
 
   /**
+   * Chooses the nodes of the first attempt.
+   *
    * @param overlap whether a stage may begin while the one before is still at work
    * @param slo what is left of its targets now
+   * @param isEnd whether a token ends an answer
+   * @throws EpidoteException when no nodes can do it now
    */
   Generation(
       PreparedRequest prepared,
       int choice,
-      Placement placement,
+      Placing placing,
       boolean overlap,
       Slo slo,
       AnswerText text,
+      IntPredicate isEnd,
+      Recovery recovery,
       SynchronizationContext turn,
       Events events) {
     this.prepared = prepared;
@@ -98,21 +111,35 @@ final class Generation {
         prepared.request().choices() == 1
             ? prepared.request().id()
             : prepared.request().id() + "." + choice;
-    this.placement = placement;
+    this.placing = placing;
     this.overlap = overlap;
     this.slo = slo;
     this.text = text;
+    this.isEnd = isEnd;
+    this.recovery = recovery;
     this.turn = turn;
     this.events = events;
-    this.encoding =
-        new MediaEncoding(
-            prepared, stageRequestId, placement.encodes(), slo.ttftMs(), turn, new Encoded());
-    this.handoff = new Handoff(placement.decode(), turn, decodeStart(), new Decoding());
+    this.attempt = newAttempt();
   }
 
   void start() {
-    openPrefill();
-    encoding.start();
+    attempt.start();
+  }
+
+  private Attempt newAttempt() {
+    Placement placement =
+        placing.place(prepared.promptTokens() + tokens.size(), recovery.avoided());
+    int number = recovery.losses();
+    return new Attempt(
+        prepared,
+        tokens.toArray(),
+        prepared.request().sampling().toProto(prepared.maxTokens() - tokens.size(), choice),
+        number == 0 ? stageRequestId : stageRequestId + "~" + number,
+        placement,
+        overlap,
+        slo,
+        turn,
+        new Stages());
   }
 
   int choice() {
@@ -120,11 +147,17 @@ final class Generation {
   }
 
   int tokens() {
-    return tokens;
+    return tokens.size();
   }
 
+  /** Of the last attempt. */
   Placement placement() {
-    return placement;
+    return attempt.placement();
+  }
+
+  /** How often a stage was lost. */
+  int recoveries() {
+    return recovery.losses();
   }
 
   /** What the stages accounted for, in the order of a request. */
@@ -132,47 +165,44 @@ final class Generation {
     return timings.stream().sorted(Comparator.comparing(StageTiming::getStageValue)).toList();
   }
 
-  // Prefill, part one: it gets the prompt before any tile is encoded.
-
-  private void openPrefill() {
-    prefill =
-        StageCall.open(
-            PrefillServiceGrpc.getPrefillMethod(),
-            placement.prefill(),
-            turn,
-            StageCall.events(this::onPrefill, this::prefillEnded, this::prefillFailed));
-    PrefillStart.Builder start =
-        PrefillStart.newBuilder()
-            .setRequestId(stageRequestId)
-            .addAllSpans(prepared.prompt().spans())
-            .setSampling(sampling())
-            .setAdapter(prepared.adapter())
-            .setTenant(prepared.request().tenant())
-            .setCacheSalt(prepared.request().salt().digest())
-            .setMediaFirst(mediaFirst())
-            .setKvLast(kvLast());
-    slo.ttftMs().ifPresent(start::setTtftLeftMs);
-    for (int token : prepared.prompt().tokenIds()) {
-      start.addTokenIds(token);
-    }
-    prefill.send(PrefillRequest.newBuilder().setStart(start).build());
-  }
-
-  /** Stages of one node take turns: one that began early would only hold the other up. */
-  private boolean mediaFirst() {
-    return !overlap || placement.encodesWherePrefilled();
-  }
-
-  private boolean kvLast() {
-    return !overlap || placement.decodesWherePrefilled();
-  }
-
-  /** What encoding tells: tiles, each of which prefill waits for. */
-  private final class Encoded implements MediaEncoding.Events {
+  /** What the attempt tells. An attempt that is over tells nothing. */
+  private final class Stages implements Attempt.Events {
     @Override
-    public void tile(MediaReady tile) {
-      if (prefill != null) {
-        prefill.send(PrefillRequest.newBuilder().setMedia(tile).build());
+    public void firstToken(FirstToken first) {
+      if (adapterDigest == null) {
+        adapterDigest = first.getAdapterDigest();
+      }
+      if (adapterDigest.equals(first.getAdapterDigest())) {
+        show(List.of(first.getToken()));
+      } else {
+        fail(
+            new EpidoteException.Unavailable(
+                "A node was lost while it worked on the request, and its adapter has been replaced since it began; send the request again."));
+      }
+    }
+
+    @Override
+    public void tokens(List<SampledToken> sampled) {
+      // A token of prefill's is none: who kills decode nodes has one from every attempt.
+      recovery.progress();
+      show(sampled);
+    }
+
+    @Override
+    public boolean isAnswered() {
+      return reason != null;
+    }
+
+    @Override
+    public void finished(FinishReason why) {
+      end(why);
+    }
+
+    @Override
+    public void arrived() {
+      if (!arrived) {
+        arrived = true;
+        events.arrived();
       }
     }
 
@@ -182,140 +212,73 @@ final class Generation {
     }
 
     @Override
-    public void ended() {
-      settle();
+    public void settle() {
+      Generation.this.settle();
     }
 
     @Override
-    public void failed(EpidoteException error) {
-      // Once prefill has sampled, it has had every tile: encode's end changes nothing.
-      if (firstToken == null) {
-        fail(error);
+    public void lost(StageFailure failure) {
+      if (!over) {
+        Generation.this.lost(failure);
       }
-      settle();
     }
 
     @Override
     public void defect(String message) {
-      Generation.this.defect(message);
+      fail(new EpidoteException.Internal(message, new IllegalStateException(stageRequestId)));
     }
   }
 
-  // Prefill, part two: the first token, and the KV blocks for decode.
+  // A stage is lost.
 
-  private void onPrefill(PrefillResponse response) {
-    switch (response.getEventCase()) {
-      case FIRST_TOKEN -> onFirstToken(response.getFirstToken());
-      case KV -> onKv(response.getKv());
-      case DONE -> timings.add(response.getDone().getTiming());
-      case MEDIA_RECEIVED, EVENT_NOT_SET -> {}
-    }
-  }
-
-  private void onFirstToken(FirstToken first) {
-    firstToken = first;
-    placement.prefill().worked();
-    show(List.of(first.getToken()));
-    if (over) {
+  private void lost(StageFailure failure) {
+    attempt.stop("a stage was lost");
+    if (hasLastToken()) {
       return;
     }
-    if (reason != null) {
-      cancelCalls("a stop string ended the answer");
-    } else if (first.getFinishReason() != FinishReason.FINISH_REASON_UNSPECIFIED) {
-      end(first.getFinishReason());
-      handoff.cancel("the answer ended with its first token");
-      halfClosePrefill();
-    } else {
-      handoff.firstToken(first);
+    EpidoteException refusal = recovery.lost(failure);
+    if (refusal != null) {
+      fail(refusal);
+      return;
     }
-    settle();
+    log.info(
+        "Request {} goes on elsewhere after {} tokens: {}",
+        stageRequestId,
+        tokens.size(),
+        failure.error().getMessage());
+    events.lost(failure);
+    events.tryAgainLater(this, recovery.delayMs());
   }
 
-  private void onKv(KvReady kv) {
-    if (reason == null) {
-      handoff.kv(kv);
+  /** The decode node may be lost between the last token and saying so. */
+  private boolean hasLastToken() {
+    if (tokens.size() == prepared.maxTokens()) {
+      end(FinishReason.FINISH_REASON_LENGTH);
+    } else if (tokens.size() > 0
+        && !prepared.request().sampling().ignoreEos()
+        && isEnd.test(tokens.last())) {
+      end(FinishReason.FINISH_REASON_STOP);
     }
+    return reason != null;
   }
 
-  private void prefillEnded() {
-    if (reason == null && (firstToken == null || !handoff.isCovered())) {
-      defect(
-          "The prefill node ended its work without %s."
-              .formatted(firstToken == null ? "a token" : "the KV blocks"));
+  /** Runs the answer's remaining part, if it still has one. */
+  void tryAgain() {
+    if (over || reason != null) {
+      return;
     }
-    settle();
-  }
-
-  private void prefillFailed(EpidoteException error) {
-    // Nothing of prefill's is needed once decode has the KV blocks.
-    if (!handoff.isReceived() && reason == null) {
-      fail(error);
-    }
-    settle();
-  }
-
-  private void halfClosePrefill() {
-    if (prefill != null) {
-      prefill.halfClose();
-    }
-  }
-
-  // Decode, which is told of KV handles as they come.
-
-  private DecodeStart decodeStart() {
-    DecodeStart.Builder start =
-        DecodeStart.newBuilder()
-            .setRequestId(stageRequestId)
-            .setPromptTokens(prepared.promptTokens())
-            .setSampling(sampling())
-            .setAdapter(prepared.adapter())
-            .setTenant(prepared.request().tenant());
-    slo.tpotMs().ifPresent(start::setTpotMs);
-    return start.build();
-  }
-
-  private final class Decoding implements Handoff.Events {
-    @Override
-    public void received() {
-      events.arrived();
-      halfClosePrefill();
-    }
-
-    @Override
-    public void tokens(List<SampledToken> sampled) {
-      show(sampled);
-      if (!over && reason != null) {
-        cancelCalls("a stop string ended the answer");
-        settle();
+    try {
+      attempt = newAttempt();
+    } catch (EpidoteException e) {
+      long wait = recovery.noPlace();
+      if (wait < 0) {
+        fail(recovery.noPlaceLeft(e));
+      } else {
+        events.tryAgainLater(this, wait);
       }
+      return;
     }
-
-    @Override
-    public void done(DecodeDone done) {
-      timings.add(done.getTiming());
-      switch (done.getFinishReason()) {
-        case FINISH_REASON_STOP, FINISH_REASON_LENGTH -> end(done.getFinishReason());
-        case FINISH_REASON_ABORT, FINISH_REASON_UNSPECIFIED, UNRECOGNIZED ->
-            defect("The decode node ended the answer with %s.".formatted(done.getFinishReason()));
-      }
-      settle();
-    }
-
-    @Override
-    public void ended() {
-      if (reason == null) {
-        defect("The decode node ended its work without saying why.");
-      }
-      settle();
-    }
-
-    @Override
-    public void failed(EpidoteException error) {
-      if (reason == null) {
-        fail(error);
-      }
-      settle();
-    }
+    attempt.start();
   }
 
   // What the client sees.
@@ -350,7 +313,7 @@ final class Generation {
   }
 
   private void emit(List<SampledToken> counted, String shown) {
-    tokens += counted.size();
+    counted.forEach(token -> tokens.add(token.getTokenId()));
     emit(new AnswerListener.Piece(choice, shown, counted));
   }
 
@@ -380,7 +343,7 @@ final class Generation {
     if (over || reason == null) {
       return;
     }
-    if (calls().allMatch(StageCall::ended)) {
+    if (attempt.hasEnded()) {
       settleNow();
     } else {
       events.settleLater(this);
@@ -407,8 +370,7 @@ final class Generation {
   /** Ends everything at once; nothing is told. */
   void stop(String why) {
     over = true;
-    cancelCalls(why);
-    placement.release();
+    attempt.stop(why);
   }
 
   private void fail(EpidoteException error) {
@@ -416,26 +378,6 @@ final class Generation {
       stop("the request failed");
       events.failed(error);
     }
-  }
-
-  private void defect(String message) {
-    fail(new EpidoteException.Internal(message, new IllegalStateException(stageRequestId)));
-  }
-
-  private void cancelCalls(String why) {
-    calls().forEach(call -> call.cancel(why));
-  }
-
-  private Stream<StageCall<?, ?>> calls() {
-    return Stream.concat(
-        encoding.calls(),
-        Stream.<@Nullable StageCall<?, ?>>of(prefill, handoff.call())
-            .filter(call -> call != null)
-            .map(call -> (StageCall<?, ?>) call));
-  }
-
-  private SamplingParams sampling() {
-    return prepared.request().sampling().toProto(prepared.maxTokens(), choice);
   }
 
   /** For logs. */

@@ -1,6 +1,5 @@
 package io.epidote.router.request;
 
-import io.epidote.engine.error.EpidoteException;
 import io.epidote.proto.stage.v1.DecodeDone;
 import io.epidote.proto.stage.v1.DecodeRequest;
 import io.epidote.proto.stage.v1.DecodeResponse;
@@ -31,7 +30,7 @@ final class Handoff {
 
     void ended();
 
-    void failed(EpidoteException error);
+    void failed(StageFailure failure);
   }
 
   private final Seat seat;

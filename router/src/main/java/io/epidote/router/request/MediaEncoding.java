@@ -1,6 +1,5 @@
 package io.epidote.router.request;
 
-import io.epidote.engine.error.EpidoteException;
 import io.epidote.proto.stage.v1.EncodeRequest;
 import io.epidote.proto.stage.v1.EncodeResponse;
 import io.epidote.proto.stage.v1.EncodeServiceGrpc;
@@ -41,7 +40,7 @@ final class MediaEncoding {
     /** A call has ended in order. */
     void ended();
 
-    void failed(EpidoteException error);
+    void failed(StageFailure failure);
 
     /** A node broke the protocol. */
     void defect(String message);

@@ -32,6 +32,7 @@ public final class RequestFlow implements AutoCloseable {
   /**
    * @param threads for work that blocks: virtual threads
    * @param timeout of a request from its admission to its end
+   * @param recoveryWait how long an answer may be without a node or a token before it is given up
    * @param overlap whether a stage may begin while the one before is still at work
    * @param slo of requests that say none
    * @param classifier chooses the adapter of requests to MODEL:auto
@@ -43,6 +44,7 @@ public final class RequestFlow implements AutoCloseable {
       Admission admission,
       int maxMediaItems,
       Duration timeout,
+      Duration recoveryWait,
       boolean overlap,
       Slo slo,
       Optional<RequestClassifier> classifier,
@@ -66,7 +68,8 @@ public final class RequestFlow implements AutoCloseable {
             gate,
             overlap,
             slo,
-            timeout.toMillis());
+            timeout.toMillis(),
+            recoveryWait.toMillis());
   }
 
   public ServedModel model() {

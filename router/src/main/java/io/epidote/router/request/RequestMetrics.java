@@ -190,6 +190,16 @@ final class RequestMetrics {
       generationTokens.increment(count);
     }
 
+    /** A stage was lost, and is run again. */
+    void lost(Stage stage) {
+      counter(
+              "epidote_request_recoveries",
+              "Stages of requests that were lost and run again elsewhere",
+              "stage",
+              StageNames.of(stage))
+          .increment();
+    }
+
     void stage(StageTiming timing) {
       stages
           .computeIfAbsent(timing.getStage(), stage -> new StageMeters(StageNames.of(stage)))

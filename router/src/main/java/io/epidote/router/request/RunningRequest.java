@@ -7,10 +7,12 @@ import io.epidote.proto.v1.Timeline;
 import io.epidote.proto.v1.Usage;
 import io.epidote.router.adapters.AdapterGate;
 import io.epidote.router.cluster.Cluster;
+import io.epidote.router.cluster.Member;
 import io.epidote.router.cluster.Placement;
 import io.grpc.SynchronizationContext;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
@@ -40,7 +42,8 @@ public final class RunningRequest {
       AdapterGate gate,
       boolean overlap,
       Slo slo,
-      long timeoutMs) {}
+      long timeoutMs,
+      long recoveryWaitMs) {}
 
   private final GenerationRequest request;
   private final AnswerListener listener;
@@ -121,21 +124,24 @@ public final class RunningRequest {
     prepared = ready;
     Slo slo = request.slo().or(around.slo()).after(recording.ageMs());
     for (int choice = 0; choice < request.choices(); choice++) {
-      Placement placement;
+      AnswerText text = new AnswerText(around.model().newText(), request.sampling().stop());
       try {
-        placement =
-            around
-                .cluster()
-                .place(ready.items(), ready.promptTokens(), ready.prefix(), ready.adapter());
+        generations.add(
+            new Generation(
+                ready,
+                choice,
+                (tokens, avoiding) -> place(ready, tokens, avoiding),
+                around.overlap(),
+                slo,
+                text,
+                around.model()::isEnd,
+                new Recovery(around.recoveryWaitMs(), System::nanoTime),
+                turn,
+                new Answers()));
       } catch (EpidoteException e) {
         fail(e);
         return;
       }
-      recording.placed(placement.topology());
-      AnswerText text = new AnswerText(around.model().newText(), request.sampling().stop());
-      generations.add(
-          new Generation(
-              ready, choice, placement, around.overlap(), slo, text, turn, new Answers()));
     }
     incomplete = generations.size();
     arriving = generations.size();
@@ -148,6 +154,13 @@ public final class RunningRequest {
         generation.start();
       }
     }
+  }
+
+  private Placement place(PreparedRequest ready, int tokens, Set<Member> avoiding) {
+    Placement placement =
+        around.cluster().place(ready.items(), tokens, ready.prefix(), ready.adapter(), avoiding);
+    recording.placed(placement.topology());
+    return placement;
   }
 
   /** The client is gone: everything ends at once and nobody is told. */
@@ -244,11 +257,11 @@ public final class RunningRequest {
     Timeline.Builder timeline = recording.timeline().addAllStages(timings);
     generations.stream()
         .filter(generation -> generation.choice() == choice)
-        .map(Generation::placement)
-        .forEach(placement ->
+        .forEach(generation ->
             timeline
-                .setTopology(placement.topology().label())
-                .setPredictedTtftMs(placement.predictedFirstTokenMs()));
+                .setTopology(generation.placement().topology().label())
+                .setPredictedTtftMs(generation.placement().predictedFirstTokenMs())
+                .setRecoveries(generation.recoveries()));
     return new AnswerListener.Finish(choice, reason, usage.build(), timeline.build());
   }
 
@@ -283,6 +296,16 @@ public final class RunningRequest {
     @Override
     public void failed(EpidoteException error) {
       fail(error);
+    }
+
+    @Override
+    public void lost(StageFailure failure) {
+      recording.lost(failure.seat().stage());
+    }
+
+    @Override
+    public void tryAgainLater(Generation generation, long ms) {
+      var unused = later(generation::tryAgain, ms);
     }
 
     @Override

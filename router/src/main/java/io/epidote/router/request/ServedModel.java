@@ -21,6 +21,9 @@ public interface ServedModel {
 
   int vocabulary();
 
+  /** Whether a token ends an answer, unless the request goes on after it. */
+  boolean isEnd(int tokenId);
+
   /**
    * Looks at a media item's header and plans its tiles.
    *

@@ -32,7 +32,7 @@ final class StageCall<Q, R> {
     /** The node ended the call in order. */
     void completed();
 
-    void failed(EpidoteException error);
+    void failed(StageFailure failure);
   }
 
   /** Enough that a pile of tiles does not come one thread's wake-up at a time. */
@@ -160,7 +160,9 @@ final class StageCall<Q, R> {
       turn.execute(() -> {
         if (!ended) {
           end();
-          events.failed(explain(GrpcErrors.fromStatus(error)));
+          events.failed(
+              new StageFailure(
+                  seat, explain(GrpcErrors.fromStatus(error)), !GrpcErrors.wasTold(error)));
         }
       });
     }
@@ -181,9 +183,7 @@ final class StageCall<Q, R> {
     return switch (error) {
       case EpidoteException.Unavailable e ->
           new EpidoteException.Unavailable(
-              "Lost %s while it worked on the request: %s Send the request again."
-                  .formatted(seat, sentence(e)),
-              e);
+              "Lost %s while it worked on the request: %s".formatted(seat, sentence(e)), e);
       case EpidoteException.Internal e ->
           new EpidoteException.Internal("%s failed: %s".formatted(capital(seat), sentence(e)), e);
       case EpidoteException.BadCheckpoint e ->
@@ -204,7 +204,7 @@ final class StageCall<Q, R> {
 
   /** Events that go to three lambdas. */
   static <R> Events<R> events(
-      Consumer<R> message, Runnable completed, Consumer<EpidoteException> failed) {
+      Consumer<R> message, Runnable completed, Consumer<StageFailure> failed) {
     return new Events<>() {
       @Override
       public void message(R response) {
@@ -217,8 +217,8 @@ final class StageCall<Q, R> {
       }
 
       @Override
-      public void failed(EpidoteException error) {
-        failed.accept(error);
+      public void failed(StageFailure failure) {
+        failed.accept(failure);
       }
     };
   }
