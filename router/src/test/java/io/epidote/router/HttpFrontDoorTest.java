@@ -296,7 +296,7 @@ class HttpFrontDoorTest {
   @Test
   void anErrorAfterTheStreamStartedIsAnEventAndTheEnd() throws Exception {
     cluster.decode.script.put(
-        Step.MORE_TOKENS, new Fail(Status.INTERNAL.withDescription("broken")));
+        Step.TOKENS, new Fail(Status.INTERNAL.withDescription("broken")));
     HttpResponse<String> response = cluster.chat(ask("hi", ",\"stream\":true"));
     assertThat(response.statusCode()).isEqualTo(200);
     List<String> events = events(response.body());
