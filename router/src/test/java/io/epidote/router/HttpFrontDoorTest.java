@@ -295,8 +295,7 @@ class HttpFrontDoorTest {
 
   @Test
   void anErrorAfterTheStreamStartedIsAnEventAndTheEnd() throws Exception {
-    cluster.decode.script.put(
-        Step.TOKENS, new Fail(Status.INTERNAL.withDescription("broken")));
+    cluster.decode.script.put(Step.TOKENS, new Fail(Status.INTERNAL.withDescription("broken")));
     HttpResponse<String> response = cluster.chat(ask("hi", ",\"stream\":true"));
     assertThat(response.statusCode()).isEqualTo(200);
     List<String> events = events(response.body());
