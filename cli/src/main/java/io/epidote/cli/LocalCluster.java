@@ -40,6 +40,7 @@ final class LocalCluster implements Cluster {
                     .withPlacement(options.router.placement())
                     .withSlo(options.router.slo())
                     .withLimits(options.router.limits())
+                    .withRoles(options.router.roles())
                     .withClassifier(options.router.classifier())
                     .withTenants(options.node.tenants.weights())
                     .withAdmin(

@@ -42,6 +42,7 @@ final class RouterCommand implements Callable<Integer> {
                 .withPlacement(options.placement())
                 .withSlo(options.slo())
                 .withLimits(options.limits())
+                .withRoles(options.roles())
                 .withClassifier(options.classifier())
                 .withTenants(tenants.weights())
                 .withAdmin(

@@ -8,6 +8,7 @@ import io.epidote.router.cluster.PlacementRules;
 import io.epidote.router.cluster.Sharding;
 import io.epidote.router.cluster.Topology;
 import io.epidote.router.request.Slo;
+import io.epidote.router.roles.RoleRules;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -96,6 +97,48 @@ final class RouterOptions {
           "How long a node may report nothing before it is taken for lost; nodes report twice a second. Default: ${DEFAULT-VALUE}.")
   double nodeSilence = Limits.DEFAULT.nodeSilence().toSeconds();
 
+  @Option(
+      names = "--roles",
+      paramLabel = "HOW",
+      description =
+          "Who changes the stages of nodes: auto, the router by itself where the load asks for it, by the --slo targets; or manual, 'epidote roles switch' alone. Default: ${DEFAULT-VALUE}.")
+  String roles = "manual";
+
+  @Option(
+      names = "--role-cooldown",
+      paramLabel = "SECONDS",
+      description = "From one switch by the router itself to the next. Default: ${DEFAULT-VALUE}.")
+  double roleCooldown = RoleRules.MANUAL.cooldown().toSeconds();
+
+  @Option(
+      names = "--role-drain",
+      paramLabel = "SECONDS",
+      description =
+          "How long the running requests of a node that is switched may take to end before they go on elsewhere. Default: ${DEFAULT-VALUE}.")
+  double roleDrain = RoleRules.MANUAL.drain().toSeconds();
+
+  @Option(
+      names = "--role-floor",
+      paramLabel = "N",
+      description = "Nodes that every stage keeps. Default: ${DEFAULT-VALUE}.")
+  int roleFloor = RoleRules.MANUAL.floor();
+
+  /** How roles change. */
+  RoleRules roles() {
+    if (!roles.equals(AUTO) && !roles.equals("manual")) {
+      throw new InvalidRequest("--roles %s is unknown; expected auto or manual".formatted(roles));
+    }
+    if (roleFloor < 1) {
+      throw new InvalidRequest("--role-floor must be at least 1");
+    }
+    return new RoleRules(
+        roles.equals(AUTO),
+        roleFloor,
+        seconds("--role-cooldown", roleCooldown, 0),
+        RoleRules.MANUAL.horizon(),
+        seconds("--role-drain", roleDrain, 0));
+  }
+
   Limits limits() {
     if (maxRequests < 1) {
       throw new InvalidRequest("--max-requests must be at least 1");
@@ -132,6 +175,16 @@ final class RouterOptions {
     topology().ifPresent(only -> arguments.addAll(List.of("--topology", only.label())));
     arguments.addAll(List.of("--encode-sharding", sharding));
     arguments.addAll(List.of("--max-requests", Integer.toString(maxRequests)));
+    arguments.addAll(
+        List.of(
+            "--roles",
+            roles,
+            "--role-cooldown",
+            Double.toString(roleCooldown),
+            "--role-drain",
+            Double.toString(roleDrain),
+            "--role-floor",
+            Integer.toString(roleFloor)));
     arguments.addAll(List.of("--recovery-wait", Double.toString(recoveryWait)));
     arguments.addAll(List.of("--node-silence", Double.toString(nodeSilence)));
     if (sloTtftMs != null) {

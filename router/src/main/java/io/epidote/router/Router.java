@@ -15,8 +15,10 @@ import io.epidote.router.request.Admission;
 import io.epidote.router.request.ByteBudget;
 import io.epidote.router.request.RequestFlow;
 import io.epidote.router.request.ServedModel;
+import io.epidote.router.roles.RoleController;
 import io.epidote.router.rpc.AdapterAdminEndpoint;
 import io.epidote.router.rpc.InferenceEndpoint;
+import io.epidote.router.rpc.RoleAdminEndpoint;
 import io.grpc.BindableService;
 import io.grpc.Server;
 import io.grpc.ServerBuilder;
@@ -54,6 +56,7 @@ public final class Router implements AutoCloseable {
   private final RequestFlow flow;
   private final RegistryEndpoint registry;
   private final ClusterAdapters adapters;
+  private final RoleController roles;
   private final Server grpc;
   private final Server admin;
   private final HttpServer http;
@@ -88,6 +91,7 @@ public final class Router implements AutoCloseable {
             threads,
             limits.nodeSilence());
     adapters = new ClusterAdapters(cluster, registry, config.admin().roots(), gate);
+    roles = new RoleController(cluster, config.roles(), config.slo(), threads);
     cluster.onReadiness(this::showHealth);
     FunctionCounter.builder("epidote_allocated_bytes", this, _ -> allocatedBytes())
         .description("Heap that this process has allocated since its start")
@@ -107,7 +111,7 @@ public final class Router implements AutoCloseable {
               config.admin().host(),
               config.admin().port(),
               "--admin-port",
-              List.of(new AdapterAdminEndpoint(adapters)));
+              List.of(new AdapterAdminEndpoint(adapters), new RoleAdminEndpoint(roles)));
     } catch (EpidoteException e) {
       grpc.shutdownNow();
       throw e;
@@ -202,6 +206,7 @@ public final class Router implements AutoCloseable {
   @Override
   public void close() {
     health.enterTerminalState();
+    roles.close();
     adapters.close();
     admin.shutdownNow();
     try {

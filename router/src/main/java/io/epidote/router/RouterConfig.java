@@ -6,6 +6,7 @@ import io.epidote.node.AdapterRoots;
 import io.epidote.node.engine.TenantWeights;
 import io.epidote.router.cluster.PlacementRules;
 import io.epidote.router.request.Slo;
+import io.epidote.router.roles.RoleRules;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Optional;
@@ -23,7 +24,8 @@ import java.util.Optional;
  * @param slo of requests that say none
  * @param classifier file that chooses adapters for requests to MODEL:auto; empty for none
  * @param tenants what each tenant gets of the places for requests
- * @param admin where adapters are loaded and unloaded, and from which folders
+ * @param admin where adapters and roles are administrated, and from which folders adapters come
+ * @param roles how it changes the roles of nodes
  */
 public record RouterConfig(
     Path model,
@@ -37,7 +39,8 @@ public record RouterConfig(
     Limits limits,
     Optional<Path> classifier,
     TenantWeights tenants,
-    Admin admin) {
+    Admin admin,
+    RoleRules roles) {
   public RouterConfig {
     requireNonNull(model, "model is null");
     requireNonNull(cache, "cache is null");
@@ -49,6 +52,7 @@ public record RouterConfig(
     requireNonNull(classifier, "classifier is null");
     requireNonNull(tenants, "tenants is null");
     requireNonNull(admin, "admin is null");
+    requireNonNull(roles, "roles is null");
   }
 
   public RouterConfig(
@@ -65,7 +69,8 @@ public record RouterConfig(
         Limits.DEFAULT,
         Optional.empty(),
         TenantWeights.EQUAL,
-        Admin.local(model));
+        Admin.local(model),
+        RoleRules.MANUAL);
   }
 
   /** The same router that may do other things when it places requests. */
@@ -82,7 +87,8 @@ public record RouterConfig(
         limits,
         classifier,
         tenants,
-        admin);
+        admin,
+        roles);
   }
 
   /** The same router with targets for requests that say none. */
@@ -99,14 +105,15 @@ public record RouterConfig(
         limits,
         classifier,
         tenants,
-        admin);
+        admin,
+        roles);
   }
 
   /** The same router that chooses adapters by this file, or not at all. */
   public RouterConfig withClassifier(Optional<Path> file) {
     return new RouterConfig(
         model, cache, host, httpPort, grpcPort, version, placement, slo, limits, file, tenants,
-        admin);
+        admin, roles);
   }
 
   /** The same router with other shares of tenants. */
@@ -123,7 +130,8 @@ public record RouterConfig(
         limits,
         classifier,
         weights,
-        admin);
+        admin,
+        roles);
   }
 
   /** The same router, administrated elsewhere. */
@@ -140,6 +148,25 @@ public record RouterConfig(
         limits,
         classifier,
         tenants,
+        other,
+        roles);
+  }
+
+  /** The same router that changes roles in another way. */
+  public RouterConfig withRoles(RoleRules other) {
+    return new RouterConfig(
+        model,
+        cache,
+        host,
+        httpPort,
+        grpcPort,
+        version,
+        placement,
+        slo,
+        limits,
+        classifier,
+        tenants,
+        admin,
         other);
   }
 
@@ -157,7 +184,8 @@ public record RouterConfig(
         bounds,
         classifier,
         tenants,
-        admin);
+        admin,
+        roles);
   }
 
   /**

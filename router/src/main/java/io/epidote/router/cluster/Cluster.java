@@ -29,6 +29,7 @@ public final class Cluster {
   // One for each stage: a shared one would give every other node every other stage.
   private final AtomicIntegerArray turns = new AtomicIntegerArray(StageNames.ALL.size() + 1);
   private final PlacementRules rules;
+  private final Demand demand = new Demand(System::nanoTime);
   private volatile List<Member> members = List.of();
 
   public Cluster(PlacementRules rules) {
@@ -38,6 +39,16 @@ public final class Cluster {
   /** The nodes by id. */
   public List<Member> members() {
     return members;
+  }
+
+  /** What is asked of the nodes. */
+  public Demand demand() {
+    return demand;
+  }
+
+  /** What requests like those of late cost, and what waits. */
+  public StageWork work(Demand.Rates rates) {
+    return StageWork.of(members, rates);
   }
 
   /** Stages that no node has; nothing can be served while there is one. */

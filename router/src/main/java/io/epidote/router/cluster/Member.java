@@ -104,7 +104,7 @@ public final class Member {
   }
 
   /** What stands before a new request: this router's own calls, and what the node has queued. */
-  int load(Stage stage) {
+  public int load(Stage stage) {
     return inFlight.get(stage.getNumber()) + status.getQueued();
   }
 

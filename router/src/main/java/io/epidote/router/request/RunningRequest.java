@@ -143,6 +143,15 @@ public final class RunningRequest {
         return;
       }
     }
+    around
+        .cluster()
+        .demand()
+        .arrived(
+            ready.items().size(),
+            ready.prompt().spans().size(),
+            ready.promptTokens(),
+            ready.maxTokens(),
+            request.sampling().ignoreEos());
     incomplete = generations.size();
     arriving = generations.size();
     timeout = later(this::timedOut, around.timeoutMs());
@@ -286,6 +295,9 @@ public final class RunningRequest {
       List<StageTiming> timings = generation.timings();
       timings.forEach(recording::stage);
       listener.finished(finish(generation.choice(), reason, generation.tokens(), timings));
+      if (reason == FinishReason.FINISH_REASON_STOP) {
+        around.cluster().demand().answered(generation.tokens());
+      }
       incomplete--;
       if (incomplete == 0) {
         end(reason);

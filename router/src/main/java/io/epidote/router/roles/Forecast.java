@@ -1,0 +1,133 @@
+package io.epidote.router.roles;
+
+import io.epidote.router.cluster.Demand;
+import io.epidote.router.cluster.StageWork;
+
+/**
+ * What share of requests will meet their targets over a horizon, with so many nodes for each stage:
+ * a fluid model of three queues, in steps of a quarter of a second. Work arrives as it did of late
+ * and meets what waits already; waiting beyond what the fluid has is that of a queue with random
+ * arrivals (M/D/c, approximately). Decode shares its nodes among all answers, and those beyond a
+ * node's blocks wait for others to end.
+ *
+ * @param rates what arrives
+ * @param work what it costs
+ * @param ttftMs target for the first token
+ * @param tpotMs target for each token after it
+ * @param horizonS how far to look
+ */
+record Forecast(Demand.Rates rates, StageWork work, double ttftMs, double tpotMs, double horizonS) {
+  private static final double STEP_S = 0.25;
+
+  /** How sharply the share of answers falls where the time for a token meets its target. */
+  private static final double SHARPNESS = 20;
+
+  /** What being close to a target is worth where nothing meets it. */
+  private static final double CLOSENESS = 0.2;
+
+  /** Beyond this utilisation random arrivals are not what makes a queue long. */
+  private static final double FULL = 0.95;
+
+  /**
+   * Nodes for each stage.
+   *
+   * @param encode that encode, and so on; a node on its way from one stage to another is in none
+   */
+  record Nodes(int encode, int prefill, int decode) {}
+
+  /**
+   * What is predicted.
+   *
+   * @param attainment share of requests that meet both targets
+   * @param score the same, and a little for being close
+   */
+  record Outcome(double attainment, double score) {}
+
+  /** Nothing changes. */
+  Outcome of(Nodes nodes) {
+    return of(nodes, nodes, 0);
+  }
+
+  /**
+   * @param away nodes until the switch is done
+   * @param after nodes from then on
+   * @param awayS how long that takes
+   */
+  Outcome of(Nodes away, Nodes after, double awayS) {
+    double perStep = rates.requestsS() * STEP_S;
+    double encodeQueue = work.waitingEncodeMs();
+    double prefillQueue = work.waitingPrefillMs();
+    double answers = work.answers();
+    double attained = 0;
+    double close = 0;
+    int steps = (int) (horizonS / STEP_S);
+    for (int step = 0; step < steps; step++) {
+      Nodes now = step * STEP_S < awayS ? away : after;
+      double encoded = perStep;
+      double encodeWait = 0;
+      if (work.encodeMs() > 0) {
+        double done =
+            Math.min(encodeQueue + perStep * work.encodeMs(), now.encode() * STEP_S * 1e3);
+        encodeQueue += perStep * work.encodeMs() - done;
+        encoded = done / work.encodeMs();
+        encodeWait = wait(encodeQueue, work.encodeMs(), now.encode());
+      }
+      double done =
+          Math.min(prefillQueue + encoded * work.prefillMs(), now.prefill() * STEP_S * 1e3);
+      prefillQueue += encoded * work.prefillMs() - done;
+      double prefilled = work.prefillMs() > 0 ? done / work.prefillMs() : encoded;
+      double prefillWait = wait(prefillQueue, work.prefillMs(), now.prefill());
+      answers += prefilled;
+      double tokenMs = tokenMs(answers, now.decode());
+      double length = Math.max(1, rates.answerTokens());
+      answers = Math.max(0, answers - answers * STEP_S * 1e3 / (tokenMs * length));
+      double service =
+          work.encodeMs() / Math.max(1, Math.min(now.encode(), rates.tiles())) + work.prefillMs();
+      double waits = encodeWait + prefillWait;
+      attained += meetsTtft(service, waits) * meetsTpot(tokenMs);
+      close += Math.min(1, ttftMs / (service + waits)) * Math.min(1, tpotMs / tokenMs);
+    }
+    double attainment = attained / steps;
+    return new Outcome(attainment, attainment + CLOSENESS * close / steps);
+  }
+
+  /** What a token takes an answer, when so many share the nodes. */
+  double tokenMs(double answers, int nodes) {
+    if (nodes == 0) {
+      return Double.MAX_VALUE / 1e6;
+    }
+    double each = Math.max(1, answers / nodes);
+    double together = Math.min(each, work.answersPerNode());
+    double step = work.decodeStepMs() + work.decodeAnswerMs() * together;
+    return step * each / together;
+  }
+
+  /** Work that arrives in a second over what the nodes can do in it; 1 is full. */
+  double utilisation(double requestMs, int nodes) {
+    return nodes == 0 ? Double.POSITIVE_INFINITY : rates.requestsS() * requestMs / (nodes * 1e3);
+  }
+
+  private double wait(double queueMs, double requestMs, int nodes) {
+    if (requestMs == 0) {
+      return 0;
+    }
+    if (nodes == 0) {
+      return Double.MAX_VALUE / 1e6;
+    }
+    double busy = Math.min(FULL, utilisation(requestMs, nodes));
+    double random = Math.pow(busy, Math.sqrt(2.0 * (nodes + 1))) / (1 - busy);
+    return queueMs / nodes + random * requestMs / (2 * nodes);
+  }
+
+  private double meetsTtft(double serviceMs, double waitMs) {
+    double slack = ttftMs - serviceMs;
+    if (slack <= 0) {
+      return 0;
+    }
+    return waitMs <= 0 ? 1 : 1 - Math.exp(-slack / waitMs);
+  }
+
+  private double meetsTpot(double tokenMs) {
+    return 1 / (1 + Math.exp(SHARPNESS * (tokenMs / tpotMs - 1)));
+  }
+}
