@@ -53,13 +53,8 @@ record Inspection(
   record Plan(Precision precision, Optional<GraphPlan> vision, GraphPlan decoder) {
     /** Bytes in the memory of one node with all stages. */
     long nodeBytes(boolean prepack) {
-      return bytes(decoder, prepack) + vision.map(graph -> bytes(graph, prepack)).orElse(0L);
-    }
-
-    private static long bytes(GraphPlan graph, boolean prepack) {
-      return prepack
-          ? graph.copiedBytes() + graph.keptBytes()
-          : graph.fileBytes() + graph.graphBytes();
+      return decoder.memoryBytes(prepack)
+          + vision.map(graph -> graph.memoryBytes(prepack)).orElse(0L);
     }
   }
 

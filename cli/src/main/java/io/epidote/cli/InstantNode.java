@@ -92,7 +92,7 @@ final class InstantNode implements AutoCloseable {
                 .setFingerprint(model.getFingerprint())
                 .setVersion(BuildInfo.VERSION)
                 .build(),
-            () -> CompletableFuture.completedFuture(load()));
+            freshness -> CompletableFuture.completedFuture(load()));
     registration.start();
   }
 

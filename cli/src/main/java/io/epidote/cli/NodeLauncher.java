@@ -24,6 +24,8 @@ import io.epidote.node.BuildInfo;
 import io.epidote.node.NodeConfig;
 import io.epidote.node.NodeContext;
 import io.epidote.node.NodeRuntime;
+import io.epidote.node.Role;
+import io.epidote.node.RoleFactory;
 import io.epidote.node.Stage;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.kv.KvMemory;
@@ -33,6 +35,7 @@ import io.micrometer.core.instrument.MeterRegistry;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 
@@ -56,7 +59,19 @@ final class NodeLauncher {
       String advertisedHost,
       int port,
       List<String> routers,
-      NodeOptions options) {}
+      NodeOptions options) {
+    /** A node with other stages. */
+    private Settings with(Set<io.epidote.proto.v1.Stage> stages) {
+      return new Settings(
+          new NodeSpec(spec.name(), stages),
+          model,
+          bindHost,
+          advertisedHost,
+          port,
+          routers,
+          options);
+    }
+  }
 
   /** Loads the models of the node's stages and starts to serve. The caller closes the node. */
   static NodeRuntime start(Settings settings, MeterRegistry meters) {
@@ -77,36 +92,99 @@ final class NodeLauncher {
                   checkpoint.name(),
                   checkpoint.fingerprint(),
                   BuildInfo.VERSION,
-                  NodeConfig.Limits.defaults(),
+                  settings.options().limits(),
                   settings.options().transfer())
               .withSharing(settings.options().sharing());
       NodeRuntime node = new NodeRuntime(config, meters);
-      List<Stage> stages = new ArrayList<>();
-      List<AutoCloseable> models = new ArrayList<>();
-      Optional<Adapters> adapters;
+      Roles roles = new Roles(settings);
+      Role first;
       try {
-        addStages(settings, checkpoint, node.context(), stages, models);
-        adapters =
-            models.stream()
-                .filter(Decoder.class::isInstance)
-                .map(model -> ((Decoder) model).adapters())
-                .findFirst();
-        adapters.ifPresent(all -> {
-          settings.options().tiers.apply(all.tiers());
-          settings.options().adapters.forEach((name, folder) -> all.load(name, folder, false));
-        });
+        first = make(settings, checkpoint, node.context(), settings.options().adapters);
       } catch (RuntimeException e) {
-        closeAll(models, e);
         node.close();
         throw e;
       }
       node.start(
-          stages,
-          models,
-          adapters,
-          settings.options().roots.roots(settings.model(), Optional.empty()));
+          first,
+          Optional.of(roles),
+          new NodeRuntime.AdapterSource(
+              settings.options().roots.roots(settings.model(), Optional.empty()),
+              settings.options().adapters));
       return node;
     }
+  }
+
+  /** What the node may become: other stages with the same options. */
+  private record Roles(Settings settings) implements RoleFactory {
+    @Override
+    public Role make(
+        NodeContext node, Set<io.epidote.proto.v1.Stage> stages, Map<String, Path> adapters) {
+      try (Checkpoint checkpoint = Checkpoint.open(settings.model(), Home.cache())) {
+        return NodeLauncher.make(settings.with(stages), checkpoint, node, adapters);
+      }
+    }
+
+    @Override
+    public long bytes(Set<io.epidote.proto.v1.Stage> stages) {
+      try (Checkpoint checkpoint = Checkpoint.open(settings.model(), Home.cache())) {
+        return NodeLauncher.bytes(settings.with(stages), checkpoint);
+      }
+    }
+  }
+
+  private static Role make(
+      Settings settings, Checkpoint checkpoint, NodeContext node, Map<String, Path> folders) {
+    List<Stage> stages = new ArrayList<>();
+    List<AutoCloseable> models = new ArrayList<>();
+    try {
+      addStages(settings, checkpoint, node, stages, models);
+      Optional<Adapters> adapters =
+          models.stream()
+              .filter(Decoder.class::isInstance)
+              .map(model -> ((Decoder) model).adapters())
+              .findFirst();
+      adapters.ifPresent(all -> {
+        settings.options().tiers.apply(all.tiers());
+        folders.forEach((name, folder) -> all.load(name, folder, false));
+      });
+      return new Role(node, stages, models, adapters);
+    } catch (RuntimeException | Error e) {
+      closeAll(models, e);
+      throw e;
+    }
+  }
+
+  /** Weights and pools of these stages, and swap space. */
+  private static long bytes(Settings settings, Checkpoint checkpoint) {
+    NodeOptions options = settings.options();
+    Set<io.epidote.proto.v1.Stage> kinds = settings.spec().stages();
+    boolean emulated = emulated(options, checkpoint).isPresent();
+    boolean encodes = kinds.contains(io.epidote.proto.v1.Stage.STAGE_ENCODE);
+    boolean prefills = kinds.contains(io.epidote.proto.v1.Stage.STAGE_PREFILL);
+    boolean decodes = kinds.contains(io.epidote.proto.v1.Stage.STAGE_DECODE);
+    long bytes = 0;
+    if (prefills || decodes) {
+      bytes += options.kvCache(kinds).value() + options.kvSwap.value();
+      if (!emulated) {
+        bytes +=
+            new Models(checkpoint, options.runtime(options.precisions.decoder(kinds)))
+                .planDecoder()
+                .memoryBytes(!options.noPrepack);
+      }
+    }
+    if (prefills) {
+      bytes += options.mediaTokens(kinds).value();
+    }
+    if (encodes) {
+      bytes += options.mediaTokens(kinds).value() + 2 * options.mediaFileBytes();
+      if (!emulated && checkpoint.config().vision().isPresent()) {
+        bytes +=
+            new Models(checkpoint, options.runtime(options.precisions.encode()))
+                .planVision()
+                .memoryBytes(!options.noPrepack);
+      }
+    }
+    return bytes;
   }
 
   private static void addStages(
@@ -241,7 +319,7 @@ final class NodeLauncher {
     return (int) blocks;
   }
 
-  private static void closeAll(List<AutoCloseable> models, RuntimeException cause) {
+  private static void closeAll(List<AutoCloseable> models, Throwable cause) {
     for (AutoCloseable model : models) {
       try {
         model.close();

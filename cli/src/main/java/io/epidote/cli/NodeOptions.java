@@ -11,6 +11,7 @@ import io.epidote.node.NodeConfig;
 import io.epidote.node.transfer.TransferOptions;
 import io.epidote.proto.v1.Stage;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -162,6 +163,22 @@ final class NodeOptions {
   boolean noTransferChecksum;
 
   @Option(
+      names = "--drain",
+      paramLabel = "TIME",
+      converter = AdapterTierOptions.DurationConverter.class,
+      description =
+          "How long a node that is stopped waits for running requests; then routers take them elsewhere. Default: 5s.")
+  Duration drain = NodeConfig.Limits.defaults().drain();
+
+  @Option(
+      names = "--watchdog",
+      paramLabel = "TIME",
+      converter = AdapterTierOptions.DurationConverter.class,
+      description =
+          "How long a step of the model may take before the node reports that it is stuck, and routers go elsewhere; 0s: for ever. Default: 120s.")
+  Duration watchdog = NodeConfig.Limits.defaults().watchdog();
+
+  @Option(
       names = "--no-unix-sockets",
       description = "Pull over TCP even from nodes of the same machine.")
   boolean noUnixSockets;
@@ -185,6 +202,10 @@ final class NodeOptions {
   TransferOptions transfer() {
     int chunk = (int) Math.min(transferChunk.value(), Integer.MAX_VALUE);
     return new TransferOptions(chunk, !noTransferChecksum, !noUnixSockets, emulation.pace());
+  }
+
+  NodeConfig.Limits limits() {
+    return NodeConfig.Limits.defaults().with(drain, watchdog);
   }
 
   int prefillStep() {
@@ -233,7 +254,11 @@ final class NodeOptions {
                 "--kv-wire",
                 kvWire.word(),
                 "--transfer-chunk",
-                transferChunk.value() + "B"));
+                transferChunk.value() + "B",
+                "--drain",
+                drain.toMillis() + "ms",
+                "--watchdog",
+                watchdog.toMillis() + "ms"));
     if (kvCache != null) {
       arguments.addAll(List.of("--kv-cache", kvCache.value() + "B"));
     }

@@ -69,6 +69,10 @@ final class StatusCommand implements Callable<Integer> {
       row.put("node", node.getNodeId());
       row.put("address", node.getAddress());
       row.put("stages", node.getStagesList().stream().map(NodeSpec::word).toList());
+      row.put("role_generation", node.getRoleGeneration());
+      row.put("draining", node.getDraining());
+      row.put("fault", node.getFault());
+      row.put("integrity_checks", node.getIntegrityChecks());
       row.put("resident_bytes", node.getResidentBytes());
       row.put(
           "weights",
@@ -184,9 +188,24 @@ final class StatusCommand implements Callable<Integer> {
           of(node.getMediaBlocksUsed(), node.getMediaBlocksTotal()),
           node.getHandles());
     }
+    load.getNodesList().forEach(node -> printState(node, out));
     printAdapters(load.getNodesList(), out);
     printExperts(load.getNodesList(), out);
     printMemory(load.getNodesList(), out);
+  }
+
+  /** What is out of the ordinary with a node. */
+  private static void printState(NodeStatus node, PrintStream out) {
+    if (node.getDraining()) {
+      out.printf("%-10s takes no new requests%n", node.getNodeId());
+    }
+    if (!node.getFault().isEmpty()) {
+      out.printf("%-10s is unhealthy: %s%n", node.getNodeId(), node.getFault());
+    }
+    if (node.getRoleGeneration() > 0) {
+      out.printf(
+          "%-10s has changed its stages %d times%n", node.getNodeId(), node.getRoleGeneration());
+    }
   }
 
   /** Where adapters are, of nodes that have some. */

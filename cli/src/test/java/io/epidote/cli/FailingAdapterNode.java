@@ -64,7 +64,7 @@ final class FailingAdapterNode implements AutoCloseable {
                   .setFingerprint(checkpoint.fingerprint())
                   .setVersion(BuildInfo.VERSION)
                   .build(),
-              () ->
+              freshness ->
                   CompletableFuture.completedFuture(
                       NodeLoad.newBuilder().setStatus(status()).build()));
     } catch (IOException e) {

@@ -249,8 +249,11 @@ public final class DecodeStage implements Stage {
   }
 
   @Override
-  public void abortAll(EpidoteException reason) {
-    List.copyOf(calls).forEach(call -> fail(call, reason));
+  public void end(Scope scope, EpidoteException reason) {
+    // The first token was made by prefill.
+    List.copyOf(calls).stream()
+        .filter(call -> scope != Scope.WAITING || call.generated <= 1)
+        .forEach(call -> fail(call, reason));
   }
 
   @Override

@@ -15,6 +15,7 @@ import io.epidote.proto.stage.v1.EncodeResponse;
 import io.epidote.proto.stage.v1.Handle;
 import io.epidote.proto.stage.v1.MediaItem;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.BitSet;
 import java.util.List;
 import java.util.OptionalLong;
@@ -149,6 +150,12 @@ final class EncodeCall implements Waiting {
           "an encode request cannot go from %s to %s".formatted(phase, next));
     }
     phase = next;
+  }
+
+  /** Whether none of its tiles has been encoded, nor any of its pictures decoded. */
+  boolean isWaiting() {
+    return announced.isEmpty()
+        && Arrays.stream(works).noneMatch(work -> work != null && work.pixels != null);
   }
 
   boolean allAnnounced() {

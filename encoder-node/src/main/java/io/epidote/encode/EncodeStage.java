@@ -152,6 +152,11 @@ public final class EncodeStage implements Stage {
   }
 
   void admit(EncodeCall call) {
+    String closed = node.gate().closed();
+    if (closed != null) {
+      call.reply().fail(new EpidoteException.Unavailable(closed));
+      return;
+    }
     if (calls.size() >= node.limits().requests()) {
       call.reply().fail(full());
       return;
@@ -440,8 +445,15 @@ public final class EncodeStage implements Stage {
   }
 
   @Override
-  public void abortAll(EpidoteException reason) {
-    List.copyOf(calls).forEach(call -> fail(call, reason));
+  public void end(Scope scope, EpidoteException reason) {
+    List.copyOf(calls).stream()
+        .filter(call ->
+            switch (scope) {
+              case WAITING -> call.isWaiting();
+              case UNFINISHED -> call.phase() != EncodePhase.LEASED;
+              case ALL -> true;
+            })
+        .forEach(call -> fail(call, reason));
   }
 
   @Override

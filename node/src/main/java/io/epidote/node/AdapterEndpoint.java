@@ -24,14 +24,21 @@ final class AdapterEndpoint extends AdapterAdminGrpc.AdapterAdminImplBase {
   private final String nodeId;
   private final Adapters adapters;
   private final AdapterRoots roots;
+  private final AdapterFolders folders;
+  private final Gate gate;
 
   /**
    * @param roots of folders that may be loaded
+   * @param folders told of what is loaded
+   * @param gate of the role that the adapters belong to
    */
-  AdapterEndpoint(String nodeId, Adapters adapters, AdapterRoots roots) {
+  AdapterEndpoint(
+      String nodeId, Adapters adapters, AdapterRoots roots, AdapterFolders folders, Gate gate) {
     this.nodeId = nodeId;
     this.adapters = adapters;
     this.roots = roots;
+    this.folders = folders;
+    this.gate = gate;
   }
 
   /** For a node's status. */
@@ -65,14 +72,16 @@ final class AdapterEndpoint extends AdapterAdminGrpc.AdapterAdminImplBase {
   }
 
   private AdapterStatus load(LoadAdapterRequest request) {
+    gate.check();
     Path folder = roots.resolve(request.getFolder());
     if (request.getCheckOnly()) {
       String digest = adapters.check(request.getName(), folder, request.getReplace());
       return AdapterStatus.newBuilder().setName(request.getName()).setDigest(digest).build();
     }
-    return describe(
-        adapters,
-        adapters.load(request.getName(), folder, request.getReplace(), request.getHold()));
+    LoadedAdapter loaded =
+        adapters.load(request.getName(), folder, request.getReplace(), request.getHold());
+    folders.loaded(request.getName(), folder, request.getHold());
+    return describe(adapters, loaded);
   }
 
   @Override
@@ -82,6 +91,7 @@ final class AdapterEndpoint extends AdapterAdminGrpc.AdapterAdminImplBase {
         response,
         () -> {
           adapters.settle(request.getName(), request.getDigest(), request.getKeep());
+          folders.settled(request.getName(), request.getKeep());
           return SettleAdapterResponse.getDefaultInstance();
         });
   }
@@ -93,6 +103,7 @@ final class AdapterEndpoint extends AdapterAdminGrpc.AdapterAdminImplBase {
         response,
         () -> {
           adapters.unload(request.getName());
+          folders.unloaded(request.getName());
           return UnloadAdapterResponse.getDefaultInstance();
         });
   }

@@ -6,7 +6,6 @@ import io.epidote.engine.tier.TierCounts;
 import io.epidote.proto.v1.AdapterTierStatus;
 import io.micrometer.core.instrument.FunctionCounter;
 import io.micrometer.core.instrument.Gauge;
-import io.micrometer.core.instrument.MeterRegistry;
 import java.util.function.ToDoubleFunction;
 
 /** Where adapters are, for those who watch. */
@@ -30,7 +29,7 @@ final class AdapterMeters {
         .build();
   }
 
-  static void register(AdapterTiers tiers, MeterRegistry meters) {
+  static void register(AdapterTiers tiers, RoleMeters meters) {
     count(
         tiers,
         meters,
@@ -44,28 +43,31 @@ final class AdapterMeters {
     bytes(tiers, meters, Tier.HOT, TierCounts::hotBytes);
     bytes(tiers, meters, Tier.WARM, TierCounts::warmBytes);
     bytes(tiers, meters, Tier.COLD, TierCounts::coldBytes);
-    Gauge.builder("epidote.adapter.slots.used", tiers, each -> each.counts().hotSlots())
-        .description("Expert slots that hot adapters have")
-        .register(meters);
+    meters.add(
+        Gauge.builder("epidote.adapter.slots.used", tiers, each -> each.counts().hotSlots())
+            .description("Expert slots that hot adapters have")
+            .register(meters.registry()));
   }
 
   private static void count(
       AdapterTiers tiers,
-      MeterRegistry meters,
+      RoleMeters meters,
       String name,
       String description,
       ToDoubleFunction<TierCounts> value) {
-    FunctionCounter.builder(
-            "epidote.adapter." + name, tiers, each -> value.applyAsDouble(each.counts()))
-        .description(description)
-        .register(meters);
+    meters.add(
+        FunctionCounter.builder(
+                "epidote.adapter." + name, tiers, each -> value.applyAsDouble(each.counts()))
+            .description(description)
+            .register(meters.registry()));
   }
 
   private static void bytes(
-      AdapterTiers tiers, MeterRegistry meters, Tier tier, ToDoubleFunction<TierCounts> value) {
-    Gauge.builder("epidote.adapter.bytes", tiers, each -> value.applyAsDouble(each.counts()))
-        .tag("tier", tier.word())
-        .description("Bytes of the adapters of a tier")
-        .register(meters);
+      AdapterTiers tiers, RoleMeters meters, Tier tier, ToDoubleFunction<TierCounts> value) {
+    meters.add(
+        Gauge.builder("epidote.adapter.bytes", tiers, each -> value.applyAsDouble(each.counts()))
+            .tag("tier", tier.word())
+            .description("Bytes of the adapters of a tier")
+            .register(meters.registry()));
   }
 }

@@ -6,7 +6,6 @@ import io.epidote.proto.v1.ExpertStatus;
 import io.epidote.proto.v1.HotExpert;
 import io.micrometer.core.instrument.FunctionCounter;
 import io.micrometer.core.instrument.Gauge;
-import io.micrometer.core.instrument.MeterRegistry;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -27,7 +26,7 @@ final class ExpertMeters {
   private static final int HOTTEST = 3;
 
   private final ExpertLoad load;
-  private final MeterRegistry meters;
+  private final RoleMeters meters;
   private final Map<String, Recent> recent = new HashMap<>();
   private final double[] imbalance;
   private long updated = System.nanoTime();
@@ -48,20 +47,23 @@ final class ExpertMeters {
     }
   }
 
-  ExpertMeters(ExpertLoad load, MeterRegistry meters) {
+  ExpertMeters(ExpertLoad load, RoleMeters meters) {
     this.load = load;
     this.meters = meters;
     this.imbalance = new double[load.layers()];
     for (int layer = 0; layer < load.layers(); layer++) {
       int index = layer;
-      Gauge.builder("epidote.experts.imbalance", imbalance, values -> values[index])
-          .tag("layer", Integer.toString(layer))
-          .description("Tokens of a layer's busiest expert over the mean of its experts, of late")
-          .register(meters);
+      meters.add(
+          Gauge.builder("epidote.experts.imbalance", imbalance, values -> values[index])
+              .tag("layer", Integer.toString(layer))
+              .description(
+                  "Tokens of a layer's busiest expert over the mean of its experts, of late")
+              .register(meters.registry()));
     }
-    Gauge.builder("epidote.experts.slots.lent", load, ExpertLoad::slotsLent)
-        .description("Slots of experts' weights that adapters have")
-        .register(meters);
+    meters.add(
+        Gauge.builder("epidote.experts.slots.lent", load, ExpertLoad::slotsLent)
+            .description("Slots of experts' weights that adapters have")
+            .register(meters.registry()));
   }
 
   /**
@@ -91,11 +93,12 @@ final class ExpertMeters {
     Recent made = new Recent(load.layers(), load.experts());
     for (int layer = 0; layer < load.layers(); layer++) {
       int index = layer;
-      FunctionCounter.builder("epidote.experts.routed", made.byLayer, values -> values[index])
-          .tag("layer", Integer.toString(layer))
-          .tag("adapter", adapter.equals(ExpertLoad.BASE) ? "(base)" : adapter)
-          .description("Pairs of token and expert that a layer ran")
-          .register(meters);
+      meters.add(
+          FunctionCounter.builder("epidote.experts.routed", made.byLayer, values -> values[index])
+              .tag("layer", Integer.toString(layer))
+              .tag("adapter", adapter.equals(ExpertLoad.BASE) ? "(base)" : adapter)
+              .description("Pairs of token and expert that a layer ran")
+              .register(meters.registry()));
     }
     return made;
   }

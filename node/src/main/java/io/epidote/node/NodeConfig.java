@@ -70,6 +70,22 @@ public record NodeConfig(
         Sharing.DEFAULT);
   }
 
+  /** The same node with other bounds. */
+  public NodeConfig withLimits(Limits other) {
+    return new NodeConfig(
+        nodeId,
+        bindHost,
+        advertisedHost,
+        port,
+        routers,
+        model,
+        fingerprint,
+        version,
+        other,
+        transfer,
+        sharing);
+  }
+
   /** The same node shared in another way. */
   public NodeConfig withSharing(Sharing other) {
     return new NodeConfig(
@@ -111,6 +127,7 @@ public record NodeConfig(
    * @param admissions new requests that may wait for the engine thread
    * @param requests requests that one stage holds at a time
    * @param replies messages that may wait for a slow caller
+   * @param watchdog how long a step may take before the node reports that it is stuck; 0 for ever
    */
   public record Limits(
       Duration lease,
@@ -119,7 +136,26 @@ public record NodeConfig(
       Duration drain,
       int admissions,
       int requests,
-      int replies) {
+      int replies,
+      Duration watchdog) {
+    /** With the usual watchdog. */
+    public Limits(
+        Duration lease,
+        Duration stall,
+        Duration maxWait,
+        Duration drain,
+        int admissions,
+        int requests,
+        int replies) {
+      this(lease, stall, maxWait, drain, admissions, requests, replies, Duration.ofMinutes(2));
+    }
+
+    /** The same with other bounds on what must end. */
+    public Limits with(Duration otherDrain, Duration otherWatchdog) {
+      return new Limits(
+          lease, stall, maxWait, otherDrain, admissions, requests, replies, otherWatchdog);
+    }
+
     /** A duration as users write it: {@code 30s}, {@code 2m}. */
     public static String words(Duration duration) {
       return duration.toString().substring(2).toLowerCase(Locale.ROOT);

@@ -3,44 +3,36 @@ package io.epidote.node;
 import static java.util.Objects.requireNonNull;
 
 import io.epidote.engine.error.EpidoteException;
-import io.epidote.engine.model.Adapters;
-import io.epidote.engine.model.Decoder;
 import io.epidote.node.engine.EngineLoop;
 import io.epidote.node.grpc.ChannelPool;
 import io.epidote.node.grpc.GrpcTransport;
 import io.epidote.node.lease.LeaseTable;
-import io.epidote.node.memory.MemoryAccount;
 import io.epidote.node.registry.RegistrationClient;
 import io.epidote.node.transfer.BulkTransport;
 import io.epidote.node.transfer.TransferClient;
 import io.epidote.node.transfer.TransferServer;
 import io.epidote.node.transfer.UnixServer;
 import io.epidote.proto.stage.v1.NodeHello;
-import io.epidote.proto.stage.v1.NodeLoad;
-import io.epidote.proto.v1.MemoryUse;
 import io.epidote.proto.v1.NodeStatus;
-import io.grpc.BindableService;
 import io.grpc.Server;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.netty.NettyServerBuilder;
 import io.grpc.protobuf.services.HealthStatusManager;
 import io.grpc.protobuf.services.ProtoReflectionServiceV1;
+import io.micrometer.core.instrument.FunctionCounter;
 import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.MeterRegistry;
 import java.net.InetSocketAddress;
+import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.TimeoutException;
-import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
-import java.util.function.Function;
 import java.util.function.ToDoubleFunction;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -63,6 +55,15 @@ public final class NodeRuntime implements AutoCloseable {
   /** Reading where memory is takes milliseconds, more the more there is of it. */
   private static final Duration MEMORY_TICK = Duration.ofSeconds(2);
 
+  /** How long a router may take to hear that the node stops. */
+  private static final Duration TELL = Duration.ofMillis(500);
+
+  /** How long what is being pulled when the node stops may go on. */
+  private static final Duration LAST_PULLS = Duration.ofSeconds(1);
+
+  private static final AdapterSource NO_ADAPTERS =
+      new AdapterSource(new AdapterRoots(List.of()), Map.of());
+
   private final NodeConfig config;
   private final BulkTransport bulk = new BulkTransport();
   private final ChannelPool channels = new ChannelPool(bulk::channel);
@@ -71,20 +72,22 @@ public final class NodeRuntime implements AutoCloseable {
   private final EngineLoop loop;
   private final LeaseTable leases;
   private final NodeContext context;
+  private final NodeState state;
+  private final Registrations routers = new Registrations();
   private final HealthStatusManager health = new HealthStatusManager();
-  private final List<RegistrationClient> registrations = new ArrayList<>();
   private final MeterRegistry meters;
   private @Nullable Server server;
   private @Nullable Server bulkServer;
   private Optional<UnixServer> unixServer = Optional.empty();
-  private @Nullable StatusReport report;
-  private List<AutoCloseable> models = List.of();
+  private @Nullable Parts parts;
+  private Role first;
   private volatile String address = "";
   private volatile int bulkPort;
-  private volatile NodeStatus latest = NodeStatus.getDefaultInstance();
-  private volatile List<MemoryUse> memory = List.of();
-  private volatile @Nullable String discrepancy;
   private boolean closed;
+
+  /** What there is once the first role is known. */
+  private record Parts(
+      Roles roles, NodeReports reports, Watchdog watchdog, Optional<RoleSwitch> switches) {}
 
   public NodeRuntime(NodeConfig config, MeterRegistry meters) {
     this.config = requireNonNull(config, "config is null");
@@ -95,6 +98,7 @@ public final class NodeRuntime implements AutoCloseable {
             1, Thread.ofPlatform().daemon().name("epidote-timer-" + config.nodeId()).factory());
     timer.setRemoveOnCancelPolicy(true);
     this.loop = new EngineLoop("epidote-engine-" + config.nodeId(), limits.admissions());
+    this.state = new NodeState(loop);
     this.leases =
         new LeaseTable(
             config.nodeId(),
@@ -113,15 +117,18 @@ public final class NodeRuntime implements AutoCloseable {
                 channels, timer, limits.stall(), limits.lease().dividedBy(3), config.transfer()),
             new StageMeters(meters),
             limits,
-            config.sharing());
+            config.sharing(),
+            new Gate());
+    this.first = Role.none(context);
   }
 
+  /** For the stages of the first role. */
   public NodeContext context() {
     return context;
   }
 
   /**
-   * Listens, registers with the routers and starts to work.
+   * Listens, registers with the routers and starts to work with a role that never changes.
    *
    * @param stages in the order of their turns: decode, prefill, encode keeps tokens flowing
    * @param models closed by {@link #close}, after the engine thread has ended
@@ -129,21 +136,62 @@ public final class NodeRuntime implements AutoCloseable {
    *     its models with it
    */
   public void start(List<Stage> stages, List<? extends AutoCloseable> models) {
-    start(stages, models, Optional.empty(), new AdapterRoots(List.of()));
+    start(new Role(context, stages, models, Optional.empty()), Optional.empty(), NO_ADAPTERS);
   }
 
   /**
-   * The same with adapters, which can be loaded and unloaded from then on.
+   * The adapters of a node.
    *
-   * @param adapters of the decoder among the models
-   * @param roots of folders that adapters may be loaded from by whoever reaches the node
+   * @param roots of folders that they may be loaded from by whoever reaches the node
+   * @param folders of those that the first role has, by name
    */
-  public void start(
-      List<Stage> stages,
-      List<? extends AutoCloseable> models,
-      Optional<Adapters> adapters,
-      AdapterRoots roots) {
-    this.models = List.copyOf(models);
+  public record AdapterSource(AdapterRoots roots, Map<String, Path> folders) {
+    public AdapterSource {
+      folders = Map.copyOf(folders);
+    }
+  }
+
+  /**
+   * The same with a role that may be exchanged for others while the node runs.
+   *
+   * @param first made with {@link #context}
+   * @param factory of other roles; empty: there are none
+   */
+  public void start(Role first, Optional<RoleFactory> factory, AdapterSource adapters) {
+    this.first = first;
+    AdapterFolders folders = new AdapterFolders(adapters.folders());
+    Roles[] late = new Roles[1];
+    StageServices services = new StageServices(() -> late[0].refusal());
+    Roles roles = new Roles(context, adapters.roots(), folders, meters, services, state);
+    late[0] = roles;
+    NodeReports reports = new NodeReports(loop, state, roles::report, timer);
+    Watchdog watchdog = new Watchdog(loop, state, services, routers, config.limits().watchdog());
+    Optional<RoleSwitch> switches =
+        factory.map(
+            of -> new RoleSwitch(context, roles, of, folders, state, reports, routers, meters));
+    List<BooleanSupplier> steps = roles.begin(first);
+    roles.bind();
+    listen(services, switches);
+    parts = new Parts(roles, reports, watchdog, switches);
+    loop.start(steps, this::checkIntegrity);
+    registerMeters(reports);
+    timer.scheduleWithFixedDelay(this::tick, 0, TICK.toMillis(), TimeUnit.MILLISECONDS);
+    timer.scheduleWithFixedDelay(
+        reports::measureMemory, 0, MEMORY_TICK.toMillis(), TimeUnit.MILLISECONDS);
+    timer.scheduleWithFixedDelay(leases::expire, leaseTick(), leaseTick(), TimeUnit.MILLISECONDS);
+    NodeHello hello =
+        NodeHello.newBuilder()
+            .setModel(config.model())
+            .setFingerprint(config.fingerprint())
+            .setVersion(config.version())
+            .build();
+    routers.start(
+        config.routers().stream()
+            .map(router -> new RegistrationClient(router, channels, timer, hello, reports::load))
+            .toList());
+  }
+
+  private void listen(StageServices services, Optional<RoleSwitch> switches) {
     try {
       InetSocketAddress bind = new InetSocketAddress(config.bindHost(), config.port());
       NettyServerBuilder builder = bulk.prepare(GrpcTransport.server(bind));
@@ -151,12 +199,8 @@ public final class NodeRuntime implements AutoCloseable {
       builder.addService(transfers);
       builder.addService(health.getHealthService());
       builder.addService(ProtoReflectionServiceV1.newInstance());
-      adapters.ifPresent(
-          all -> builder.addService(new AdapterEndpoint(config.nodeId(), all, roots)));
-      stages.stream()
-          .map(Stage::services)
-          .flatMap(List<BindableService>::stream)
-          .forEach(builder::addService);
+      switches.ifPresent(each -> builder.addService(new NodeControlEndpoint(each)));
+      builder.fallbackHandlerRegistry(services);
       Server started = GrpcTransport.start(builder, bind);
       server = started;
       address = config.advertisedHost() + ":" + started.getPort();
@@ -171,40 +215,6 @@ public final class NodeRuntime implements AutoCloseable {
     } catch (RuntimeException e) {
       close();
       throw e;
-    }
-    Optional<ExpertMeters> experts =
-        models.stream()
-            .filter(Decoder.class::isInstance)
-            .flatMap(model -> ((Decoder) model).expertLoad().stream())
-            .map(load -> new ExpertMeters(load, meters))
-            .findFirst();
-    StatusReport reporter =
-        new StatusReport(config.nodeId(), address, stages, leases, adapters, experts);
-    report = reporter;
-    adapters.ifPresent(all -> {
-      AdapterMeters.register(all.tiers(), meters);
-      // Wakes the stages: one of them may have waited for what is read in now.
-      all.tiers().onChange(() -> loop.execute(() -> {}));
-    });
-    loop.start(
-        stages.stream().map(stage -> (BooleanSupplier) stage::runStep).toList(),
-        this::checkIntegrity);
-    registerMeters();
-    timer.scheduleWithFixedDelay(this::tick, 0, TICK.toMillis(), TimeUnit.MILLISECONDS);
-    timer.scheduleWithFixedDelay(
-        this::measureMemory, 0, MEMORY_TICK.toMillis(), TimeUnit.MILLISECONDS);
-    timer.scheduleWithFixedDelay(leases::expire, leaseTick(), leaseTick(), TimeUnit.MILLISECONDS);
-    NodeHello hello =
-        NodeHello.newBuilder()
-            .setModel(config.model())
-            .setFingerprint(config.fingerprint())
-            .setVersion(config.version())
-            .build();
-    for (String router : config.routers()) {
-      RegistrationClient registration =
-          new RegistrationClient(router, channels, timer, hello, this::load);
-      registrations.add(registration);
-      registration.start();
     }
   }
 
@@ -223,91 +233,80 @@ public final class NodeRuntime implements AutoCloseable {
 
   /** Whether every router has welcomed this node. */
   public boolean isRegistered() {
-    return registrations.stream().allMatch(RegistrationClient::isRegistered);
+    return routers.areRegistered();
+  }
+
+  private Parts parts() {
+    return requireNonNull(parts, "the node was not started");
   }
 
   /** The node's load, taken on the engine thread after what was handed over before. */
   public CompletableFuture<NodeStatus> status() {
-    return onEngine(reporter -> reporter.take(memory));
-  }
-
-  /** The same as a router is told it. */
-  private CompletableFuture<NodeLoad> load() {
-    return onEngine(reporter -> reporter.load(memory));
-  }
-
-  private <T> CompletableFuture<T> onEngine(Function<StatusReport, T> asked) {
-    CompletableFuture<T> future = new CompletableFuture<>();
-    StatusReport reporter = requireNonNull(report, "the node was not started");
-    loop.execute(() -> {
-      try {
-        future.complete(asked.apply(reporter));
-      } catch (RuntimeException e) {
-        future.completeExceptionally(e);
-      }
-    });
-    return future;
+    return parts().reports().status();
   }
 
   /** What makes this node unhealthy, or null: an error of the engine thread, or lost blocks. */
   public @Nullable String fault() {
-    return loop.fault() != null ? loop.fault() : discrepancy;
+    return state.fault();
   }
 
   private void tick() {
-    status().thenAccept(status -> latest = status);
+    parts().watchdog().look(TICK);
+    parts().reports().tick();
     health.setStatus(
         HealthStatusManager.SERVICE_NAME_ALL_SERVICES,
         fault() == null ? ServingStatus.SERVING : ServingStatus.NOT_SERVING);
   }
 
-  /** What there is to measure is asked of the engine thread; it is measured beside it. */
-  private void measureMemory() {
-    StatusReport reporter = requireNonNull(report, "the node was not started");
-    CompletableFuture<MemoryAccount.Holdings> holdings = new CompletableFuture<>();
-    loop.execute(() -> holdings.complete(reporter.holdings()));
-    holdings.thenAcceptAsync(held -> memory = MemoryAccount.measure(held), timer);
-  }
-
   /** On the engine thread, when it has run out of work. */
   private void checkIntegrity() {
-    String found = requireNonNull(report).discrepancy(loop::isDrained);
-    if (found != null && !found.equals(discrepancy)) {
+    String found = parts().roles().report().discrepancy(loop::isDrained);
+    if (state.checked(found)) {
       log.error("Blocks are out of account: {}", found);
     }
-    discrepancy = found;
   }
 
-  private void registerMeters() {
-    gauge("epidote.kv.blocks.used", NodeStatus::getKvBlocksUsed);
-    gauge("epidote.kv.blocks.cached", NodeStatus::getKvBlocksCached);
-    gauge("epidote.kv.blocks.total", NodeStatus::getKvBlocksTotal);
-    gauge("epidote.swap.blocks.used", NodeStatus::getSwapBlocksUsed);
-    gauge("epidote.swap.blocks.total", NodeStatus::getSwapBlocksTotal);
-    gauge("epidote.media.blocks.used", NodeStatus::getMediaBlocksUsed);
-    gauge("epidote.media.blocks.total", NodeStatus::getMediaBlocksTotal);
-    gauge("epidote.media.blocks.cached", NodeStatus::getMediaBlocksCached);
+  private void registerMeters(NodeReports reports) {
+    gauge(reports, "epidote.kv.blocks.used", NodeStatus::getKvBlocksUsed);
+    gauge(reports, "epidote.kv.blocks.cached", NodeStatus::getKvBlocksCached);
+    gauge(reports, "epidote.kv.blocks.total", NodeStatus::getKvBlocksTotal);
+    gauge(reports, "epidote.swap.blocks.used", NodeStatus::getSwapBlocksUsed);
+    gauge(reports, "epidote.swap.blocks.total", NodeStatus::getSwapBlocksTotal);
+    gauge(reports, "epidote.media.blocks.used", NodeStatus::getMediaBlocksUsed);
+    gauge(reports, "epidote.media.blocks.total", NodeStatus::getMediaBlocksTotal);
+    gauge(reports, "epidote.media.blocks.cached", NodeStatus::getMediaBlocksCached);
     gauge(
+        reports,
         "epidote.media.cache.bytes",
         status -> (double) status.getMediaBlocksCached() * status.getMediaBlockBytes());
-    gauge("epidote.handles", NodeStatus::getHandles);
-    gauge("epidote.requests.running", NodeStatus::getRunning);
-    gauge("epidote.requests.queued", NodeStatus::getQueued);
-    gauge("epidote.requests.awaiting", NodeStatus::getAwaiting);
-    gauge("epidote.resident.bytes", NodeStatus::getResidentBytes);
+    gauge(reports, "epidote.handles", NodeStatus::getHandles);
+    gauge(reports, "epidote.requests.running", NodeStatus::getRunning);
+    gauge(reports, "epidote.requests.queued", NodeStatus::getQueued);
+    gauge(reports, "epidote.requests.awaiting", NodeStatus::getAwaiting);
+    gauge(reports, "epidote.resident.bytes", NodeStatus::getResidentBytes);
     Gauge.builder("epidote.engine.defects", loop, EngineLoop::defects).register(meters);
-    Gauge.builder("epidote.integrity.faults", this, node -> node.discrepancy == null ? 0 : 1)
+    Gauge.builder("epidote.integrity.faults", state, each -> each.isDiscrepant() ? 1 : 0)
         .description("1 while blocks are in use that no request or lease accounts for")
+        .register(meters);
+    FunctionCounter.builder("epidote.integrity.checks", state, NodeState::integrityChecks)
+        .description("How often an idle node found every block accounted for")
+        .register(meters);
+    Gauge.builder("epidote.draining", state, each -> each.isDraining() ? 1 : 0)
+        .description("1 while the node takes no new requests")
+        .register(meters);
+    Gauge.builder("epidote.role.generation", state, NodeState::generation)
+        .description("Changes of the node's stages")
         .register(meters);
   }
 
-  private void gauge(String name, ToDoubleFunction<NodeStatus> value) {
-    Gauge.builder(name, this, node -> value.applyAsDouble(node.latest)).register(meters);
+  private void gauge(NodeReports reports, String name, ToDoubleFunction<NodeStatus> value) {
+    Gauge.builder(name, reports, each -> value.applyAsDouble(each.latest())).register(meters);
   }
 
   /**
-   * Leaves the cluster, lets running requests end within the bound, ends the others, and frees
-   * everything. Safe to repeat.
+   * Tells routers that the node takes no requests any more, hands over those that wait, lets
+   * running ones end within the bound, ends the others, leaves the cluster, and frees everything.
+   * Safe to repeat.
    */
   @Override
   public void close() {
@@ -317,71 +316,65 @@ public final class NodeRuntime implements AutoCloseable {
       }
       closed = true;
     }
-    registrations.forEach(RegistrationClient::close);
-    health.enterTerminalState();
-    Server running = server;
-    StatusReport reporter = report;
-    if (running != null && reporter != null) {
-      running.shutdown();
-      awaitIdle(reporter, config.limits().drain());
-      loop.execute(() -> reporter.abortAll(new EpidoteException.Unavailable("The node stops.")));
-      // Lets the errors leave before the connections are cut.
-      askIdle(reporter);
-    }
+    Parts running = parts;
     if (running != null) {
+      drain(running);
+    }
+    routers.close();
+    health.enterTerminalState();
+    stopServers();
+    // Ends the pulls that are under way; what they hold is freed when they have.
+    channels.close();
+    if (running != null) {
+      new Drain(loop, leases, running.roles()::report)
+          .awaitIdle(Duration.ofSeconds(2), () -> false);
+    }
+    bulk.close();
+    boolean ended = loop.close(Duration.ofSeconds(state.stuck() == null ? 10 : 1));
+    timer.shutdownNow();
+    if (!ended) {
+      log.error("The engine thread is still in a step; its models are left open");
+    } else {
+      Role last = running == null ? first : running.roles().role();
+      last.closeModels();
+    }
+  }
+
+  private void drain(Parts running) {
+    String why = "The node stops.";
+    state.draining(true);
+    running.roles().role().node().gate().close(why);
+    // While calls go on, so that routers know of it before any of them ends.
+    routers.reportNow(TELL);
+    running.switches().ifPresent(each -> each.stop(config.limits().drain()));
+    running.roles().role().node().gate().close(why);
+    Drain requests = new Drain(loop, leases, running.roles()::report);
+    requests.end(Stage.Scope.WAITING, why);
+    if (!requests.awaitIdle(config.limits().drain(), () -> state.stuck() != null)) {
+      requests.endAll(why, LAST_PULLS, LAST_PULLS);
+    }
+  }
+
+  private void stopServers() {
+    Server running = server;
+    if (running != null) {
+      // Lets errors leave before connections are cut.
+      running.shutdown();
+      await(running, Duration.ofMillis(200));
       running.shutdownNow();
-      await(running);
+      await(running, Duration.ofSeconds(2));
     }
     Server pulled = bulkServer;
     if (pulled != null) {
       pulled.shutdownNow();
-      await(pulled);
+      await(pulled, Duration.ofSeconds(2));
     }
     unixServer.ifPresent(UnixServer::close);
-    // Ends the pulls that are under way; what they hold is freed when they have.
-    channels.close();
-    if (reporter != null) {
-      awaitIdle(reporter, Duration.ofSeconds(2));
-    }
-    bulk.close();
-    boolean ended = loop.close(Duration.ofSeconds(10));
-    timer.shutdownNow();
-    if (!ended) {
-      log.error("The engine thread is still in a step; its models are left open");
-      return;
-    }
-    for (AutoCloseable model : models) {
-      try {
-        model.close();
-      } catch (Exception e) {
-        log.warn("A model could not be closed", e);
-      }
-    }
   }
 
-  private void awaitIdle(StatusReport reporter, Duration bound) {
-    long deadline = System.nanoTime() + bound.toNanos();
-    while (System.nanoTime() < deadline && !askIdle(reporter)) {
-      LockSupport.parkNanos(Duration.ofMillis(20).toNanos());
-    }
-  }
-
-  private boolean askIdle(StatusReport reporter) {
-    CompletableFuture<Boolean> idle = new CompletableFuture<>();
-    loop.execute(() -> idle.complete(reporter.isIdle()));
+  private static void await(Server server, Duration bound) {
     try {
-      return idle.get(2, TimeUnit.SECONDS);
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      return true;
-    } catch (ExecutionException | TimeoutException e) {
-      return false;
-    }
-  }
-
-  private static void await(Server server) {
-    try {
-      server.awaitTermination(2, TimeUnit.SECONDS);
+      server.awaitTermination(bound.toMillis(), TimeUnit.MILLISECONDS);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }

@@ -34,6 +34,15 @@ public interface Stage {
     return Optional.empty();
   }
 
-  /** Ends every request with this error and frees what it holds, once its pulls have ended. */
-  void abortAll(EpidoteException reason);
+  /** Which requests are to end before their time. */
+  enum Scope {
+    /** Those of which nothing was computed here yet: another node loses nothing by taking them. */
+    WAITING,
+    /** All but those whose result is complete, and has only to be pulled. */
+    UNFINISHED,
+    ALL
+  }
+
+  /** Ends requests with this error and frees what they hold, once their pulls have ended. */
+  void end(Scope scope, EpidoteException reason);
 }

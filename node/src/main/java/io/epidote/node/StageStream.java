@@ -104,6 +104,7 @@ public final class StageStream<Q, R, C> implements StreamObserver<Q> {
       return;
     }
     try {
+      node.gate().check();
       if (handler.requests() >= node.limits().requests()) {
         throw full();
       }

@@ -25,33 +25,30 @@ import org.jspecify.annotations.Nullable;
 
 /** The node's numbers over all its stages. Belongs to the engine thread. */
 final class StatusReport {
-  private final String nodeId;
-  private final String address;
+  private final NodeContext node;
   private final List<Stage> stages;
   private final LeaseTable leases;
   private final Optional<Adapters> adapters;
   private final Optional<ExpertMeters> experts;
 
   StatusReport(
-      String nodeId,
-      String address,
+      NodeContext node,
       List<Stage> stages,
-      LeaseTable leases,
       Optional<Adapters> adapters,
       Optional<ExpertMeters> experts) {
     this.adapters = adapters;
     this.experts = experts;
-    this.nodeId = nodeId;
-    this.address = address;
+    this.node = node;
     this.stages = List.copyOf(stages);
-    this.leases = leases;
+    this.leases = node.leases();
   }
 
   /**
    * @param memory as it was last measured, or empty
    */
   NodeStatus take(List<MemoryUse> memory) {
-    NodeStatus.Builder status = NodeStatus.newBuilder().setNodeId(nodeId).setAddress(address);
+    NodeStatus.Builder status =
+        NodeStatus.newBuilder().setNodeId(node.nodeId()).setAddress(leases.address());
     Map<String, StageLoad.Weights> weights = new TreeMap<>();
     int running = 0;
     int queued = 0;
@@ -124,8 +121,8 @@ final class StatusReport {
         List.copyOf(models.values()));
   }
 
-  void abortAll(EpidoteException reason) {
-    stages.forEach(stage -> stage.abortAll(reason));
+  void end(Stage.Scope scope, EpidoteException reason) {
+    stages.forEach(stage -> stage.end(scope, reason));
   }
 
   /** Whether no request and no lease holds anything. */

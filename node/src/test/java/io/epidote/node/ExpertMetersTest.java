@@ -20,7 +20,7 @@ final class ExpertMetersTest {
     ExpertSlots slots = new ExpertSlots(2, EXPERTS);
     ExpertLoad load = new ExpertLoad(2, EXPERTS, slots);
     SimpleMeterRegistry registry = new SimpleMeterRegistry();
-    ExpertMeters meters = new ExpertMeters(load, registry);
+    ExpertMeters meters = new ExpertMeters(load, new RoleMeters(registry));
     long[] base = requireNonNull(load.counts().get(ExpertLoad.BASE));
     long[] french = new long[2 * EXPERTS];
     load.counts().put("french", french);

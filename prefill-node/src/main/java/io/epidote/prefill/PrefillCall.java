@@ -92,6 +92,9 @@ final class PrefillCall implements Waiting {
   /** Tokens whose keys and values are in the blocks. */
   int done;
 
+  /** Whether a step has computed some of the prompt. */
+  boolean begun;
+
   /** Tokens whose blocks were announced. */
   int offered;
 

@@ -315,6 +315,7 @@ public final class PrefillStage implements Stage {
       int count = work.chunk().tokenIds().length;
       tokens += count;
       call.done += count;
+      call.begun = true;
       call.presence.charge(count);
       call.newsAt = System.nanoTime();
       call.account.computed(nanos, count);
@@ -420,8 +421,15 @@ public final class PrefillStage implements Stage {
   }
 
   @Override
-  public void abortAll(EpidoteException reason) {
-    List.copyOf(calls).forEach(call -> fail(call, reason));
+  public void end(Scope scope, EpidoteException reason) {
+    List.copyOf(calls).stream()
+        .filter(call ->
+            switch (scope) {
+              case WAITING -> !call.begun;
+              case UNFINISHED -> call.phase() != PrefillPhase.LEASED;
+              case ALL -> true;
+            })
+        .forEach(call -> fail(call, reason));
   }
 
   @Override

@@ -305,6 +305,20 @@ public final class BlockPool {
   }
 
   /**
+   * Gives the memory of all blocks back to the system; the pool must not be used afterwards. No
+   * pull may be reading or writing a block. Harmless where the system cannot do that: memory is
+   * freed with the pool then.
+   */
+  public void discard() {
+    MappedPages pages = new MappedPages();
+    for (MemorySegment plane : planes) {
+      if (plane.byteSize() >= NativePages.LARGE) {
+        pages.discard(plane);
+      }
+    }
+  }
+
+  /**
    * Checks that every block is either free, cached or referenced, and none of them twice.
    *
    * @throws IllegalStateException naming the first discrepancy

@@ -8,7 +8,7 @@ import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 
-/** Pages of mapped files. */
+/** Pages of memory that was mapped, from a file or not. */
 public final class MappedPages {
   /** Linux 5.4: writes back and takes out of the page cache what nobody else has mapped. */
   private static final int MADV_PAGEOUT = 21;
@@ -30,6 +30,17 @@ public final class MappedPages {
   public void drop(MemorySegment mapped) {
     if (NativePages.LINUX) {
       advise(mapped, MADV_PAGEOUT);
+      advise(mapped, MADV_DONTNEED);
+    }
+  }
+
+  /**
+   * Frees the memory behind a mapping of no file, which is all zeros from then on.
+   *
+   * @param mapped from the beginning of a page
+   */
+  void discard(MemorySegment mapped) {
+    if (NativePages.LINUX) {
       advise(mapped, MADV_DONTNEED);
     }
   }

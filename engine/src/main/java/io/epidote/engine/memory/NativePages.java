@@ -20,7 +20,7 @@ public final class NativePages {
   static final boolean LINUX = System.getProperty("os.name").equals("Linux");
 
   /** Below this, a mapping of its own would be waste. */
-  private static final long LARGE = 128 << 10;
+  static final long LARGE = 128 << 10;
 
   /** PROT_READ and PROT_WRITE; MAP_PRIVATE and MAP_ANONYMOUS; no file. */
   private static final int READ_WRITE = 0x3;
@@ -35,6 +35,7 @@ public final class NativePages {
   private final MethodHandle map;
   private final MethodHandle unmap;
   private final MethodHandle protect;
+  private final MethodHandle trim;
 
   public NativePages() {
     this.map =
@@ -45,6 +46,8 @@ public final class NativePages {
     this.unmap = function("munmap", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG));
     this.protect =
         function("mprotect", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG, JAVA_INT));
+    // Of glibc; another C library keeps nothing, or says so by its absence.
+    this.trim = function("malloc_trim", FunctionDescriptor.of(JAVA_INT, JAVA_LONG));
   }
 
   static MethodHandle function(String name, FunctionDescriptor signature) {
@@ -64,6 +67,17 @@ public final class NativePages {
    */
   MemorySegment allocate(long bytes, long alignment) {
     return LINUX && bytes >= LARGE ? mapped(bytes) : Arena.ofAuto().allocate(bytes, alignment);
+  }
+
+  /** Has the C library give back to the system what it keeps of memory that was freed. */
+  public void trim() {
+    if (LINUX) {
+      try {
+        int _ = (int) trim.invokeExact(0L);
+      } catch (Throwable e) {
+        throw new IllegalStateException("malloc_trim cannot be called", e);
+      }
+    }
   }
 
   /**

@@ -27,6 +27,11 @@ public record GraphPlan(long fileBytes, long copiedBytes, long keptBytes, long g
   /** The operators that ONNX Runtime prepacks a weight of. */
   private static final Set<String> PREPACKED = Set.of("MatMul", "Gemm", "MatMulNBits");
 
+  /** Bytes of memory that a process has of the weights, shared or not. */
+  public long memoryBytes(boolean prepack) {
+    return prepack ? copiedBytes + keptBytes : fileBytes + graphBytes;
+  }
+
   static GraphPlan of(byte[] model, WeightFile weights) {
     return of(model, weights.bytes());
   }

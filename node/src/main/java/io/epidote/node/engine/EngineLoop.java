@@ -2,13 +2,20 @@ package io.epidote.node.engine;
 
 import static java.util.Objects.requireNonNull;
 
+import io.epidote.engine.error.EpidoteException;
 import java.time.Duration;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executor;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
+import java.util.function.Supplier;
 import org.jctools.queues.MpscUnboundedArrayQueue;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -45,6 +52,9 @@ public final class EngineLoop implements Executor, AutoCloseable {
   private volatile boolean sleeping;
   private volatile boolean stopping;
   private volatile @Nullable String fault;
+
+  /** When the present step or command began, in nanoseconds; 0 between them. */
+  private volatile long busySince;
 
   /**
    * @param name of the thread
@@ -89,6 +99,61 @@ public final class EngineLoop implements Executor, AutoCloseable {
     if (sleeping) {
       LockSupport.unpark(thread);
     }
+  }
+
+  /**
+   * Gives the loop other steps, from its next round on. To be called by a command, on the engine
+   * thread.
+   */
+  public void exchange(List<BooleanSupplier> others) {
+    checkThread();
+    steps = List.copyOf(others);
+  }
+
+  /**
+   * Runs something on the engine thread and waits for its result.
+   *
+   * @param bound after which it is given up: it is not run then
+   * @throws EpidoteException.Unavailable when the thread is in a step for all that time
+   */
+  public <T> T call(Supplier<T> asked, Duration bound) {
+    AtomicBoolean begun = new AtomicBoolean();
+    CompletableFuture<T> result = new CompletableFuture<>();
+    execute(() -> {
+      if (begun.compareAndSet(false, true)) {
+        try {
+          result.complete(asked.get());
+        } catch (RuntimeException | Error e) {
+          result.completeExceptionally(e);
+        }
+      }
+    });
+    try {
+      return result.get(bound.toNanos(), TimeUnit.NANOSECONDS);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    } catch (TimeoutException e) {
+      // Told below.
+    } catch (ExecutionException e) {
+      throw new EpidoteException.Internal("A command of the engine thread failed.", e);
+    }
+    if (begun.compareAndSet(false, true)) {
+      throw new EpidoteException.Unavailable(
+          "The engine thread of this node is in a step that has lasted for more than %d ms."
+              .formatted(bound.toMillis()));
+    }
+    return result.join();
+  }
+
+  /** How long the step or command has lasted that the thread is in; 0 when it is in none. */
+  public long busyNanos() {
+    long since = busySince;
+    return since == 0 ? 0 : System.nanoTime() - since;
+  }
+
+  /** Where the thread is. */
+  public StackTraceElement[] stackTrace() {
+    return thread.getStackTrace();
   }
 
   /** Whether no command waits. Exact on the engine thread for commands handed over before. */
@@ -174,6 +239,7 @@ public final class EngineLoop implements Executor, AutoCloseable {
   }
 
   private boolean guarded(BooleanSupplier work) {
+    busySince = System.nanoTime() | 1;
     try {
       return work.getAsBoolean();
     } catch (RuntimeException e) {
@@ -185,6 +251,8 @@ public final class EngineLoop implements Executor, AutoCloseable {
       fault = "The engine thread met " + e + "; restart the node.";
       log.error("An error reached the engine loop; the node reports itself unhealthy", e);
       return false;
+    } finally {
+      busySince = 0;
     }
   }
 

@@ -194,6 +194,16 @@ public final class LeaseTable {
     return outstanding;
   }
 
+  /** Where the node's services answer. */
+  public String address() {
+    return address.get();
+  }
+
+  /** Leases whose bytes somebody pulls at this moment. */
+  public synchronized int pinned() {
+    return (int) leases.values().stream().filter(lease -> !lease.pins.isEmpty()).count();
+  }
+
   private @Nullable Lease live(Handle handle) {
     Lease lease = isLocal(handle) ? leases.get(handle.getId()) : null;
     return lease == null || lease.end != null ? null : lease;

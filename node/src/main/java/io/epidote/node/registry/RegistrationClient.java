@@ -16,10 +16,11 @@ import io.grpc.stub.ClientResponseObserver;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Future;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
-import java.util.function.Supplier;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -30,6 +31,16 @@ import org.slf4j.LoggerFactory;
  * single thread.
  */
 public final class RegistrationClient implements AutoCloseable {
+  /** How much a report may wait for the engine thread. */
+  public enum Freshness {
+    /** Not at all: the load as it was last taken. */
+    KNOWN,
+    /** A little, so that reports go on while a step takes long. */
+    RECENT,
+    /** Until it is there, within reason: somebody asked for it. */
+    ASKED
+  }
+
   private static final Logger log = LoggerFactory.getLogger(RegistrationClient.class);
   private static final Duration REPORT_INTERVAL = Duration.ofMillis(500);
   private static final Duration FIRST_BACKOFF = Duration.ofMillis(100);
@@ -39,8 +50,13 @@ public final class RegistrationClient implements AutoCloseable {
   private final ChannelPool channels;
   private final ScheduledExecutorService timer;
   private final NodeHello hello;
-  private final Supplier<CompletableFuture<NodeLoad>> load;
+  private final Function<Freshness, CompletableFuture<NodeLoad>> load;
   private @Nullable Stream stream;
+
+  /** Counts connections that were begun: one that was begun later takes the place of another. */
+  private long attempts;
+
+  private CompletableFuture<Void> welcome = CompletableFuture.completedFuture(null);
   private Duration backoff = FIRST_BACKOFF;
   private boolean refusedBefore;
   private boolean closed;
@@ -50,14 +66,14 @@ public final class RegistrationClient implements AutoCloseable {
    * @param router {@code host:port} of its gRPC server
    * @param timer one thread
    * @param hello without a status, which is asked for at each connection
-   * @param load the node's present one, taken on the engine thread
+   * @param load the node's present one
    */
   public RegistrationClient(
       String router,
       ChannelPool channels,
       ScheduledExecutorService timer,
       NodeHello hello,
-      Supplier<CompletableFuture<NodeLoad>> load) {
+      Function<Freshness, CompletableFuture<NodeLoad>> load) {
     this.router = requireNonNull(router, "router is null");
     this.channels = requireNonNull(channels, "channels is null");
     this.timer = requireNonNull(timer, "timer is null");
@@ -85,14 +101,76 @@ public final class RegistrationClient implements AutoCloseable {
     });
   }
 
+  /**
+   * Reports now, with what is known without asking the engine thread.
+   *
+   * @return done when the report was handed to the connection, or there is none
+   */
+  public CompletableFuture<Void> reportNow() {
+    CompletableFuture<Void> told = new CompletableFuture<>();
+    onTimer(
+        () -> {
+          Stream present = stream;
+          if (present == null || !registered) {
+            told.complete(null);
+          } else {
+            load.apply(Freshness.KNOWN)
+                .whenCompleteAsync(
+                    (news, error) -> {
+                      if (error == null) {
+                        present.send(news, 0, false);
+                      }
+                      told.complete(null);
+                    },
+                    timer);
+          }
+        },
+        told);
+    return told;
+  }
+
+  /**
+   * Says goodbye and hello again, because what the node is has changed: routers learn that from a
+   * hello only.
+   *
+   * @return done when the router has welcomed the node, or none is connected
+   */
+  public CompletableFuture<Void> registerAgain() {
+    CompletableFuture<Void> welcomed = new CompletableFuture<>();
+    onTimer(
+        () -> {
+          Stream present = stream;
+          if (present == null || closed) {
+            // Whoever connects later says what the node is by then.
+            welcomed.complete(null);
+            return;
+          }
+          present.leave();
+          stream = null;
+          welcome = welcomed;
+          connect();
+        },
+        welcomed);
+    return welcomed;
+  }
+
+  private void onTimer(Runnable task, CompletableFuture<Void> done) {
+    try {
+      timer.execute(task);
+    } catch (RejectedExecutionException e) {
+      done.complete(null);
+    }
+  }
+
   private void connect() {
     if (closed) {
       return;
     }
-    load.get()
+    long attempt = ++attempts;
+    load.apply(Freshness.ASKED)
         .whenCompleteAsync(
             (present, error) -> {
-              if (error == null && !closed) {
+              if (error == null && !closed && attempt == attempts) {
                 ManagedChannel channel = channels.channel(router, ChannelKind.CONTROL);
                 // The channel's own backoff grows to minutes; a router that is back is wanted now.
                 channel.resetConnectBackoff();
@@ -101,7 +179,8 @@ public final class RegistrationClient implements AutoCloseable {
                 stream.send(
                     RegisterRequest.newBuilder()
                         .setHello(hello.toBuilder().setStatus(present.getStatus()))
-                        .build());
+                        .build(),
+                    false);
               }
             },
             timer);
@@ -117,6 +196,7 @@ public final class RegistrationClient implements AutoCloseable {
     }
     registered = false;
     stream = null;
+    welcome.complete(null);
     long millis = ThreadLocalRandom.current().nextLong(backoff.toMillis() / 2, backoff.toMillis());
     backoff =
         backoff.multipliedBy(2).compareTo(LAST_BACKOFF) < 0
@@ -166,13 +246,17 @@ public final class RegistrationClient implements AutoCloseable {
           stop();
           disconnected(this, why);
         });
-      } catch (java.util.concurrent.RejectedExecutionException e) {
+      } catch (RejectedExecutionException e) {
         log.debug("The node has closed", e);
       }
     }
 
     private void welcomed(int intervalMillis) {
+      if (stream != this) {
+        return;
+      }
       registered = true;
+      welcome.complete(null);
       refusedBefore = false;
       backoff = FIRST_BACKOFF;
       long interval = intervalMillis > 0 ? intervalMillis : REPORT_INTERVAL.toMillis();
@@ -184,29 +268,29 @@ public final class RegistrationClient implements AutoCloseable {
     }
 
     private void report(long nonce) {
-      load.get().thenAcceptAsync(present -> send(present, nonce), timer);
+      load.apply(nonce == 0 ? Freshness.RECENT : Freshness.ASKED)
+          .thenAcceptAsync(present -> send(present, nonce, nonce == 0), timer);
     }
 
-    private void send(NodeLoad present, long nonce) {
+    private void send(NodeLoad present, long nonce, boolean mayBeLeftOut) {
       NodeLoad.Builder news = present.toBuilder().setNonce(nonce);
       long version = present.getMediaCache().getVersion();
       if (version == toldVersion) {
         news.clearMediaCache();
       }
-      if (send(RegisterRequest.newBuilder().setLoad(news).build())) {
+      if (send(RegisterRequest.newBuilder().setLoad(news).build(), mayBeLeftOut)) {
         toldVersion = version;
       }
     }
 
     /** False when it was left out, because there is no stream or nobody reads. */
-    private boolean send(RegisterRequest message) {
+    private boolean send(RegisterRequest message, boolean mayBeLeftOut) {
       ClientCallStreamObserver<RegisterRequest> call = requests;
       if (over || call == null) {
         return false;
       }
       // A router that does not read gets no pile of stale reports.
-      boolean periodic = message.hasLoad() && message.getLoad().getNonce() == 0;
-      if (periodic && !call.isReady()) {
+      if (mayBeLeftOut && !call.isReady()) {
         return false;
       }
       call.onNext(message);

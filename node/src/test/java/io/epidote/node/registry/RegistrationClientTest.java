@@ -105,7 +105,7 @@ final class RegistrationClientTest {
         channels,
         timer,
         NodeHello.newBuilder().setModel("toy").build(),
-        () ->
+        freshness ->
             CompletableFuture.completedFuture(
                 NodeLoad.newBuilder()
                     .setStatus(
