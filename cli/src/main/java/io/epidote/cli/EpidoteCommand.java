@@ -42,6 +42,7 @@ public final class EpidoteCommand implements Runnable {
           AskCommand.class,
           StatusCommand.class,
           AdapterCommand.class,
+          RolesCommand.class,
           EvalCommand.class,
           BenchCommand.class,
           PlanCommand.class,

@@ -9,7 +9,12 @@ import io.epidote.proto.v1.Chat;
 import io.epidote.proto.v1.ChatMessage;
 import io.epidote.proto.v1.ContentPart;
 import io.epidote.proto.v1.Finished;
+import io.epidote.proto.v1.ExplainRequest;
+import io.epidote.proto.v1.ExplainResponse;
 import io.epidote.proto.v1.GenerateRequest;
+import io.epidote.proto.v1.RoleAdminGrpc;
+import io.epidote.proto.v1.SwitchRequest;
+import io.epidote.proto.v1.SwitchResponse;
 import io.epidote.proto.v1.GenerateResponse;
 import io.epidote.proto.v1.GetLoadRequest;
 import io.epidote.proto.v1.GetLoadResponse;
@@ -37,6 +42,9 @@ import java.util.function.Consumer;
 
 /** A client of a router, over the public gRPC contract. Safe for use by many threads. */
 final class InferenceClient implements AutoCloseable {
+  /** A node drains, and loads weights. */
+  private static final Duration ROLE_TIMEOUT = Duration.ofMinutes(10);
+
   private static final Duration TIMEOUT = Duration.ofMinutes(5);
 
   private final String address;
@@ -171,6 +179,28 @@ final class InferenceClient implements AutoCloseable {
     }
   }
 
+  /** Gives a node other stages; returns when it serves with them. */
+  SwitchResponse switchRole(SwitchRequest request) {
+    try {
+      return RoleAdminGrpc.newBlockingStub(channel)
+          .withDeadlineAfter(ROLE_TIMEOUT.toSeconds(), TimeUnit.SECONDS)
+          .switch_(request);
+    } catch (StatusRuntimeException e) {
+      throw translated(e);
+    }
+  }
+
+  /** What the router last decided about roles. */
+  ExplainResponse explainRoles() {
+    try {
+      return RoleAdminGrpc.newBlockingStub(channel)
+          .withDeadlineAfter(TIMEOUT.toSeconds(), TimeUnit.SECONDS)
+          .explain(ExplainRequest.getDefaultInstance());
+    } catch (StatusRuntimeException e) {
+      throw translated(e);
+    }
+  }
+
   private AdapterAdminGrpc.AdapterAdminBlockingStub adapters() {
     return AdapterAdminGrpc.newBlockingStub(channel)
         .withDeadlineAfter(TIMEOUT.toSeconds(), TimeUnit.SECONDS);
@@ -186,7 +216,7 @@ final class InferenceClient implements AutoCloseable {
     }
     if (e.getStatus().getCode() == Status.Code.UNIMPLEMENTED) {
       return new InvalidRequest(
-          "%s does not do that (%s); adapters are changed at the router's --admin-port, which is 8002 unless said otherwise"
+          "%s does not do that (%s); adapters and roles are changed at the router's --admin-port, which is 8002 unless said otherwise"
               .formatted(address, e.getStatus().getDescription()),
           e);
     }
