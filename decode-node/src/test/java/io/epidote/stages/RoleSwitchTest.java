@@ -103,6 +103,12 @@ final class RoleSwitchTest {
     try (Cluster cluster = new Cluster("E-P-D", Set.of(), TestNode.Options.defaults())) {
       CountDownLatch running = new CountDownLatch(3);
       CountDownLatch goOn = new CountDownLatch(1);
+      cluster.decode.decoder.beforeStep =
+          chunks -> {
+            if (running.getCount() == 0) {
+              awaitQuietly(goOn);
+            }
+          };
       Run run =
           cluster.driver.start(
               REQUEST,
@@ -111,12 +117,6 @@ final class RoleSwitchTest {
                   running.countDown();
                 }
               });
-      cluster.decode.decoder.beforeStep =
-          chunks -> {
-            if (running.getCount() == 0) {
-              awaitQuietly(goOn);
-            }
-          };
       awaitQuietly(running);
       CompletableFuture<SwitchRoleResponse> switched =
           CompletableFuture.supplyAsync(
@@ -289,6 +289,12 @@ final class RoleSwitchTest {
       assertThat(registry.last().getDraining()).isFalse();
       CountDownLatch running = new CountDownLatch(2);
       CountDownLatch goOn = new CountDownLatch(1);
+      node.decoder.beforeStep =
+          chunks -> {
+            if (running.getCount() == 0) {
+              awaitQuietly(goOn);
+            }
+          };
       RouterDriver driver = new RouterDriver(others.encode, others.prefill, node);
       Run run =
           driver.start(
@@ -298,12 +304,6 @@ final class RoleSwitchTest {
                   running.countDown();
                 }
               });
-      node.decoder.beforeStep =
-          chunks -> {
-            if (running.getCount() == 0) {
-              awaitQuietly(goOn);
-            }
-          };
       awaitQuietly(running);
       CompletableFuture<Void> closing = CompletableFuture.runAsync(node::close);
       // The engine thread is in a step, and the report does not wait for it.
