@@ -38,6 +38,7 @@ final class NodeReports {
 
   /** Changed on the engine thread. */
   private volatile Object role = new Object();
+
   private volatile CompletableFuture<?> measuring = CompletableFuture.completedFuture(null);
   private volatile CompletableFuture<NodeLoad> taking =
       CompletableFuture.completedFuture(NodeLoad.getDefaultInstance());
