@@ -223,7 +223,7 @@ class RolesTest {
       NodeStatus after =
           await()
               .atMost(Duration.ofSeconds(20))
-              .until(() -> spare(client), node -> kind(node, "weights_mapped") > 0);
+              .until(() -> spare(client), node -> node.getMemoryCount() > 0);
       assertThat(kind(after, "kv")).isZero();
       System.err.printf(
           "resident: PD %,d, of which KV %,d and weights %,d; as E %,d, of which weights %,d, rest %,d after %,d%n",
