@@ -31,7 +31,12 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -142,6 +147,57 @@ class RolesTest {
         .collect(Collectors.toSet());
   }
 
+  /** Every request that runs meanwhile gets the answer that it would have got. */
+  @Test
+  void underLoadNoRequestFailsAndNoAnswerChanges() throws Exception {
+    List<GenerateRequest> questions = questions(24);
+    try (ProcessCluster cluster =
+            ProcessCluster.start(
+                new ClusterOptions().onAnyPort(), specs(WAY.getFirst()), new Progress());
+        InferenceClient client = new InferenceClient(cluster.grpcAddress());
+        ExecutorService pool = Executors.newFixedThreadPool(6)) {
+      List<List<Integer>> expected = ask(client, questions);
+      String address = spare(client).getAddress();
+      AtomicBoolean over = new AtomicBoolean();
+      AtomicInteger answered = new AtomicInteger();
+      List<Future<?>> askers = new ArrayList<>();
+      for (int asker = 0; asker < 6; asker++) {
+        int first = asker;
+        askers.add(
+            pool.submit(() -> {
+              for (int i = first; !over.get(); i = (i + 1) % questions.size()) {
+                assertThat(client.generate(questions.get(i), text -> {}).tokenIds())
+                    .isEqualTo(expected.get(i));
+                answered.incrementAndGet();
+              }
+            }));
+      }
+      try {
+        for (int i = 1; i < WAY.size(); i++) {
+          int before = answered.get();
+          await()
+              .atMost(Duration.ofSeconds(30))
+              .until(() -> answered.get() > before + 10 || isAnyDone(askers));
+          SwitchRoleResponse done = switchTo(address, stages(WAY.get(i)), i - 1, i % 2 * 2000);
+          print("under load", WAY.get(i - 1) + " to " + WAY.get(i), done);
+        }
+      } finally {
+        over.set(true);
+      }
+      for (Future<?> asker : askers) {
+        asker.get();
+      }
+      System.err.printf("%d answers under load%n", answered.get());
+      ClusterAssertions.assertNothingInUse(cluster, 4);
+      assertThat(client.load().getNodesList())
+          .allSatisfy(node -> assertThat(node.getFault()).isEmpty());
+    }
+  }
+
+  private static boolean isAnyDone(List<Future<?>> futures) {
+    return futures.stream().anyMatch(Future::isDone);
+  }
+
   /** Memory that requests have touched goes back to the system with the stage. */
   @Test
   void memoryOfTheOldStageIsFreed() {
@@ -150,16 +206,24 @@ class RolesTest {
     specs.add(new NodeSpec(SPARE, stages("PD")));
     try (ProcessCluster cluster = ProcessCluster.start(options, specs, new Progress());
         InferenceClient client = new InferenceClient(cluster.grpcAddress())) {
-      ask(client, questions(12));
+      for (int i = 0; i < 12; i++) {
+        client.generate(
+            InferenceClient.question(
+                "",
+                List.of(),
+                ("how many red circles " + i + " ").repeat(60),
+                SamplingParams.newBuilder().setTemperature(0).setMaxTokens(4).build()),
+            text -> {});
+      }
       NodeStatus before =
           await()
               .atMost(Duration.ofSeconds(20))
-              .until(() -> spare(client), node -> kind(node, "kv") > 1 << 20);
+              .until(() -> spare(client), node -> kind(node, "kv") > 4 << 20);
       var unused = switchTo(before.getAddress(), stages("E"), 0, 2000);
       NodeStatus after =
           await()
               .atMost(Duration.ofSeconds(20))
-              .until(() -> spare(client), node -> kind(node, "weights_mapped") > 0);
+              .until(() -> spare(client), node -> node.getMemoryCount() > 0);
       assertThat(kind(after, "kv")).isZero();
       System.err.printf(
           "resident: PD %,d, of which KV %,d and weights %,d; as E %,d, of which weights %,d, rest %,d after %,d%n",

@@ -12,8 +12,12 @@ import io.epidote.engine.memory.BlockPool;
 import io.epidote.engine.memory.MediaCache;
 import io.epidote.engine.memory.MediaKeys;
 import io.epidote.engine.sampling.BatchSampler;
+import io.epidote.node.AdapterRoots;
 import io.epidote.node.NodeConfig;
+import io.epidote.node.NodeContext;
 import io.epidote.node.NodeRuntime;
+import io.epidote.node.Role;
+import io.epidote.node.RoleFactory;
 import io.epidote.node.Stage;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.engine.QueueOrder;
@@ -23,12 +27,16 @@ import io.epidote.prefill.PrefillConfig;
 import io.epidote.prefill.PrefillStage;
 import io.epidote.proto.v1.NodeStatus;
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
 
 /** A real node with toy models. {@code stages} is a combination of the letters E, P and D. */
 final class TestNode implements AutoCloseable {
@@ -167,10 +175,25 @@ final class TestNode implements AutoCloseable {
   final NodeRuntime runtime;
   final ToyDecoder decoder = new ToyDecoder();
   final ToyEncoder encoder = new ToyEncoder();
-  final List<BlockPool> pools = new ArrayList<>();
+  final List<BlockPool> pools = new CopyOnWriteArrayList<>();
   final SimpleMeterRegistry meters = new SimpleMeterRegistry();
 
+  private final Set<Integer> eosIds;
+  private final Options options;
+
+  /** Runs before another role is made, and may throw. */
+  volatile Runnable beforeLoad = () -> {};
+
+  /** What a role takes, as its factory says. */
+  volatile long roleBytes;
+
   TestNode(String stages, Set<Integer> eosIds, Options options) {
+    this(stages, eosIds, options, List.of());
+  }
+
+  TestNode(String stages, Set<Integer> eosIds, Options options, List<String> routers) {
+    this.eosIds = eosIds;
+    this.options = options;
     runtime =
         new NodeRuntime(
             new NodeConfig(
@@ -178,13 +201,38 @@ final class TestNode implements AutoCloseable {
                 "127.0.0.1",
                 "127.0.0.1",
                 0,
-                List.of(),
+                routers,
                 "toy",
                 "0",
                 "test",
                 options.limits(),
                 TransferOptions.defaults()),
             meters);
+    runtime.start(
+        make(runtime.context(), stages),
+        Optional.of(new Roles()),
+        new NodeRuntime.AdapterSource(new AdapterRoots(List.of()), Map.of()));
+  }
+
+  private final class Roles implements RoleFactory {
+    @Override
+    public Role make(
+        NodeContext node, Set<io.epidote.proto.v1.Stage> stages, Map<String, Path> adapters) {
+      beforeLoad.run();
+      return TestNode.this.make(
+          node,
+          stages.stream()
+              .map(stage -> stage.name().substring("STAGE_".length()).substring(0, 1))
+              .collect(Collectors.joining()));
+    }
+
+    @Override
+    public long bytes(Set<io.epidote.proto.v1.Stage> stages) {
+      return roleBytes;
+    }
+  }
+
+  private Role make(NodeContext node, String stages) {
     boolean decodes = stages.contains("D");
     List<Stage> made = new ArrayList<>();
     BatchSampler sampler = new BatchSampler(2);
@@ -196,7 +244,7 @@ final class TestNode implements AutoCloseable {
     if (decodes) {
       made.add(
           new DecodeStage(
-              runtime.context(),
+              node,
               decoder,
               sampler,
               kv,
@@ -205,7 +253,7 @@ final class TestNode implements AutoCloseable {
     if (stages.contains("P")) {
       made.add(
           new PrefillStage(
-              runtime.context(),
+              node,
               decoder,
               sampler,
               kv,
@@ -226,7 +274,7 @@ final class TestNode implements AutoCloseable {
       BlockPool media = pool("media", encoder.tileBytes(), options.mediaBlocks());
       made.add(
           new EncodeStage(
-              runtime.context(),
+              node,
               encoder,
               encoder,
               new BlockQueue(media),
@@ -235,7 +283,7 @@ final class TestNode implements AutoCloseable {
               FILE_BYTES,
               options.order()));
     }
-    runtime.start(made, List.of(decoder, encoder, sampler));
+    return new Role(node, made, List.of(decoder, encoder, sampler), Optional.empty());
   }
 
   private BlockPool pool(String name, int blockBytes, int blocks) {

@@ -35,6 +35,10 @@ final class NodeReports {
   private volatile NodeStatus latest = NodeStatus.getDefaultInstance();
   private volatile @Nullable NodeLoad known;
   private volatile List<MemoryUse> memory = List.of();
+
+  /** Changed on the engine thread. */
+  private volatile Object role = new Object();
+
   private volatile CompletableFuture<?> measuring = CompletableFuture.completedFuture(null);
   private volatile CompletableFuture<NodeLoad> taking =
       CompletableFuture.completedFuture(NodeLoad.getDefaultInstance());
@@ -104,6 +108,8 @@ final class NodeReports {
   /** The role is another: what was known of the one before says nothing. On the engine thread. */
   void forget() {
     known = null;
+    role = new Object();
+    memory = List.of();
   }
 
   void tick() {
@@ -113,9 +119,17 @@ final class NodeReports {
   /** What there is to measure is asked of the engine thread; it is measured beside it. */
   void measureMemory() {
     if (measuring.isDone()) {
+      Object measured = role;
       measuring =
           onEngine(StatusReport::holdings)
-              .thenAcceptAsync(held -> memory = MemoryAccount.measure(held), timer);
+              .thenAcceptAsync(
+                  held -> {
+                    List<MemoryUse> uses = MemoryAccount.measure(held);
+                    if (role == measured) {
+                      memory = uses;
+                    }
+                  },
+                  timer);
     }
   }
 

@@ -58,7 +58,7 @@ public final class NodeRuntime implements AutoCloseable {
   /** How long a router may take to hear that the node stops. */
   private static final Duration TELL = Duration.ofMillis(500);
 
-  /** How long what is being pulled when the node stops may go on. */
+  /** How long what is being pulled may go on at the most when the time to drain is over. */
   private static final Duration LAST_PULLS = Duration.ofSeconds(1);
 
   private static final AdapterSource NO_ADAPTERS =
@@ -351,7 +351,9 @@ public final class NodeRuntime implements AutoCloseable {
     Drain requests = new Drain(loop, leases, running.roles()::report);
     requests.end(Stage.Scope.WAITING, why);
     if (!requests.awaitIdle(config.limits().drain(), () -> state.stuck() != null)) {
-      requests.endAll(why, LAST_PULLS, LAST_PULLS);
+      Duration drain = config.limits().drain();
+      Duration last = drain.compareTo(LAST_PULLS) < 0 ? drain : LAST_PULLS;
+      requests.endAll(why, last, last);
     }
   }
 
