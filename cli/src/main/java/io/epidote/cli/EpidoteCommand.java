@@ -44,6 +44,7 @@ public final class EpidoteCommand implements Runnable {
           AdapterCommand.class,
           EvalCommand.class,
           BenchCommand.class,
+          ChaosCommand.class,
           PlanCommand.class,
           ProfileCommand.class,
           ModelCommand.class,
