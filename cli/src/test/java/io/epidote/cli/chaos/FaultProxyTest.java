@@ -116,11 +116,12 @@ class FaultProxyTest {
   void cutConnectionsAreReset() throws Exception {
     assertThat(exchange()).isEqualTo(SENT);
     proxy.cut();
-    assertThatThrownBy(() -> {
-          while (true) {
-            exchange();
-          }
-        })
+    assertThatThrownBy(
+            () -> {
+              while (true) {
+                exchange();
+              }
+            })
         .isInstanceOf(IOException.class);
   }
 }

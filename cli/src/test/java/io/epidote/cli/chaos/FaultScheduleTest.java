@@ -36,7 +36,8 @@ class FaultScheduleTest {
   @Test
   void faultsComeAgainUntilTheEndAndNodesOfAStageTakeTurns() {
     List<Fault> faults = plan("kill:decode@5s/every=10s", 30, 1);
-    assertThat(faults).extracting(Fault::at)
+    assertThat(faults)
+        .extracting(Fault::at)
         .containsExactly(Duration.ofSeconds(5), Duration.ofSeconds(15), Duration.ofSeconds(25));
     assertThat(faults.get(0).targets()).hasSize(1).isNotEqualTo(faults.get(1).targets());
     assertThat(faults.get(2).targets()).isEqualTo(faults.get(0).targets());
