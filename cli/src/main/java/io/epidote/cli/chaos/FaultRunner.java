@@ -4,6 +4,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.IntSupplier;
 
 /** Does the faults of a schedule to a cluster, each at its time, and undoes those that last. */
@@ -16,6 +17,9 @@ final class FaultRunner {
    * later.
    */
   private static final int OTHERS_LATER = 8;
+
+  /** A node is asked to stop when the one before is back: a rolling restart. */
+  private final ReentrantLock rolling = new ReentrantLock(true);
 
   private final FaultTarget target;
   private final Duration restartAfter;
@@ -43,7 +47,16 @@ final class FaultRunner {
               .start(() -> {
                 try {
                   sleepUntil(startNanos + fault.at().toNanos());
-                  run(fault, startNanos);
+                  if (fault.kind() == FaultKind.TERM) {
+                    rolling.lockInterruptibly();
+                    try {
+                      run(fault, startNanos);
+                    } finally {
+                      rolling.unlock();
+                    }
+                  } else {
+                    run(fault, startNanos);
+                  }
                 } catch (InterruptedException e) {
                   Thread.currentThread().interrupt();
                 }
