@@ -70,7 +70,17 @@ final class ChildProcess implements AutoCloseable {
    * @param flags besides this one's own
    */
   static ChildProcess start(String name, Path folder, List<String> flags, List<String> arguments) {
-    List<String> command = new ArrayList<>();
+    return start(name, folder, List.of(), flags, arguments);
+  }
+
+  /**
+   * The same behind another command, which becomes the process.
+   *
+   * @param prefix words of that command
+   */
+  static ChildProcess start(
+      String name, Path folder, List<String> prefix, List<String> flags, List<String> arguments) {
+    List<String> command = new ArrayList<>(prefix);
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
     command.addAll(
         ManagementFactory.getRuntimeMXBean().getInputArguments().stream()

@@ -45,6 +45,7 @@ public final class EpidoteCommand implements Runnable {
           RolesCommand.class,
           EvalCommand.class,
           BenchCommand.class,
+          ChaosCommand.class,
           PlanCommand.class,
           ProfileCommand.class,
           ModelCommand.class,

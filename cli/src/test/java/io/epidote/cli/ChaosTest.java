@@ -1,0 +1,102 @@
+package io.epidote.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+/** Faults in small: whatever is done to a cluster, whoever was accepted gets exactly its answer. */
+class ChaosTest {
+  @Test
+  void nodesOfEachKindAreKilledOneAfterTheOther() throws Exception {
+    JsonNode figures =
+        survived("--faults", "kill:decode@1s,kill:prefill@6s,kill:encode@11s", "--for", "13s");
+    assertThat(figures.path("faults").asInt()).isEqualTo(3);
+  }
+
+  @Test
+  void allOfAStageAreKilledAndOneComesBack() throws Exception {
+    survived("--faults", "stage:decode@1s", "--for", "6s");
+  }
+
+  @Test
+  void nodesStandStill() throws Exception {
+    survived("--faults", "stop:decode@1s/for=5s,stop:prefill@3s/for=5s", "--for", "9s");
+  }
+
+  @Test
+  void nodesDoNotReachEachOther() throws Exception {
+    survived(
+        "--faults",
+        "partition:decode*~prefill-0@1s/for=3s,partition:router~decode-0@5s/for=3s",
+        "--for",
+        "9s");
+  }
+
+  @Test
+  void bitsOfPulledBytesAreFlipped() throws Exception {
+    survived("--faults", "corrupt:prefill*/by=3%,corrupt:encode*/by=3%", "--for", "8s");
+  }
+
+  @Test
+  void theNetworkLosesAndDelays() throws Exception {
+    assumeTrue(
+        "root".equals(System.getProperty("user.name"))
+            && Files.isWritable(Path.of("/dev/net/tun"))
+            && Files.isExecutable(Path.of("/usr/sbin/ip")),
+        "hosts of their own need root, TUN and iproute2");
+    survived(
+        "--hosts",
+        "--faults",
+        "loss:5%,delay:200ms,partition:decode~prefill@3s/for=2s",
+        "--for",
+        "6s",
+        "--rate",
+        "2");
+    if (Files.isDirectory(Path.of("/run/netns"))) {
+      String own = "epidote-" + ProcessHandle.current().pid() + "-";
+      try (var names = Files.list(Path.of("/run/netns"))) {
+        assertThat(names.map(name -> name.getFileName().toString()))
+            .noneMatch(name -> name.startsWith(own));
+      }
+    }
+  }
+
+  private static JsonNode survived(String... arguments) throws Exception {
+    List<String> command =
+        new ArrayList<>(List.of("chaos", "--distinct=12", "--rate=5", "--timeout=40s", "--json"));
+    command.addAll(List.of(arguments));
+    JsonNode report = new ObjectMapper().readTree(run(command));
+    JsonNode figures = report.path("figures");
+    assertThat(figures.path("accepted").asInt()).as("accepted").isPositive();
+    for (String bad : List.of("wrong", "failed", "hung", "accounts_nonzero")) {
+      assertThat(figures.path(bad).asInt()).as("%s in %s", bad, report).isZero();
+    }
+    assertThat(figures.path("completed_exact").asInt())
+        .as("exact of accepted in %s", report)
+        .isEqualTo(figures.path("accepted").asInt());
+    return figures;
+  }
+
+  private static String run(List<String> command) {
+    PrintStream out = System.out;
+    ByteArrayOutputStream printed = new ByteArrayOutputStream();
+    System.setOut(new PrintStream(printed, true, StandardCharsets.UTF_8));
+    try {
+      assertThat(EpidoteCommand.commandLine("chaos").execute(command.toArray(String[]::new)))
+          .isZero();
+    } finally {
+      System.setOut(out);
+    }
+    return printed.toString(StandardCharsets.UTF_8);
+  }
+}
