@@ -95,7 +95,8 @@ final class RolesCommand implements Runnable {
 
   @Command(
       name = "explain",
-      description = "Shows what the router last decided about roles and why, and what was switched.",
+      description =
+          "Shows what the router last decided about roles and why, and what was switched.",
       mixinStandardHelpOptions = true)
   static final class Explain implements Callable<Integer> {
     @Option(names = "--json", description = "Print one JSON object.")
