@@ -11,6 +11,7 @@ import picocli.CommandLine.Command;
       BenchEngineCommand.class,
       BenchMemoryCommand.class,
       BenchCompareCommand.class,
+      BenchRolesCommand.class,
       BenchDatapathCommand.class,
       BenchQualityCommand.class,
       BenchRouterCommand.class,

@@ -32,8 +32,8 @@ import picocli.CommandLine.Option;
       "  epidote chaos",
       "  epidote chaos --schedule mixed --for 5m --seed 3 --json",
       "  epidote chaos --faults kill:decode@5s/every=5s --for 1m",
-      "  epidote chaos --faults partition:router~decode-0@3s/for=10s,corrupt:prefill*/by=5%",
-      "  epidote chaos --hosts --faults loss:5%,delay:200ms,partition:decode~prefill@4s/for=10s",
+      "  epidote chaos --faults partition:router~decode-0@3s/for=10s,corrupt:prefill*/by=5%%",
+      "  epidote chaos --hosts --faults loss:5%%,delay:200ms,partition:decode~prefill@4s/for=10s",
       "  epidote chaos --engine emulated --profile minicpm-v-2.6-a100 --schedule stages"
     })
 final class ChaosCommand implements Callable<Integer> {

@@ -4,11 +4,14 @@ import io.epidote.cli.CompareSide.Times;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.proto.v1.GenerateRequest;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
+import java.util.Optional;
 import java.util.SplittableRandom;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.locks.LockSupport;
+import java.util.function.IntFunction;
 import java.util.function.Supplier;
 
 /**
@@ -42,12 +45,28 @@ final class CompareLoad {
    * @param rate requests a second, in the devices' time
    */
   double attainment(CompareSide side, double rate, Supplier<GenerateRequest> next) {
+    List<Optional<Times>> answers = run(side, rate, requests, _ -> next.get());
+    return answers.stream().flatMap(Optional::stream).filter(this::meets).count()
+        / (double) requests;
+  }
+
+  /**
+   * Sends requests and waits for all answers.
+   *
+   * @param rate requests a second, in the devices' time
+   * @return of each request when it should have been sent until its first token and its end; empty
+   *     for one that failed
+   */
+  static List<Optional<Times>> run(
+      CompareSide side, double rate, int requests, IntFunction<GenerateRequest> next) {
     SplittableRandom random = new SplittableRandom(SEED);
-    List<Times> answers = new ArrayList<>();
+    List<Optional<Times>> answers =
+        new ArrayList<>(Collections.nCopies(requests, Optional.empty()));
     double second = 1e9 / side.timeScale();
     try (ExecutorService clients = Executors.newVirtualThreadPerTaskExecutor()) {
       double due = System.nanoTime();
       for (int i = 0; i < requests; i++) {
+        int number = i;
         due += -Math.log(1 - random.nextDouble()) / rate * second;
         long at = (long) due;
         while (System.nanoTime() < at) {
@@ -56,9 +75,10 @@ final class CompareLoad {
         clients.execute(() -> {
           double late = (System.nanoTime() - at) / 1e6 * side.timeScale();
           try {
-            Times times = side.ask(next.get());
+            Times times = side.ask(next.apply(number));
+            Times waited = new Times(times.firstToken() + late, times.end() + late);
             synchronized (answers) {
-              answers.add(new Times(times.firstToken() + late, times.end() + late));
+              answers.set(number, Optional.of(waited));
             }
           } catch (EpidoteException e) {
             // A request without an answer has met nothing.
@@ -67,7 +87,7 @@ final class CompareLoad {
         });
       }
     }
-    return answers.stream().filter(this::meets).count() / (double) requests;
+    return answers;
   }
 
   private boolean meets(Times times) {

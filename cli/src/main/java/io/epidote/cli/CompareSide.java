@@ -1,10 +1,12 @@
 package io.epidote.cli;
 
 import io.epidote.engine.emulated.CostProfile;
+import io.epidote.proto.v1.ExplainResponse;
 import io.epidote.proto.v1.GenerateRequest;
 import io.epidote.router.cluster.Sharding;
 import java.util.Collections;
 import java.util.List;
+import java.util.function.Consumer;
 
 /**
  * One way to use a number of emulated devices: a cluster of its own, whose times are told in those
@@ -67,12 +69,27 @@ final class CompareSide implements AutoCloseable {
 
   static CompareSide start(
       Layout layout, CostProfile profile, double timeScale, Progress progress) {
+    return start(layout, profile, timeScale, _ -> {}, progress);
+  }
+
+  /**
+   * The same with a router of other options.
+   *
+   * @param router sets them
+   */
+  static CompareSide start(
+      Layout layout,
+      CostProfile profile,
+      double timeScale,
+      Consumer<RouterOptions> router,
+      Progress progress) {
     ClusterOptions options = new ClusterOptions().onAnyPort();
     options.node.emulation.emulate(profile);
     options.node.emulation.timeScale = timeScale;
     options.router.topology = layout.topology();
     options.router.noOverlap = !layout.overlap();
     options.router.sharding = layout.sharding().label();
+    router.accept(options.router);
     List<NodeSpec> nodes = NodeSpec.parseList(layout.nodes());
     return new CompareSide(layout.name(), timeScale, LocalCluster.start(options, nodes, progress));
   }
@@ -92,6 +109,13 @@ final class CompareSide implements AutoCloseable {
   Times ask(GenerateRequest request) {
     InferenceClient.Answer answer = client.generate(request, text -> {});
     return new Times(answer.firstTextMillis() * timeScale, answer.millis() * timeScale);
+  }
+
+  /** What its router did about roles. */
+  ExplainResponse roles() {
+    try (InferenceClient admin = new InferenceClient(cluster.adminAddress())) {
+      return admin.explainRoles();
+    }
   }
 
   @Override

@@ -1,0 +1,187 @@
+package io.epidote.cli;
+
+import io.epidote.cli.CompareSide.Layout;
+import io.epidote.cli.CompareSide.Times;
+import io.epidote.engine.emulated.CostProfile;
+import io.epidote.engine.error.EpidoteException.InvalidRequest;
+import io.epidote.engine.error.EpidoteException.Unavailable;
+import io.epidote.proto.v1.RolePhase;
+import io.epidote.proto.v1.RoleSwitch;
+import io.epidote.router.cluster.Sharding;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/** The paper's ablation of role switching: short answers, then long ones, on a fixed allocation. */
+@Command(
+    name = "roles",
+    description = {
+      "Compares a cluster whose router switches roles by itself with the same cluster held as it is, on emulated",
+      "devices: requests of one 4032x3024 picture, ten with answers of 50 tokens and then ninety of 500.",
+      "Each side is started anew for every round, and they take turns."
+    },
+    mixinStandardHelpOptions = true,
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  epidote bench roles --json",
+      "  epidote bench roles --profile minicpm-v-2.6-a100 --nodes E,E,E,E,E,P,D,D --rate 3"
+    })
+final class BenchRolesCommand implements Callable<Integer> {
+  private static final int WORDS = 22;
+
+  @Option(
+      names = "--profile",
+      paramLabel = "NAME|FILE",
+      converter = EmulationOptions.ProfileConverter.class,
+      description = "The device, with a model. Default: minicpm-v-2.6-a100-paper.")
+  @Nullable CostProfile profile;
+
+  @Option(
+      names = "--nodes",
+      paramLabel = "LIST",
+      description = "With what both begin. Default: ${DEFAULT-VALUE}.")
+  private String nodes = "E,E,E,E,E,P,D,D";
+
+  @Option(
+      names = "--rate",
+      paramLabel = "R",
+      description = "Requests a second. Default: ${DEFAULT-VALUE}.")
+  private double rate = 3;
+
+  @Option(
+      names = "--short",
+      paramLabel = "N",
+      description = "Requests with answers of 50 tokens. Default: ${DEFAULT-VALUE}.")
+  private int shortAnswers = 10;
+
+  @Option(
+      names = "--long",
+      paramLabel = "N",
+      description = "Requests with answers of 500, after them. Default: ${DEFAULT-VALUE}.")
+  private int longAnswers = 90;
+
+  @Option(
+      names = "--rounds",
+      paramLabel = "N",
+      description = "Measurements of each side. Default: ${DEFAULT-VALUE}.")
+  private int rounds = 3;
+
+  @Option(
+      names = "--cooldown",
+      paramLabel = "SECONDS",
+      description = "From one switch to the next. Default: ${DEFAULT-VALUE}.")
+  private double cooldown = 3;
+
+  @Option(names = "--json", description = "Print one JSON object.")
+  private boolean json;
+
+  private final Samples samples = new Samples();
+
+  @Override
+  public Integer call() {
+    CostProfile device = profile == null ? Home.profile("minicpm-v-2.6-a100-paper") : profile;
+    if (device.model().isEmpty() || device.pictureMs().isEmpty()) {
+      throw new InvalidRequest(
+          "The profile emulates no model; expected one with model and costs.picture_ms, for example minicpm-v-2.6-a100-paper");
+    }
+    if (rounds < 1 || shortAnswers < 0 || longAnswers < 1 || !(rate > 0)) {
+      throw new InvalidRequest("--rounds and --long must be at least 1, --rate above 0");
+    }
+    Report report = new Report("bench roles");
+    try (Progress progress = new Progress()) {
+      for (int round = 0; round < rounds; round++) {
+        measure(device, "fixed", "manual", round, report, progress);
+        measure(device, "switching", "auto", round, report, progress);
+      }
+    }
+    report
+        .figure("rounds", rounds)
+        .figure("latency_gain", ratio("fixed", "switching", "latency"))
+        .figure("tpot_gain", ratio("fixed", "switching", "tpot"))
+        .figure("ttft_ratio", ratio("switching", "fixed", "ttft"))
+        .figure("switches", samples.median("switching switches"));
+    for (String side : List.of("fixed", "switching")) {
+      for (String what : List.of("latency", "tpot", "ttft")) {
+        report.figure(side + "_" + what + "_ms", samples.median(side + " " + what));
+      }
+    }
+    if (json) {
+      report.print(System.out);
+    } else {
+      report.printTable(System.out);
+    }
+    return 0;
+  }
+
+  private double ratio(String over, String under, String what) {
+    return samples.median(over + " " + what) / samples.median(under + " " + what);
+  }
+
+  private void measure(
+      CostProfile device, String name, String roles, int round, Report report, Progress progress) {
+    progress.update("round %d of %d: %s".formatted(round + 1, rounds, name));
+    Layout layout = new Layout(name, nodes, "auto", true, Sharding.TILES);
+    HeaderPictures requests = new HeaderPictures(7 + round);
+    try (CompareSide side =
+        CompareSide.start(
+            layout,
+            device,
+            1,
+            router -> {
+              router.roles = roles;
+              router.roleCooldown = cooldown;
+            },
+            progress)) {
+      List<Optional<Times>> answers =
+          CompareLoad.run(
+              side,
+              rate,
+              shortAnswers + longAnswers,
+              number -> requests.request(1, 4032, 3024, WORDS, tokens(number)));
+      long lost = answers.stream().filter(Optional::isEmpty).count();
+      if (lost > 0) {
+        throw new Unavailable(
+            "%d of %d requests failed on the side '%s': there is nothing to compare"
+                .formatted(lost, answers.size(), name));
+      }
+      double latency = 0;
+      double ttft = 0;
+      double tpot = 0;
+      for (int i = 0; i < answers.size(); i++) {
+        Times times = answers.get(i).orElseThrow();
+        latency += times.end();
+        ttft += times.firstToken();
+        tpot += (times.end() - times.firstToken()) / (tokens(i) - 1);
+      }
+      List<RoleSwitch> switches = side.roles().getSwitchesList();
+      samples.add(name + " latency", latency / answers.size());
+      samples.add(name + " ttft", ttft / answers.size());
+      samples.add(name + " tpot", tpot / answers.size());
+      samples.add(name + " switches", switches.size());
+      switches.forEach(each -> report.row(row(round, each)));
+    }
+  }
+
+  private int tokens(int number) {
+    return number < shortAnswers ? 50 : 500;
+  }
+
+  private static Map<String, Object> row(int round, RoleSwitch each) {
+    Map<String, Object> row = new LinkedHashMap<>();
+    row.put("round", round);
+    row.put("node", each.getNodeId());
+    row.put("from", each.getFromList().stream().map(NodeSpec::word).collect(Collectors.joining()));
+    row.put("to", each.getToList().stream().map(NodeSpec::word).collect(Collectors.joining()));
+    for (RolePhase phase : each.getPhasesList()) {
+      row.put(phase.getName() + "_ms", phase.getMs());
+    }
+    row.put("error", each.getError());
+    return row;
+  }
+}
