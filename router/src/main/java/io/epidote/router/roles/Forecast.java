@@ -23,7 +23,7 @@ record Forecast(Demand.Rates rates, StageWork work, double ttftMs, double tpotMs
   private static final double SHARPNESS = 20;
 
   /** What being close to a target is worth where nothing meets it. */
-  private static final double CLOSENESS = 0.2;
+  private static final double CLOSENESS = 0.5;
 
   /** Beyond this utilisation random arrivals are not what makes a queue long. */
   private static final double FULL = 0.95;

@@ -38,7 +38,7 @@ public final class RoleController implements AutoCloseable {
   private static final long PERIOD_MS = 1000;
 
   /** Hysteresis: what a switch has to gain of the forecast's score. */
-  private static final double LEAST_GAIN = 0.05;
+  private static final double LEAST_GAIN = 0.04;
 
   /** And for how many looks in a row. */
   private static final int LOOKS = 2;
