@@ -34,7 +34,7 @@ final class EmulationOptions {
       paramLabel = "NAME|FILE|COSTS",
       converter = ProfileConverter.class,
       description = {
-        "The device of an emulated engine: one that ships (minicpm-v-2.6-a100, internvl2-8b-a100, internvl2-26b-a100), a JSON file as docs/profiles.md tells, or costs alone, for example tile_ms:20,prompt_token_ms:0.1."
+        "The device of an emulated engine: one that ships (minicpm-v-2.6-a100, minicpm-v-2.6-a100-paper, internvl2-8b-a100, internvl2-26b-a100), a JSON file as docs/profiles.md tells, or costs alone, for example tile_ms:20,prompt_token_ms:0.1."
       })
   @Nullable CostProfile profile;
 

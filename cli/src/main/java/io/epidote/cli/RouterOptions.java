@@ -139,12 +139,19 @@ final class RouterOptions {
         seconds("--role-drain", roleDrain, 0));
   }
 
+  @Option(
+      names = "--refuse-late",
+      description =
+          "Refuse a request at once when its first token is predicted to miss its target, unless it says that late is better than never.")
+  boolean refuseLate;
+
   Limits limits() {
     if (maxRequests < 1) {
       throw new InvalidRequest("--max-requests must be at least 1");
     }
     return Limits.DEFAULT
         .withInFlight(maxRequests)
+        .withRefusesLate(refuseLate)
         .withRecovery(
             seconds("--recovery-wait", recoveryWait, 0), seconds("--node-silence", nodeSilence, 1));
   }
@@ -187,6 +194,9 @@ final class RouterOptions {
             Integer.toString(roleFloor)));
     arguments.addAll(List.of("--recovery-wait", Double.toString(recoveryWait)));
     arguments.addAll(List.of("--node-silence", Double.toString(nodeSilence)));
+    if (refuseLate) {
+      arguments.add("--refuse-late");
+    }
     if (sloTtftMs != null) {
       arguments.addAll(List.of("--slo-ttft-ms", sloTtftMs.toString()));
     }

@@ -78,6 +78,7 @@ public final class Router implements AutoCloseable {
             limits.recoveryWait(),
             config.placement().overlap(),
             config.slo(),
+            config.limits().refusesLate(),
             config.classifier().map(RequestClassifier::load),
             gate,
             meters,

@@ -223,6 +223,7 @@ public record RouterConfig(
    *     before it is given up
    * @param nodeSilence how long a node may say nothing before it is taken for lost
    * @param drain how long {@link Router#close} lets requests finish
+   * @param refusesLate whether requests are refused that are predicted to miss their target
    */
   public record Limits(
       int maxInFlight,
@@ -233,7 +234,8 @@ public record RouterConfig(
       Duration requestTimeout,
       Duration recoveryWait,
       Duration nodeSilence,
-      Duration drain) {
+      Duration drain,
+      boolean refusesLate) {
     public static final Limits DEFAULT =
         new Limits(
             256,
@@ -244,7 +246,8 @@ public record RouterConfig(
             Duration.ofMinutes(10),
             Duration.ofMinutes(1),
             Duration.ofSeconds(10),
-            Duration.ofSeconds(5));
+            Duration.ofSeconds(5),
+            false);
 
     /** The same with that many requests at work. */
     public Limits withInFlight(int requests) {
@@ -257,7 +260,23 @@ public record RouterConfig(
           requestTimeout,
           recoveryWait,
           nodeSilence,
-          drain);
+          drain,
+          refusesLate);
+    }
+
+    /** The same that refuses what would come late, or not. */
+    public Limits withRefusesLate(boolean refuses) {
+      return new Limits(
+          maxInFlight,
+          maxQueued,
+          maxBodyBytes,
+          maxHeldBytes,
+          maxMediaItems,
+          requestTimeout,
+          recoveryWait,
+          nodeSilence,
+          drain,
+          refuses);
     }
 
     /** The same that waits for lost nodes, and for silent ones, as long. */
@@ -271,7 +290,8 @@ public record RouterConfig(
           requestTimeout,
           wait,
           silence,
-          drain);
+          drain,
+          refusesLate);
     }
   }
 }

@@ -217,4 +217,22 @@ class RecoveryTest {
     }
     assertThat(cluster.decode.decodes).isEmpty();
   }
+
+  @Test
+  void whatIsExpectedToComeLateIsRefusedUnlessLateIsBetterThanNever() throws Exception {
+    cluster.close();
+    cluster = TestCluster.start(TestCluster.LIMITS.withRefusesLate(true));
+    // Nothing is measured yet, but no prompt is computed in a microsecond.
+    GenerateRequest.Builder tight = generate(2).setSloTtftMs(0.001);
+    assertThatThrownBy(() -> run(tight))
+        .hasMessageContaining("RESOURCE_EXHAUSTED")
+        .hasMessageContaining("The first token is expected in");
+    assertThat(cluster.prefill.prefills).isEmpty();
+    List<GenerateResponse> late = run(tight.setLateOk(true));
+    assertWhole(late);
+    assertThat(late.getLast().getFinished().getTimeline().getExpectedLate()).isTrue();
+    List<GenerateResponse> easy = run(generate(2).setSloTtftMs(60_000));
+    assertThat(easy.getLast().getFinished().getTimeline().getExpectedLate()).isFalse();
+    assertWhole(easy);
+  }
 }

@@ -37,7 +37,8 @@ final class TestCluster implements AutoCloseable {
           Duration.ofSeconds(30),
           Duration.ofMillis(400),
           Duration.ofHours(1),
-          Duration.ofMillis(200));
+          Duration.ofMillis(200),
+          false);
 
   final Router router;
   final ScriptedNode encode;

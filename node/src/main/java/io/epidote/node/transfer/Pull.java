@@ -179,6 +179,17 @@ public final class Pull {
     ended.accept(end);
   }
 
+  /**
+   * A producer whose lease ends takes back chunks that wait to be sent, and the stream is reset
+   * when their turn comes, which may be before its message goes out.
+   */
+  private static String why(Throwable error) {
+    return Status.fromThrowable(error).getCode() == Status.Code.CANCELLED
+            && !GrpcErrors.wasTold(error)
+        ? "the lease on the handle ended while it was pulled"
+        : String.valueOf(GrpcErrors.fromStatus(error).getMessage());
+  }
+
   private PullEnd.Failed failed(String what) {
     return new PullEnd.Failed(
         new EpidoteException.Unavailable(
@@ -348,7 +359,7 @@ public final class Pull {
         call(routes.remove());
         return;
       }
-      close(failed(GrpcErrors.fromStatus(error).getMessage() + ""));
+      close(failed(why(error)));
     }
 
     @Override

@@ -39,6 +39,7 @@ final class Exchange {
   private static final String TENANT = "x-epidote-tenant";
   private static final String SLO_TTFT = "x-epidote-slo-ttft-ms";
   private static final String SLO_TPOT = "x-epidote-slo-tpot-ms";
+  private static final String LATE_OK = "x-epidote-late-ok";
   private static final Runnable GONE = () -> {};
 
   /** Bytes after which parts are not gathered further. */
@@ -132,7 +133,18 @@ final class Exchange {
    * @throws InvalidField when a header is no positive number
    */
   Slo slo() {
-    return new Slo(target(SLO_TTFT), target(SLO_TPOT));
+    return new Slo(target(SLO_TTFT), target(SLO_TPOT), lateOk());
+  }
+
+  private boolean lateOk() {
+    String word = head.headers().get(LATE_OK);
+    if (word == null || word.equals("false")) {
+      return false;
+    }
+    if (word.equals("true")) {
+      return true;
+    }
+    throw new InvalidField(LATE_OK, "is \"%s\"; expected true or false".formatted(word));
   }
 
   private OptionalDouble target(String header) {

@@ -35,6 +35,7 @@ public final class RequestFlow implements AutoCloseable {
    * @param recoveryWait how long an answer may be without a node or a token before it is given up
    * @param overlap whether a stage may begin while the one before is still at work
    * @param slo of requests that say none
+   * @param refusesLate whether requests are refused that are predicted to miss it
    * @param classifier chooses the adapter of requests to MODEL:auto
    * @param gate that lets no adapter change between prefill and decode
    */
@@ -47,6 +48,7 @@ public final class RequestFlow implements AutoCloseable {
       Duration recoveryWait,
       boolean overlap,
       Slo slo,
+      boolean refusesLate,
       Optional<RequestClassifier> classifier,
       AdapterGate gate,
       MeterRegistry meters,
@@ -68,6 +70,7 @@ public final class RequestFlow implements AutoCloseable {
             gate,
             overlap,
             slo,
+            refusesLate,
             timeout.toMillis(),
             recoveryWait.toMillis());
   }

@@ -190,6 +190,14 @@ final class RequestMetrics {
       generationTokens.increment(count);
     }
 
+    /** The request would have missed its target. */
+    void refusedLate() {
+      counter(
+              "epidote_requests_refused_late",
+              "Requests that were refused because their first token would have missed its target")
+          .increment();
+    }
+
     /** A stage was lost, and is run again. */
     void lost(Stage stage) {
       counter(

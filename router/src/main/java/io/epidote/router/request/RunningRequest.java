@@ -42,6 +42,7 @@ public final class RunningRequest {
       AdapterGate gate,
       boolean overlap,
       Slo slo,
+      boolean refusesLate,
       long timeoutMs,
       long recoveryWaitMs) {}
 
@@ -70,6 +71,7 @@ public final class RunningRequest {
    */
   private @Nullable ScheduledFuture<?> settling;
 
+  private boolean expectedLate;
   private boolean over;
 
   RunningRequest(
@@ -143,6 +145,17 @@ public final class RunningRequest {
         return;
       }
     }
+    double predictedMs =
+        generations.stream()
+            .mapToDouble(generation -> generation.placement().predictedFirstTokenMs())
+            .max()
+            .orElse(0);
+    expectedLate = slo.isMissedBy(predictedMs);
+    if (expectedLate && around.refusesLate() && !slo.lateOk()) {
+      recording.refusedLate();
+      fail(tooLate(predictedMs, slo));
+      return;
+    }
     around
         .cluster()
         .demand()
@@ -163,6 +176,12 @@ public final class RunningRequest {
         generation.start();
       }
     }
+  }
+
+  private static EpidoteException tooLate(double predictedMs, Slo left) {
+    return new EpidoteException.Exhausted(
+        "The first token is expected in %.0f ms, but its target is %.0f ms from now; try again later, raise the target (slo_ttft_ms, or x-epidote-slo-ttft-ms over HTTP), or say that late is better than never (late_ok, or x-epidote-late-ok: true)."
+            .formatted(predictedMs, left.ttftMs().orElse(0)));
   }
 
   private Placement place(PreparedRequest ready, int tokens, Set<Member> avoiding) {
@@ -263,7 +282,8 @@ public final class RunningRequest {
           .setPromptTokens(prepared.promptTokens())
           .setMediaTokens(prepared.prompt().mediaTokens());
     }
-    Timeline.Builder timeline = recording.timeline().addAllStages(timings);
+    Timeline.Builder timeline =
+        recording.timeline().addAllStages(timings).setExpectedLate(expectedLate);
     generations.stream()
         .filter(generation -> generation.choice() == choice)
         .forEach(generation ->

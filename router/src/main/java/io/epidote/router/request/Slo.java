@@ -8,9 +8,15 @@ import java.util.OptionalDouble;
  *
  * @param ttftMs milliseconds to the first token; empty: no target
  * @param tpotMs milliseconds for each token after it, on average; empty: no target
+ * @param lateOk whether an answer that comes late is better than none
  */
-public record Slo(OptionalDouble ttftMs, OptionalDouble tpotMs) {
+public record Slo(OptionalDouble ttftMs, OptionalDouble tpotMs, boolean lateOk) {
   public static final Slo NONE = new Slo(OptionalDouble.empty(), OptionalDouble.empty());
+
+  /** Targets that a router may refuse a request by. */
+  public Slo(OptionalDouble ttftMs, OptionalDouble tpotMs) {
+    this(ttftMs, tpotMs, false);
+  }
 
   /** A target, which must be a positive number. */
   public static OptionalDouble target(String field, double ms) {
@@ -23,11 +29,20 @@ public record Slo(OptionalDouble ttftMs, OptionalDouble tpotMs) {
   /** These targets, and others where there are none. */
   Slo or(Slo others) {
     return new Slo(
-        ttftMs.isPresent() ? ttftMs : others.ttftMs, tpotMs.isPresent() ? tpotMs : others.tpotMs);
+        ttftMs.isPresent() ? ttftMs : others.ttftMs,
+        tpotMs.isPresent() ? tpotMs : others.tpotMs,
+        lateOk || others.lateOk);
+  }
+
+  /** Whether a first token in so many milliseconds would miss its target. */
+  boolean isMissedBy(double predictedMs) {
+    return ttftMs.isPresent() && predictedMs > ttftMs.getAsDouble();
   }
 
   /** What is left of the target after a time, negative when it is late. */
   Slo after(double ms) {
-    return ttftMs.isEmpty() ? this : new Slo(OptionalDouble.of(ttftMs.getAsDouble() - ms), tpotMs);
+    return ttftMs.isEmpty()
+        ? this
+        : new Slo(OptionalDouble.of(ttftMs.getAsDouble() - ms), tpotMs, lateOk);
   }
 }

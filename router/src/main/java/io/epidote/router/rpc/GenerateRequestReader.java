@@ -63,7 +63,8 @@ final class GenerateRequestReader {
             : OptionalDouble.empty(),
         request.hasSloTpotMs()
             ? Slo.target("slo_tpot_ms", request.getSloTpotMs())
-            : OptionalDouble.empty());
+            : OptionalDouble.empty(),
+        request.getLateOk());
   }
 
   private static PromptInput chat(Chat chat) {
