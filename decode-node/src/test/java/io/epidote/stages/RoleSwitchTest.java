@@ -291,19 +291,13 @@ final class RoleSwitchTest {
       CountDownLatch goOn = new CountDownLatch(1);
       node.decoder.beforeStep =
           chunks -> {
+            running.countDown();
             if (running.getCount() == 0) {
               awaitQuietly(goOn);
             }
           };
       RouterDriver driver = new RouterDriver(others.encode, others.prefill, node);
-      Run run =
-          driver.start(
-              REQUEST,
-              (moment, current) -> {
-                if (moment == Moment.TOKEN) {
-                  running.countDown();
-                }
-              });
+      Run run = driver.start(REQUEST, (moment, current) -> {});
       awaitQuietly(running);
       CompletableFuture<Void> closing = CompletableFuture.runAsync(node::close);
       // The engine thread is in a step, and the report does not wait for it.
