@@ -73,8 +73,11 @@ class ChaosTest {
 
   private static JsonNode survived(String... arguments) throws Exception {
     List<String> command =
-        new ArrayList<>(List.of("chaos", "--distinct=12", "--rate=5", "--timeout=40s", "--json"));
+        new ArrayList<>(List.of("chaos", "--distinct=12", "--timeout=40s", "--json"));
     command.addAll(List.of(arguments));
+    if (!command.contains("--rate")) {
+      command.addAll(List.of("--rate", "5"));
+    }
     JsonNode report = new ObjectMapper().readTree(run(command));
     JsonNode figures = report.path("figures");
     assertThat(figures.path("accepted").asInt()).as("accepted").isPositive();
