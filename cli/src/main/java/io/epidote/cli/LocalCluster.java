@@ -1,13 +1,10 @@
 package io.epidote.cli;
 
-import io.epidote.node.BuildInfo;
 import io.epidote.node.NodeRuntime;
 import io.epidote.router.Router;
-import io.epidote.router.RouterConfig;
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
 
 /**
  * A router and nodes in this process. They still meet over sockets, as in processes of their own.
@@ -30,23 +27,12 @@ final class LocalCluster implements Cluster {
     LocalCluster cluster =
         new LocalCluster(
             Router.start(
-                new RouterConfig(
-                        options.modelFolder(),
-                        Home.cache(),
-                        HOST,
-                        options.ports.http,
-                        options.ports.grpc,
-                        BuildInfo.VERSION)
-                    .withPlacement(options.router.placement())
-                    .withSlo(options.router.slo())
-                    .withLimits(options.router.limits())
-                    .withRoles(options.router.roles())
-                    .withClassifier(options.router.classifier())
-                    .withTenants(options.node.tenants.weights())
-                    .withAdmin(
-                        options.router.admin(
-                            options.ports.admin,
-                            options.node.roots.roots(options.modelFolder(), Optional.empty())))));
+                options.router.config(
+                    options.modelFolder(),
+                    HOST,
+                    options.ports,
+                    options.node.tenants,
+                    options.node.roots)));
     Runtime.getRuntime().addShutdownHook(cluster.hook);
     try {
       for (NodeSpec spec : specs) {

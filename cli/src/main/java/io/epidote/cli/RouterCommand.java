@@ -1,8 +1,6 @@
 package io.epidote.cli;
 
-import io.epidote.node.BuildInfo;
 import io.epidote.router.Router;
-import io.epidote.router.RouterConfig;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import picocli.CommandLine.Command;
@@ -35,19 +33,7 @@ final class RouterCommand implements Callable<Integer> {
   @Override
   public Integer call() throws InterruptedException {
     parent.start();
-    Router router =
-        Router.start(
-            new RouterConfig(
-                    model.folder, Home.cache(), host, ports.http, ports.grpc, BuildInfo.VERSION)
-                .withPlacement(options.placement())
-                .withSlo(options.slo())
-                .withLimits(options.limits())
-                .withRoles(options.roles())
-                .withClassifier(options.classifier())
-                .withTenants(tenants.weights())
-                .withAdmin(
-                    options.admin(
-                        ports.admin, roots.roots(model.folder, options.adapterFolder()))));
+    Router router = Router.start(options.config(model.folder, host, ports, tenants, roots));
     Runtime.getRuntime().addShutdownHook(new Thread(router::close, "stop-router"));
     System.out.printf(
         "%shttp=%s:%d grpc=%s:%d admin=%s:%d after=%s%n",

@@ -1,7 +1,7 @@
 package io.epidote.cli;
 
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
-import io.epidote.node.AdapterRoots;
+import io.epidote.node.BuildInfo;
 import io.epidote.router.RouterConfig;
 import io.epidote.router.RouterConfig.Limits;
 import io.epidote.router.cluster.PlacementRules;
@@ -124,7 +124,7 @@ final class RouterOptions {
   int roleFloor = RoleRules.MANUAL.floor();
 
   /** How roles change. */
-  RoleRules roles() {
+  private RoleRules roles() {
     if (!roles.equals(AUTO) && !roles.equals("manual")) {
       throw new InvalidRequest("--roles %s is unknown; expected auto or manual".formatted(roles));
     }
@@ -145,15 +145,17 @@ final class RouterOptions {
           "Refuse a request at once when its first token is predicted to miss its target, unless it says that late is better than never.")
   boolean refuseLate;
 
-  Limits limits() {
+  private Limits limits() {
     if (maxRequests < 1) {
       throw new InvalidRequest("--max-requests must be at least 1");
     }
     return Limits.DEFAULT
-        .withInFlight(maxRequests)
-        .withRefusesLate(refuseLate)
-        .withRecovery(
-            seconds("--recovery-wait", recoveryWait, 0), seconds("--node-silence", nodeSilence, 1));
+        .but()
+        .maxInFlight(maxRequests)
+        .refusesLate(refuseLate)
+        .recoveryWait(seconds("--recovery-wait", recoveryWait, 0))
+        .nodeSilence(seconds("--node-silence", nodeSilence, 1))
+        .build();
   }
 
   private static Duration seconds(String option, double value, double least) {
@@ -165,7 +167,7 @@ final class RouterOptions {
   }
 
   /** Targets of requests that say none. */
-  Slo slo() {
+  private Slo slo() {
     return new Slo(target("--slo-ttft-ms", sloTtftMs), target("--slo-tpot-ms", sloTpotMs));
   }
 
@@ -217,14 +219,28 @@ final class RouterOptions {
     return Optional.ofNullable(adapterFolder);
   }
 
-  /**
-   * @param roots of folders that adapters may be in
-   */
-  RouterConfig.Admin admin(int port, AdapterRoots roots) {
-    return new RouterConfig.Admin(adminHost, port, roots, adapterFolder());
+  /** A router of the model in the folder that listens at the host. */
+  RouterConfig config(
+      Path folder,
+      String host,
+      PortOptions ports,
+      TenantOptions tenants,
+      AdapterRootOptions roots) {
+    return RouterConfig.of(folder, Home.cache(), BuildInfo.VERSION)
+        .listen(host, ports.http, ports.grpc)
+        .placement(placement())
+        .slo(slo())
+        .limits(limits())
+        .roles(roles())
+        .classifier(classifier())
+        .tenants(tenants.weights())
+        .admin(
+            new RouterConfig.Admin(
+                adminHost, ports.admin, roots.roots(folder, adapterFolder()), adapterFolder()))
+        .build();
   }
 
-  Optional<Path> classifier() {
+  private Optional<Path> classifier() {
     return Optional.ofNullable(classifier);
   }
 

@@ -46,8 +46,7 @@ class MetricsServerTest {
         AdapterFixture.esft(folder.resolve("one"), Form.MIXTRAL, Map.of(0, List.of(0, 1)), 40));
     PrometheusMeterRegistry meters = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
     try (Router router =
-            Router.start(
-                new RouterConfig(model, Home.cache(), "127.0.0.1", 0, 0, BuildInfo.VERSION));
+            Router.start(RouterConfig.of(model, Home.cache(), BuildInfo.VERSION).build());
         NodeRuntime node =
             NodeLauncher.start(
                 new NodeLauncher.Settings(

@@ -12,7 +12,7 @@ import java.time.Duration;
 import java.util.Optional;
 
 /**
- * What a router is started with.
+ * What a router is started with; made by {@link #of}.
  *
  * @param model folder of the model that the cluster serves
  * @param cache folder that remembers digests of weights
@@ -55,137 +55,99 @@ public record RouterConfig(
     requireNonNull(roles, "roles is null");
   }
 
-  public RouterConfig(
-      Path model, Path cache, String host, int httpPort, int grpcPort, String version) {
-    this(
-        model,
-        cache,
-        host,
-        httpPort,
-        grpcPort,
-        version,
-        PlacementRules.FREE,
-        Slo.NONE,
-        Limits.DEFAULT,
-        Optional.empty(),
-        TenantWeights.EQUAL,
-        Admin.local(model),
-        RoleRules.MANUAL);
+  /**
+   * A router of a model with what is usual.
+   *
+   * @param model folder of the model that the cluster serves
+   * @param cache folder that remembers digests of weights
+   * @param version of Epidote; nodes of another one are refused
+   */
+  public static Builder of(Path model, Path cache, String version) {
+    return new Builder(model, cache, version);
   }
 
-  /** The same router that may do other things when it places requests. */
-  public RouterConfig withPlacement(PlacementRules rules) {
-    return new RouterConfig(
-        model,
-        cache,
-        host,
-        httpPort,
-        grpcPort,
-        version,
-        rules,
-        slo,
-        limits,
-        classifier,
-        tenants,
-        admin,
-        roles);
-  }
+  /** What is unusual about a router. */
+  public static final class Builder {
+    private final Path model;
+    private final Path cache;
+    private final String version;
+    private String host = "127.0.0.1";
+    private int httpPort;
+    private int grpcPort;
+    private PlacementRules placement = PlacementRules.FREE;
+    private Slo slo = Slo.NONE;
+    private Limits limits = Limits.DEFAULT;
+    private Optional<Path> classifier = Optional.empty();
+    private TenantWeights tenants = TenantWeights.EQUAL;
+    private Admin admin;
+    private RoleRules roles = RoleRules.MANUAL;
 
-  /** The same router with targets for requests that say none. */
-  public RouterConfig withSlo(Slo targets) {
-    return new RouterConfig(
-        model,
-        cache,
-        host,
-        httpPort,
-        grpcPort,
-        version,
-        placement,
-        targets,
-        limits,
-        classifier,
-        tenants,
-        admin,
-        roles);
-  }
+    private Builder(Path model, Path cache, String version) {
+      this.model = model;
+      this.cache = cache;
+      this.version = version;
+      admin = Admin.local(model);
+    }
 
-  /** The same router that chooses adapters by this file, or not at all. */
-  public RouterConfig withClassifier(Optional<Path> file) {
-    return new RouterConfig(
-        model, cache, host, httpPort, grpcPort, version, placement, slo, limits, file, tenants,
-        admin, roles);
-  }
+    /** Listens there; without this, on this machine at any ports. */
+    public Builder listen(String address, int http, int grpc) {
+      host = address;
+      httpPort = http;
+      grpcPort = grpc;
+      return this;
+    }
 
-  /** The same router with other shares of tenants. */
-  public RouterConfig withTenants(TenantWeights weights) {
-    return new RouterConfig(
-        model,
-        cache,
-        host,
-        httpPort,
-        grpcPort,
-        version,
-        placement,
-        slo,
-        limits,
-        classifier,
-        weights,
-        admin,
-        roles);
-  }
+    public Builder placement(PlacementRules rules) {
+      placement = rules;
+      return this;
+    }
 
-  /** The same router, administrated elsewhere. */
-  public RouterConfig withAdmin(Admin other) {
-    return new RouterConfig(
-        model,
-        cache,
-        host,
-        httpPort,
-        grpcPort,
-        version,
-        placement,
-        slo,
-        limits,
-        classifier,
-        tenants,
-        other,
-        roles);
-  }
+    public Builder slo(Slo targets) {
+      slo = targets;
+      return this;
+    }
 
-  /** The same router that changes roles in another way. */
-  public RouterConfig withRoles(RoleRules other) {
-    return new RouterConfig(
-        model,
-        cache,
-        host,
-        httpPort,
-        grpcPort,
-        version,
-        placement,
-        slo,
-        limits,
-        classifier,
-        tenants,
-        admin,
-        other);
-  }
+    public Builder limits(Limits bounds) {
+      limits = bounds;
+      return this;
+    }
 
-  /** The same router that takes more or less at a time. */
-  public RouterConfig withLimits(Limits bounds) {
-    return new RouterConfig(
-        model,
-        cache,
-        host,
-        httpPort,
-        grpcPort,
-        version,
-        placement,
-        slo,
-        bounds,
-        classifier,
-        tenants,
-        admin,
-        roles);
+    public Builder classifier(Optional<Path> file) {
+      classifier = file;
+      return this;
+    }
+
+    public Builder tenants(TenantWeights weights) {
+      tenants = weights;
+      return this;
+    }
+
+    public Builder admin(Admin where) {
+      admin = where;
+      return this;
+    }
+
+    public Builder roles(RoleRules rules) {
+      roles = rules;
+      return this;
+    }
+
+    public RouterConfig build() {
+      return new RouterConfig(
+          model,
+          cache,
+          host,
+          httpPort,
+          grpcPort,
+          version,
+          placement,
+          slo,
+          limits,
+          classifier,
+          tenants,
+          admin,
+          roles);
+    }
   }
 
   /**
@@ -236,62 +198,102 @@ public record RouterConfig(
       Duration nodeSilence,
       Duration drain,
       boolean refusesLate) {
-    public static final Limits DEFAULT =
-        new Limits(
-            256,
-            1024,
-            64 << 20,
-            1L << 30,
-            64,
-            Duration.ofMinutes(10),
-            Duration.ofMinutes(1),
-            Duration.ofSeconds(10),
-            Duration.ofSeconds(5),
-            false);
+    public static final Limits DEFAULT = new Builder().build();
 
-    /** The same with that many requests at work. */
-    public Limits withInFlight(int requests) {
-      return new Limits(
-          requests,
-          maxQueued,
-          maxBodyBytes,
-          maxHeldBytes,
-          maxMediaItems,
-          requestTimeout,
-          recoveryWait,
-          nodeSilence,
-          drain,
-          refusesLate);
+    /** The same, to be changed. */
+    public Builder but() {
+      Builder builder = new Builder();
+      builder.maxInFlight = maxInFlight;
+      builder.maxQueued = maxQueued;
+      builder.maxBodyBytes = maxBodyBytes;
+      builder.maxHeldBytes = maxHeldBytes;
+      builder.maxMediaItems = maxMediaItems;
+      builder.requestTimeout = requestTimeout;
+      builder.recoveryWait = recoveryWait;
+      builder.nodeSilence = nodeSilence;
+      builder.drain = drain;
+      builder.refusesLate = refusesLate;
+      return builder;
     }
 
-    /** The same that refuses what would come late, or not. */
-    public Limits withRefusesLate(boolean refuses) {
-      return new Limits(
-          maxInFlight,
-          maxQueued,
-          maxBodyBytes,
-          maxHeldBytes,
-          maxMediaItems,
-          requestTimeout,
-          recoveryWait,
-          nodeSilence,
-          drain,
-          refuses);
-    }
+    /** What is unusual about the limits of a router. */
+    public static final class Builder {
+      private int maxInFlight = 256;
+      private int maxQueued = 1024;
+      private int maxBodyBytes = 64 << 20;
+      private long maxHeldBytes = 1L << 30;
+      private int maxMediaItems = 64;
+      private Duration requestTimeout = Duration.ofMinutes(10);
+      private Duration recoveryWait = Duration.ofMinutes(1);
+      private Duration nodeSilence = Duration.ofSeconds(10);
+      private Duration drain = Duration.ofSeconds(5);
+      private boolean refusesLate;
 
-    /** The same that waits for lost nodes, and for silent ones, as long. */
-    public Limits withRecovery(Duration wait, Duration silence) {
-      return new Limits(
-          maxInFlight,
-          maxQueued,
-          maxBodyBytes,
-          maxHeldBytes,
-          maxMediaItems,
-          requestTimeout,
-          wait,
-          silence,
-          drain,
-          refusesLate);
+      private Builder() {}
+
+      public Builder maxInFlight(int value) {
+        maxInFlight = value;
+        return this;
+      }
+
+      public Builder maxQueued(int value) {
+        maxQueued = value;
+        return this;
+      }
+
+      public Builder maxBodyBytes(int value) {
+        maxBodyBytes = value;
+        return this;
+      }
+
+      public Builder maxHeldBytes(long value) {
+        maxHeldBytes = value;
+        return this;
+      }
+
+      public Builder maxMediaItems(int value) {
+        maxMediaItems = value;
+        return this;
+      }
+
+      public Builder requestTimeout(Duration value) {
+        requestTimeout = value;
+        return this;
+      }
+
+      public Builder recoveryWait(Duration value) {
+        recoveryWait = value;
+        return this;
+      }
+
+      public Builder nodeSilence(Duration value) {
+        nodeSilence = value;
+        return this;
+      }
+
+      public Builder drain(Duration value) {
+        drain = value;
+        return this;
+      }
+
+      public Builder refusesLate(boolean value) {
+        refusesLate = value;
+        return this;
+      }
+
+      public Limits build() {
+        return new Limits(
+            maxInFlight,
+            maxQueued,
+            maxBodyBytes,
+            maxHeldBytes,
+            maxMediaItems,
+            requestTimeout,
+            recoveryWait,
+            nodeSilence,
+            drain,
+            refusesLate);
+      }
     }
   }
 }

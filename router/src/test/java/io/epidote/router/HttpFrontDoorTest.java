@@ -536,25 +536,17 @@ class HttpFrontDoorTest {
   @Test
   void aPortInUseIsNamedWithItsFlag() {
     RouterConfig http =
-        new RouterConfig(
-            Path.of("unused"),
-            Path.of("unused"),
-            "127.0.0.1",
-            cluster.router.httpPort(),
-            0,
-            "test");
+        RouterConfig.of(Path.of("unused"), Path.of("unused"), "test")
+            .listen("127.0.0.1", cluster.router.httpPort(), 0)
+            .build();
     assertThatThrownBy(() -> Router.start(http, new TestModel()))
         .isInstanceOf(EpidoteException.Unavailable.class)
         .hasMessageContaining("port " + cluster.router.httpPort())
         .hasMessageContaining("--http-port");
     RouterConfig grpc =
-        new RouterConfig(
-            Path.of("unused"),
-            Path.of("unused"),
-            "127.0.0.1",
-            0,
-            cluster.router.grpcPort(),
-            "test");
+        RouterConfig.of(Path.of("unused"), Path.of("unused"), "test")
+            .listen("127.0.0.1", 0, cluster.router.grpcPort())
+            .build();
     assertThatThrownBy(() -> Router.start(grpc, new TestModel()))
         .isInstanceOf(EpidoteException.Unavailable.class)
         .hasMessageContaining("port " + cluster.router.grpcPort())

@@ -36,13 +36,14 @@ class RecoveryTest {
   @BeforeEach
   void start() throws Exception {
     cluster =
-        TestCluster.start(
-            TestCluster.LIMITS.withRecovery(Duration.ofSeconds(10), Duration.ofHours(1)));
+        TestCluster.start(TestCluster.LIMITS.but().recoveryWait(Duration.ofSeconds(10)).build());
   }
 
   private void restart(Duration recoveryWait, Duration silence) throws Exception {
     cluster.close();
-    cluster = TestCluster.start(TestCluster.LIMITS.withRecovery(recoveryWait, silence));
+    cluster =
+        TestCluster.start(
+            TestCluster.LIMITS.but().recoveryWait(recoveryWait).nodeSilence(silence).build());
   }
 
   private ScriptedNode spare(String id, Stage stage) throws Exception {
@@ -145,10 +146,12 @@ class RecoveryTest {
     List<Integer> first = cluster.prefill.prefills.getFirst().getTokenIdsList();
     List<Integer> second = cluster.prefill.prefills.getLast().getTokenIdsList();
     assertThat(second.subList(0, first.size())).isEqualTo(first);
-    assertThat(second.subList(first.size(), second.size()))
-        .containsExactly((int) 'h', (int) 'e', (int) 'l');
+    // Tokens that were on their way when the node died may be lost with it: then they are made
+    // again.
+    List<Integer> had = second.subList(first.size(), second.size());
+    assertThat(had).isNotEmpty().isEqualTo("hel".chars().limit(had.size()).boxed().toList());
     assertThat(cluster.prefill.prefills.getLast().getSampling().getMaxTokens())
-        .isEqualTo(cluster.prefill.prefills.getFirst().getSampling().getMaxTokens() - 3);
+        .isEqualTo(cluster.prefill.prefills.getFirst().getSampling().getMaxTokens() - had.size());
     assertThat(cluster.prefill.prefills.getLast().getSampling().getSeed())
         .isEqualTo(cluster.prefill.prefills.getFirst().getSampling().getSeed());
     assertThat(next.decodes).hasSize(1);
@@ -221,7 +224,7 @@ class RecoveryTest {
   @Test
   void whatIsExpectedToComeLateIsRefusedUnlessLateIsBetterThanNever() throws Exception {
     cluster.close();
-    cluster = TestCluster.start(TestCluster.LIMITS.withRefusesLate(true));
+    cluster = TestCluster.start(TestCluster.LIMITS.but().refusesLate(true).build());
     // Nothing is measured yet, but no prompt is computed in a microsecond.
     GenerateRequest.Builder tight = generate(2).setSloTtftMs(0.001);
     assertThatThrownBy(() -> run(tight))

@@ -28,17 +28,18 @@ import java.util.concurrent.TimeUnit;
 /** A router with one scripted node for each stage. */
 final class TestCluster implements AutoCloseable {
   static final RouterConfig.Limits LIMITS =
-      new RouterConfig.Limits(
-          8,
-          8,
-          256 << 10,
-          4 << 20,
-          4,
-          Duration.ofSeconds(30),
-          Duration.ofMillis(400),
-          Duration.ofHours(1),
-          Duration.ofMillis(200),
-          false);
+      RouterConfig.Limits.DEFAULT
+          .but()
+          .maxInFlight(8)
+          .maxQueued(8)
+          .maxBodyBytes(256 << 10)
+          .maxHeldBytes(4 << 20)
+          .maxMediaItems(4)
+          .requestTimeout(Duration.ofSeconds(30))
+          .recoveryWait(Duration.ofMillis(400))
+          .nodeSilence(Duration.ofHours(1))
+          .drain(Duration.ofMillis(200))
+          .build();
 
   final Router router;
   final ScriptedNode encode;
@@ -62,9 +63,10 @@ final class TestCluster implements AutoCloseable {
 
   static Router router(RouterConfig.Limits limits, Optional<Topology> topology) {
     return Router.start(
-        new RouterConfig(Path.of("unused"), Path.of("unused"), "127.0.0.1", 0, 0, "test")
-            .withLimits(limits)
-            .withPlacement(new PlacementRules(true, topology, Sharding.TILES)),
+        RouterConfig.of(Path.of("unused"), Path.of("unused"), "test")
+            .limits(limits)
+            .placement(new PlacementRules(true, topology, Sharding.TILES))
+            .build(),
         new TestModel());
   }
 
