@@ -87,7 +87,7 @@ final class RouterOptions {
       names = "--recovery-wait",
       paramLabel = "SECONDS",
       description =
-          "How long an answer that lost a node may be without another or a token before it fails. Default: ${DEFAULT-VALUE}.")
+          "How long an answer that lost a node may be without another or a token before it fails, and new requests wait where a stage has lost its last node. Default: ${DEFAULT-VALUE}.")
   double recoveryWait = Limits.DEFAULT.recoveryWait().toSeconds();
 
   @Option(

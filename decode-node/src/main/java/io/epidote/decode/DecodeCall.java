@@ -108,7 +108,8 @@ final class DecodeCall implements Waiting {
       FairShare share,
       BiConsumer<DecodeCall, EpidoteException> failed) {
     this.adapter = adapter;
-    this.flow = new Flow(Flow.tenant("tenant", start.getTenant()), start.getAdapter());
+    this.flow =
+        new Flow(Flow.tenant("tenant", start.getTenant()), start.getAdapter(), start.getPriority());
     this.presence = share.of(flow);
     this.reply = reply;
     this.account = account;

@@ -168,7 +168,7 @@ final class KvArrivals {
 
   private boolean admit(DecodeCall call) {
     Optional<int[]> table =
-        residents.places() <= 0
+        !residents.hasPlaceFor(call)
             ? Optional.empty()
             : requireNonNull(call.ticket).take(() -> take(call, call.inputBlocks()));
     if (table.isEmpty()) {
@@ -195,7 +195,11 @@ final class KvArrivals {
     List<int[]> found = call.inputs.stream().map(this::find).toList();
     int shared = call.inputBlocks() - call.missingBlocks();
     int missing = blocks - shared - found.stream().mapToInt(part -> part.length).sum();
-    if (missing > kv.pool().available() || !call.claim.tryEnter()) {
+    boolean enters =
+        call.complete
+            ? residents.enter(call, missing)
+            : missing <= kv.pool().available() && call.claim.tryEnter();
+    if (!enters) {
       found.forEach(kv.pool()::release);
       return Optional.empty();
     }

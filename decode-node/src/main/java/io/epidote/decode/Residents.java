@@ -6,11 +6,16 @@ import io.epidote.engine.tier.AdapterUse;
 import io.epidote.node.StageMeters;
 import io.epidote.node.engine.AdapterCap;
 import io.epidote.node.engine.Turns;
+import io.epidote.node.kv.KvBudget;
 import io.epidote.node.kv.KvMemory;
 import io.epidote.proto.v1.Stage;
 import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
+import java.util.stream.IntStream;
 
 /**
  * The answers that have been given KV blocks, and which of them run. Blocks are taken as answers
@@ -21,7 +26,11 @@ import java.util.Optional;
  * <p>The oldest answer never gives way to another, and {@link io.epidote.node.kv.KvBudget} lets in
  * no more than pool and swap space hold at the very most, so there is always a block for it: every
  * answer becomes the oldest and ends. Where a prompt that is being prefilled or pulled from here
- * holds the block, its end is waited for. Belongs to the engine thread.
+ * holds the block, its end is waited for.
+ *
+ * <p>Of one tenant's answers, urgent ones count as older than the others, and pause others where
+ * the batch or the pool is full. Who is paused keeps its tokens and goes on later. Belongs to the
+ * engine thread.
  */
 final class Residents {
   private final KvMemory kv;
@@ -30,6 +39,8 @@ final class Residents {
   private final Turns turns;
   private final AdapterCap<LoadedAdapter> cap;
   private final AdapterTiers adapters;
+
+  /** The oldest first, but of each tenant's the urgent ones in the places of its oldest. */
   private final List<DecodeCall> byAge = new ArrayList<>();
 
   Residents(
@@ -65,6 +76,95 @@ final class Residents {
   /** From now on the answer's blocks are looked after here; its claim has entered. */
   void add(DecodeCall call) {
     byAge.add(call);
+    String tenant = call.flow().tenant();
+    int[] places =
+        IntStream.range(0, byAge.size())
+            .filter(i -> byAge.get(i).flow().tenant().equals(tenant))
+            .toArray();
+    List<DecodeCall> sorted =
+        IntStream.of(places)
+            .mapToObj(byAge::get)
+            .sorted(Comparator.comparingInt(each -> each.flow().priority()))
+            .toList();
+    for (int i = 0; i < places.length; i++) {
+      byAge.set(places[i], sorted.get(i));
+    }
+  }
+
+  /** Whether there is a place in the batch for an answer, if need be that of a less urgent one. */
+  boolean hasPlaceFor(DecodeCall call) {
+    return places() > 0 || lessUrgent(call).isPresent();
+  }
+
+  /** The last of the running answers that give way to this one. */
+  private Optional<DecodeCall> lessUrgent(DecodeCall call) {
+    return byAge.reversed().stream()
+        .filter(
+            other -> other.phase() == DecodePhase.RUNNING && other.flow().givesWayTo(call.flow()))
+        .findFirst();
+  }
+
+  private void makePlaceFor(DecodeCall call) {
+    if (places() <= 0) {
+      lessUrgent(call).ifPresent(this::pause);
+    }
+  }
+
+  /**
+   * Lets an answer in that has all of its input and whose turn it is, if need be in the place of
+   * less urgent ones.
+   *
+   * @param blocks that it needs now
+   */
+  boolean enter(DecodeCall call, int blocks) {
+    if (kv.pool().available() >= blocks && call.claim.tryEnter()) {
+      makePlaceFor(call);
+      return true;
+    }
+    int swappable = kv.swap().total() - kv.swap().used();
+    Optional<List<DecodeCall>> yielding = yielding(call);
+    if (yielding.isEmpty() || blocks > kv.pool().available() + swappable) {
+      return false;
+    }
+    for (DecodeCall other : yielding.get()) {
+      giveUp(other);
+    }
+    for (DecodeCall other : byAge.reversed()) {
+      while (kv.pool().available() < blocks
+          && other.flow().givesWayTo(call.flow())
+          && canSwapOut(other)) {
+        giveUp(other);
+        swapOutOne(other);
+      }
+    }
+    if (kv.pool().available() < blocks) {
+      return false;
+    }
+    call.claim.enter();
+    makePlaceFor(call);
+    return true;
+  }
+
+  /** The fewest answers, the last first, without which this one fits; empty when it does not. */
+  private Optional<List<DecodeCall>> yielding(DecodeCall call) {
+    // Who has given up blocks comes back before anybody new does, but for urgent ones.
+    if (byAge.stream()
+        .anyMatch(other -> other.claim.isPreempted() && !other.flow().givesWayTo(call.flow()))) {
+      return Optional.empty();
+    }
+    List<DecodeCall> yielding = new ArrayList<>();
+    Set<KvBudget.Claim> claims = new HashSet<>();
+    for (DecodeCall other : byAge.reversed()) {
+      if (call.claim.fitsWithout(claims)) {
+        break;
+      }
+      boolean stays = other.phase() == DecodePhase.PULLING || other.claim.isPreempted();
+      if (!stays && other.flow().givesWayTo(call.flow())) {
+        yielding.add(other);
+        claims.add(other.claim);
+      }
+    }
+    return call.claim.fitsWithout(claims) ? Optional.of(yielding) : Optional.empty();
   }
 
   /**
@@ -126,7 +226,7 @@ final class Residents {
           call.account.stopWaiting();
           batch.add(call);
         } else {
-          preempt(call);
+          giveUp(call);
         }
       }
     }
@@ -161,30 +261,41 @@ final class Residents {
   }
 
   private boolean takeFromYounger(DecodeCall taker) {
-    if (kv.swap().used() == kv.swap().total()) {
-      return false;
-    }
     for (DecodeCall call : byAge.reversed()) {
       if (call == taker) {
         return false;
       }
-      boolean stays = call.phase() == DecodePhase.PULLING;
-      if (!stays && call.blocks.hasBlocksHere()) {
-        if (call.phase() == DecodePhase.RUNNING) {
-          preempt(call);
-        }
-        call.claim.preempt();
-        meters.swappedOut(1);
-        return call.blocks.swapOut();
+      if (canSwapOut(call)) {
+        giveUp(call);
+        return swapOutOne(call);
       }
     }
     return false;
   }
 
-  private void preempt(DecodeCall call) {
+  private boolean canSwapOut(DecodeCall call) {
+    return kv.swap().used() < kv.swap().total()
+        && call.phase() != DecodePhase.PULLING
+        && call.blocks.hasBlocksHere();
+  }
+
+  private boolean swapOutOne(DecodeCall call) {
+    meters.swappedOut(1);
+    return call.blocks.swapOut();
+  }
+
+  /** The answer stops if it runs, and others may have its blocks. */
+  private void giveUp(DecodeCall call) {
+    if (call.phase() == DecodePhase.RUNNING) {
+      pause(call);
+    }
+    call.claim.preempt();
+  }
+
+  /** The answer stops and keeps its blocks as long as nobody needs them. */
+  private void pause(DecodeCall call) {
     call.become(DecodePhase.PAUSED);
     call.use.ifPresent(AdapterUse::rest);
-    call.claim.preempt();
     call.account.startWaiting();
     meters.preempted();
   }
@@ -199,11 +310,11 @@ final class Residents {
     List<DecodeCall> sorted =
         kv.budget().isAnyPreempted() ? paused : turns.sort(paused, System.nanoTime());
     for (DecodeCall call : adapters.ready(sorted, call -> call.use)) {
-      int active = active();
-      boolean may = active == 0 || (active < maxBatch && call.claim.mayResume());
+      boolean may = active() == 0 || (hasPlaceFor(call) && call.claim.mayResume());
       if (!may || !bringBack(call)) {
         return;
       }
+      makePlaceFor(call);
       pin(call);
       call.claim.resume();
       call.become(DecodePhase.RUNNING);

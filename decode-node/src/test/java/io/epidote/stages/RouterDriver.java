@@ -177,6 +177,7 @@ final class RouterDriver implements AutoCloseable {
               .setStart(
                   DecodeStart.newBuilder()
                       .setRequestId(request.id())
+                      .setPriority(request.priority())
                       .setPromptTokens(request.promptTokens())
                       .setSampling(request.sampling()))
               .build());
@@ -195,6 +196,7 @@ final class RouterDriver implements AutoCloseable {
             .encode(
                 EncodeRequest.newBuilder()
                     .setRequestId(request.id())
+                    .setPriority(request.priority())
                     .addAllItems(request.mediaItems())
                     .build(),
                 new Stream<>(this::encoded));

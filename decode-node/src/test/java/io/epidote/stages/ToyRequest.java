@@ -32,18 +32,23 @@ record ToyRequest(
     List<Integer> pictures,
     int maxTokens,
     long pictureSeed,
-    String salt) {
+    String salt,
+    int priority) {
   ToyRequest(long seed, int textTokens, List<Integer> pictures, int maxTokens) {
     this(seed, textTokens, pictures, maxTokens, seed);
   }
 
   ToyRequest(long seed, int textTokens, List<Integer> pictures, int maxTokens, long pictureSeed) {
-    this(seed, textTokens, pictures, maxTokens, pictureSeed, "");
+    this(seed, textTokens, pictures, maxTokens, pictureSeed, "", 0);
   }
 
   /** The same of another tenant. */
   ToyRequest withSalt(String other) {
-    return new ToyRequest(seed, textTokens, pictures, maxTokens, pictureSeed, other);
+    return new ToyRequest(seed, textTokens, pictures, maxTokens, pictureSeed, other, priority);
+  }
+
+  ToyRequest withPriority(int other) {
+    return new ToyRequest(seed, textTokens, pictures, maxTokens, pictureSeed, salt, other);
   }
 
   /** The same tokens with other pictures in their places. */
@@ -115,6 +120,7 @@ record ToyRequest(
         PrefillStart.newBuilder()
             .setRequestId(id())
             .setSampling(sampling())
+            .setPriority(priority)
             .setCacheSalt(ByteString.copyFromUtf8(salt));
     for (int token : promptIds()) {
       start.addTokenIds(token);

@@ -75,7 +75,11 @@ final class EncodeCall implements Waiting {
       FairShare share) {
     this.account = account;
     this.costs = costs;
-    this.flow = new Flow(Flow.tenant("tenant", request.getTenant()), request.getAdapter());
+    this.flow =
+        new Flow(
+            Flow.tenant("tenant", request.getTenant()),
+            request.getAdapter(),
+            request.getPriority());
     this.presence = share.of(flow);
     this.deadline = Waiting.deadline(since, request.hasTtftLeftMs(), request.getTtftLeftMs());
     List<Tile> wanted = new ArrayList<>();

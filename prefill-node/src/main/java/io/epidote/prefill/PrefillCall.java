@@ -140,7 +140,8 @@ final class PrefillCall implements Waiting {
     this.cost = cost;
     this.deadline = Waiting.deadline(since, start.hasTtftLeftMs(), start.getTtftLeftMs());
     this.adapter = adapter;
-    this.flow = new Flow(Flow.tenant("tenant", start.getTenant()), start.getAdapter());
+    this.flow =
+        new Flow(Flow.tenant("tenant", start.getTenant()), start.getAdapter(), start.getPriority());
     this.presence = share.of(flow);
     this.inbox = inputs.open(account, error -> failed.accept(this, error));
     for (int token : tokens) {

@@ -95,7 +95,12 @@ class HttpFrontDoorTest {
         "9000",
         "x-epidote-slo-tpot-ms",
         "40.5");
-    cluster.chat(ask("hi", ""), "x-epidote-cache-salt", "bob", "x-epidote-tenant", "Bob@home.1");
+    cluster.chat(
+        ask("hi", ",\"priority\":-7"),
+        "x-epidote-cache-salt",
+        "bob",
+        "x-epidote-tenant",
+        "Bob@home.1");
     List<PrefillStart> starts = cluster.prefill.prefills;
     assertThat(starts).hasSize(3);
     assertThat(starts.get(0).getCacheSalt().isEmpty()).isTrue();
@@ -103,6 +108,9 @@ class HttpFrontDoorTest {
     // Nodes see digests alone, and those of two tenants differ.
     assertThat(starts.get(2).getCacheSalt()).isNotEqualTo(starts.get(1).getCacheSalt());
     assertThat(starts.get(0).getTenant()).isEmpty();
+    assertThat(starts.get(0).getPriority()).isZero();
+    assertThat(starts.get(2).getPriority()).isEqualTo(-7);
+    assertThat(cluster.decode.decodes.get(2).getPriority()).isEqualTo(-7);
     assertThat(starts.get(2).getTenant()).isEqualTo("Bob@home.1");
     assertThat(cluster.decode.decodes.get(2).getTenant()).isEqualTo("Bob@home.1");
     assertThat(starts.get(0).hasTtftLeftMs()).isFalse();

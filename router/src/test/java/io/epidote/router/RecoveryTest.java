@@ -9,19 +9,24 @@ import io.epidote.proto.v1.Finished;
 import io.epidote.proto.v1.GenerateRequest;
 import io.epidote.proto.v1.GenerateResponse;
 import io.epidote.proto.v1.GetLoadRequest;
+import io.epidote.proto.v1.InferenceGrpc;
 import io.epidote.proto.v1.Stage;
 import io.epidote.router.ScriptedNode.Die;
 import io.epidote.router.ScriptedNode.Fail;
 import io.epidote.router.ScriptedNode.Stall;
 import io.epidote.router.ScriptedNode.Step;
+import io.grpc.ManagedChannel;
+import io.grpc.ManagedChannelBuilder;
 import io.grpc.Status;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -158,6 +163,43 @@ class RecoveryTest {
   }
 
   @Test
+  void whoComesWhileAStageHasLostItsOnlyNodeWaits() throws Exception {
+    cluster.decode.close();
+    await().until(() -> !cluster.router.ready());
+    CompletableFuture<List<GenerateResponse>> answer =
+        CompletableFuture.supplyAsync(() -> run(generate(2)));
+    await().until(() -> inFlight() == 1);
+    assertThatThrownBy(() -> answer.get(300, TimeUnit.MILLISECONDS))
+        .isInstanceOf(TimeoutException.class);
+    spare("d2", Stage.STAGE_DECODE);
+    assertThat(assertWhole(answer.get(20, TimeUnit.SECONDS))).isZero();
+  }
+
+  @Test
+  void aStageThatNobodyEverHadIsNotWaitedFor() throws Exception {
+    try (Router empty =
+        TestCluster.router(
+            TestCluster.LIMITS.but().recoveryWait(Duration.ofSeconds(10)).build(),
+            Optional.empty())) {
+      ScriptedNode prefill = ScriptedNode.start("p9", Stage.STAGE_PREFILL).join(empty.grpcPort());
+      spares.add(prefill);
+      ManagedChannel channel =
+          ManagedChannelBuilder.forAddress("127.0.0.1", empty.grpcPort()).usePlaintext().build();
+      try {
+        assertThatThrownBy(() ->
+                InferenceGrpc.newBlockingStub(channel)
+                    .withDeadlineAfter(5, TimeUnit.SECONDS)
+                    .generate(generate().build())
+                    .next())
+            .hasMessageContaining("UNAVAILABLE")
+            .hasMessageContaining("decode");
+      } finally {
+        channel.shutdownNow();
+      }
+    }
+  }
+
+  @Test
   void nobodyComesBack() throws Exception {
     restart(Duration.ofMillis(300), Duration.ofHours(1));
     cluster.decode.script.put(Step.TOKENS, new Die());
@@ -229,7 +271,7 @@ class RecoveryTest {
     GenerateRequest.Builder tight = generate(2).setSloTtftMs(0.001);
     assertThatThrownBy(() -> run(tight))
         .hasMessageContaining("RESOURCE_EXHAUSTED")
-        .hasMessageContaining("The first token is expected in");
+        .hasMessageContaining("The first token is");
     assertThat(cluster.prefill.prefills).isEmpty();
     List<GenerateResponse> late = run(tight.setLateOk(true));
     assertWhole(late);

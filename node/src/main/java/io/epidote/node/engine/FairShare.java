@@ -157,7 +157,7 @@ public final class FairShare {
   }
 
   /** Requests of one adapter of a tenant, while they are put in order. */
-  private static final class AdapterLine<T> {
+  private static final class AdapterLine<T extends Waiting> {
     private final ArrayDeque<T> requests = new ArrayDeque<>();
     private final int place;
     private double time;
@@ -166,14 +166,20 @@ public final class FairShare {
       this.time = time;
       this.place = place;
     }
+
+    /** Of the next one, of which there is one. */
+    int priority() {
+      return requests.getFirst().flow().priority();
+    }
   }
 
   /** A tenant's, likewise. */
-  private static final class TenantLine<T> {
+  private static final class TenantLine<T extends Waiting> {
     private final Map<String, AdapterLine<T>> byAdapter = new LinkedHashMap<>();
     private final PriorityQueue<AdapterLine<T>> adapters =
         new PriorityQueue<>(
-            Comparator.<AdapterLine<T>>comparingDouble(line -> line.time)
+            Comparator.<AdapterLine<T>>comparingInt(AdapterLine::priority)
+                .thenComparingDouble(line -> line.time)
                 .thenComparingInt(line -> line.place));
     private final double weight;
     private final int place;
@@ -188,17 +194,22 @@ public final class FairShare {
 
   /**
    * Requests in the order in which they would be served if each took the work that is predicted for
-   * it; those of one flow stay in the order in which they are given.
+   * it; of one tenant's the urgent ones first, and those of one flow in the order in which they are
+   * given.
    */
   public <T extends Waiting> List<T> interleave(List<T> requests) {
     if (requests.stream().map(Waiting::flow).distinct().limit(2).count() < 2) {
       return requests;
     }
+    List<T> urgentFirst =
+        requests.stream()
+            .sorted(Comparator.comparingInt(request -> request.flow().priority()))
+            .toList();
     PriorityQueue<TenantLine<T>> lines =
         new PriorityQueue<>(
             Comparator.<TenantLine<T>>comparingDouble(line -> line.time)
                 .thenComparingInt(line -> line.place));
-    lines.addAll(lines(requests));
+    lines.addAll(lines(urgentFirst));
     List<T> served = new ArrayList<>(requests.size());
     while (!lines.isEmpty()) {
       TenantLine<T> tenant = lines.remove();

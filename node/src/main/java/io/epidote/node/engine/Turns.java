@@ -9,6 +9,8 @@ import java.util.List;
  * Whose turn it is at a stage: tenants and adapters have their shares ({@link FairShare}), and a
  * {@link QueueOrder} says who is next among the requests of one of them. What an order gives by age
  * it gives within a flow: who floods a stage with requests that all get old overtakes nobody else.
+ * Priorities are strict, and a tenant's own affair: its urgent requests go before all its others,
+ * which may wait for ever, and before nobody else's.
  *
  * @param share of the stage alone
  */

@@ -72,10 +72,10 @@ public final class KvBudget {
     return peak;
   }
 
-  private boolean fits(Claim candidate) {
+  private boolean fits(Claim candidate, Set<Claim> without) {
     List<Need> needs = new ArrayList<>();
     for (Claim claim : claims) {
-      if (!claim.preempted && claim != candidate) {
+      if (!claim.preempted && claim != candidate && !without.contains(claim)) {
         needs.add(claim.need());
       }
     }
@@ -108,13 +108,21 @@ public final class KvBudget {
 
     /** Lets the sequence in if it fits. While preempted ones wait to come back nobody is let in. */
     public boolean tryEnter() {
-      if (KvBudget.this.preempted > 0
-          || promised + most > (long) poolBlocks + swapBlocks
-          || !fits(this)) {
+      if (KvBudget.this.preempted > 0 || !fitsWithout(Set.of())) {
         return false;
       }
       enter();
       return true;
+    }
+
+    /** Whether the sequence would fit if these were preempted; nobody is by this. */
+    public boolean fitsWithout(Set<Claim> others) {
+      return promised + most <= (long) poolBlocks + swapBlocks && fits(this, others);
+    }
+
+    /** Whether it has let go of its blocks and waits. */
+    public boolean isPreempted() {
+      return preempted;
     }
 
     /** Counts a sequence whose blocks are here already. */
@@ -142,7 +150,7 @@ public final class KvBudget {
 
     /** Whether there will be room for it to go on, as far as can be foretold. */
     public boolean mayResume() {
-      return fits(this);
+      return fits(this, Set.of());
     }
 
     /** It goes on. */

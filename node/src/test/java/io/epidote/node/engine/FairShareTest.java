@@ -58,7 +58,7 @@ final class FairShareTest {
   }
 
   private static Flow tenant(String name) {
-    return new Flow(name, "");
+    return new Flow(name, "", 0);
   }
 
   /** While all have something waiting, work is divided by weight, within a request of each. */
@@ -83,6 +83,39 @@ final class FairShareTest {
       assertThat(server.done(big) / weight)
           .isCloseTo(server.done(small), within(LARGEST + LARGEST / weight));
     }
+  }
+
+  /** Of a tenant's requests the urgent ones are first, whatever adapter they are for. */
+  @Example
+  void prioritiesOrderATenantsOwnRequests() {
+    Server server = new Server(QueueOrder.Policy.FCFS, TenantWeights.EQUAL);
+    for (int i = 0; i < 10; i++) {
+      server.arrives(new Flow("one", i % 2 == 0 ? "a" : "b", 5), 10);
+    }
+    server.arrives(new Flow("one", "c", 5), 1);
+    server.arrives(new Flow("one", "b", -1), 10);
+    server.arrives(new Flow("one", "b", 0), 10);
+    List<Integer> priorities = new ArrayList<>();
+    for (int i = 0; i < 13; i++) {
+      priorities.add(server.serveOne().priority());
+    }
+    assertThat(priorities).startsWith(-1, 0, 5).isSorted();
+  }
+
+  /** Nobody gets more of a stage for calling everything urgent. */
+  @Example
+  void prioritiesTakeNothingFromOthers() {
+    Server server = new Server(QueueOrder.Policy.FCFS, TenantWeights.EQUAL);
+    Flow urgent = new Flow("urgent", "", -100);
+    Flow calm = new Flow("calm", "", 100);
+    for (int i = 0; i < 100; i++) {
+      server.arrives(urgent, 10);
+      server.arrives(calm, 10);
+    }
+    for (int i = 0; i < 100; i++) {
+      server.serveOne();
+    }
+    assertThat(server.done(urgent)).isCloseTo(server.done(calm), within(10.0));
   }
 
   /** Others' requests, however many, keep a request back by no more than one turn of each. */
@@ -129,7 +162,7 @@ final class FairShareTest {
     Flow one = tenant("one");
     for (int i = 0; i < 100; i++) {
       for (String adapter : List.of("a", "b", "c", "d")) {
-        server.arrives(new Flow("many", adapter), 10);
+        server.arrives(new Flow("many", adapter, 0), 10);
       }
       server.arrives(one, 10);
     }
@@ -138,7 +171,7 @@ final class FairShareTest {
     }
     assertThat(server.done(one)).isCloseTo(800, within(20.0));
     for (String adapter : List.of("a", "b", "c", "d")) {
-      assertThat(server.done(new Flow("many", adapter))).isCloseTo(200, within(20.0));
+      assertThat(server.done(new Flow("many", adapter, 0))).isCloseTo(200, within(20.0));
     }
   }
 
@@ -151,7 +184,7 @@ final class FairShareTest {
     int served = 0;
     for (int i = 0; i < 300; i++) {
       if (random.nextInt(3) > 0) {
-        server.arrives(new Flow("t" + random.nextInt(4), "a" + random.nextInt(3)), 1 + i % 17);
+        server.arrives(new Flow("t" + random.nextInt(4), "a" + random.nextInt(3), 0), 1 + i % 17);
         came++;
       } else if (!server.arrived.isEmpty()) {
         server.serveOne();

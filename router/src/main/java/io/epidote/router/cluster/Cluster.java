@@ -10,9 +10,12 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.function.Consumer;
 import java.util.function.ToIntFunction;
@@ -30,6 +33,10 @@ public final class Cluster {
   private final AtomicIntegerArray turns = new AtomicIntegerArray(StageNames.ALL.size() + 1);
   private final PlacementRules rules;
   private final Demand demand = new Demand(System::nanoTime);
+
+  /** When each stage last had a node, by {@link System#nanoTime}; only those that once had one. */
+  private final Map<Stage, Long> lastHad = new ConcurrentHashMap<>();
+
   private volatile List<Member> members = List.of();
 
   public Cluster(PlacementRules rules) {
@@ -66,6 +73,28 @@ public final class Cluster {
     return missingStages().isEmpty();
   }
 
+  /**
+   * Whether it is only a matter of time until there is a node of each stage: those that have none
+   * to take requests had one less than so long ago.
+   *
+   * @param media whether encode nodes are needed, too
+   */
+  public boolean comesBack(boolean media, long withinMs) {
+    long since = System.nanoTime() - TimeUnit.MILLISECONDS.toNanos(withinMs);
+    List<Member> taking = members.stream().filter(member -> !member.isDraining()).toList();
+    List<Stage> gone = missing(members, StageNames.ALL);
+    List<Stage> missing = missing(taking, needed(media));
+    return !missing.isEmpty()
+        && missing.stream()
+            .allMatch(stage ->
+                !gone.contains(stage)
+                    || (lastHad.containsKey(stage) && lastHad.get(stage) - since > 0));
+  }
+
+  private static List<Stage> needed(boolean media) {
+    return media ? StageNames.ALL : List.of(Stage.STAGE_PREFILL, Stage.STAGE_DECODE);
+  }
+
   /** Tells {@code listener} now and after every change whether the cluster can serve. */
   public synchronized void onReadiness(Consumer<Boolean> listener) {
     readyListeners.add(listener);
@@ -97,10 +126,8 @@ public final class Cluster {
       PromptPrefix prompt,
       String adapter,
       Set<Member> avoiding) {
-    List<Stage> needed =
-        items.isEmpty() ? List.of(Stage.STAGE_PREFILL, Stage.STAGE_DECODE) : StageNames.ALL;
     List<Member> now = inOrder(!items.isEmpty());
-    List<Stage> missing = missing(now, needed);
+    List<Stage> missing = missing(now, needed(!items.isEmpty()));
     if (!missing.isEmpty()) {
       throw new EpidoteException.Unavailable(missingMessage(missing));
     }
@@ -280,6 +307,8 @@ public final class Cluster {
   }
 
   private void swap(List<Member> next) {
+    long now = System.nanoTime();
+    members.forEach(member -> member.stages().forEach(stage -> lastHad.put(stage, now)));
     members = next;
     boolean ready = ready();
     readyListeners.forEach(listener -> listener.accept(ready));

@@ -97,11 +97,24 @@ final class ChatRequestReader {
             choices == null ? 1 : choices.intValue(),
             salt,
             slo,
-            tenant),
+            tenant,
+            priority(fields)),
         fields.flag("stream"),
         streamOptions != null && streamOptions.flag("include_usage"),
         logprobs,
         fields.flag("timeline"));
+  }
+
+  /** Less is earlier, as vLLM's field of that name. */
+  private static int priority(Fields fields) {
+    Long priority = fields.whole("priority");
+    if (priority != null && priority != priority.intValue()) {
+      throw new InvalidField(
+          fields.path("priority"),
+          "is %d; expected a whole number from %d to %d, less for earlier"
+              .formatted(priority, Integer.MIN_VALUE, Integer.MAX_VALUE));
+    }
+    return priority == null ? 0 : priority.intValue();
   }
 
   private JsonNode parse(InputStream body) {

@@ -15,6 +15,9 @@ import java.util.OptionalLong;
 import java.util.Set;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -22,9 +25,15 @@ import org.jspecify.annotations.Nullable;
  * tenants and adapters by {@link FairShare}, within one of them first come, first served. When the
  * queue is full, whoever has most of it for its weight gives way: the newest of its requests is
  * turned away for one of a tenant that has less (the drop policy of Demers, Keshav and Shenker,
- * SIGCOMM 1989). Thread-safe.
+ * SIGCOMM 1989); or the newest of a tenant's least urgent ones for a more urgent one of its own.
+ * Thread-safe.
  */
 public final class Admission {
+  /** Places that {@link #intervalMs} is the average of, about. */
+  private static final int AVERAGED = 32;
+
+  private static final double MOST_INTERVAL_MS = 10_000;
+
   private final int maxInFlight;
   private final int maxQueued;
   private final TenantWeights weights;
@@ -33,6 +42,11 @@ public final class Admission {
   private final Set<Ticket> waiting = new LinkedHashSet<>();
   private int running;
   private boolean closed;
+
+  /** Between two places that became free while somebody waited, on average of late. */
+  private double intervalMs;
+
+  private long lastFreed;
 
   public Admission(int maxInFlight, int maxQueued, TenantWeights weights) {
     this.maxInFlight = maxInFlight;
@@ -56,7 +70,7 @@ public final class Admission {
     if (running < maxInFlight) {
       running++;
       ticket.admit();
-    } else if (waiting.size() < maxQueued || makeRoom(flow.tenant())) {
+    } else if (waiting.size() < maxQueued || makeRoom(flow)) {
       waiting.add(ticket);
       ticket.presence.enter();
     } else {
@@ -71,8 +85,19 @@ public final class Admission {
             .formatted(running, waiting.size()));
   }
 
-  /** Turns away the newest request of the tenant that has most of the queue, if that is fair. */
-  private boolean makeRoom(String tenant) {
+  /** Turns somebody away who waits, if that is fair. */
+  private boolean makeRoom(Flow flow) {
+    Optional<Ticket> last = lastOfWhoHasMost(flow.tenant()).or(() -> lessUrgent(flow));
+    last.ifPresent(ticket -> {
+      ticket.refused = full();
+      ticket.turnAway();
+      waiting.remove(ticket);
+    });
+    return last.isPresent();
+  }
+
+  /** The newest request of the tenant that has most of the queue, if that is more than another. */
+  private Optional<Ticket> lastOfWhoHasMost(String tenant) {
     Map<String, Double> held = new HashMap<>();
     waiting.forEach(ticket ->
         held.merge(ticket.flow.tenant(), 1 / weights.of(ticket.flow.tenant()), Double::sum));
@@ -87,13 +112,37 @@ public final class Admission {
         last = ticket;
       }
     }
-    if (last == null) {
-      return false;
+    return Optional.ofNullable(last);
+  }
+
+  /** The newest of the tenant's least urgent requests, if that is less urgent. */
+  private Optional<Ticket> lessUrgent(Flow flow) {
+    Ticket last = null;
+    for (Ticket ticket : waiting) {
+      if (ticket.flow.givesWayTo(flow)
+          && (last == null || ticket.flow.priority() >= last.flow.priority())) {
+        last = ticket;
+      }
     }
-    last.refused = full();
-    last.turnAway();
-    waiting.remove(last);
-    return true;
+    return Optional.ofNullable(last);
+  }
+
+  /**
+   * How long a request that came now would wait for its place, as places become free of late; less
+   * for one that goes before others. 0 while there are places.
+   */
+  public synchronized double expectedWaitMs() {
+    return running < maxInFlight ? 0 : (waiting.size() + 1) * intervalMs;
+  }
+
+  /** A place became free for which somebody waited. */
+  private void measureInterval() {
+    long now = System.nanoTime();
+    if (lastFreed != 0) {
+      double ms = Math.min(MOST_INTERVAL_MS, (now - lastFreed) / 1e6);
+      intervalMs = intervalMs == 0 ? ms : intervalMs + (ms - intervalMs) / AVERAGED;
+    }
+    lastFreed = now;
   }
 
   /** Admitted requests that have not ended. */
@@ -135,7 +184,9 @@ public final class Admission {
     }
     if (waiting.isEmpty()) {
       running--;
+      lastFreed = 0;
     } else {
+      measureInterval();
       Ticket next = turns.sort(waiting, System.nanoTime()).getFirst();
       waiting.remove(next);
       next.admit();
@@ -193,7 +244,27 @@ public final class Admission {
      * @throws EpidoteException.Unavailable when admission closed meanwhile
      */
     public void await() {
-      if (!admitted.join()) {
+      check(admitted.join());
+    }
+
+    /**
+     * The same, for some time.
+     *
+     * @return whether it has the place
+     */
+    boolean await(long ms) throws InterruptedException {
+      try {
+        check(admitted.get(ms, TimeUnit.MILLISECONDS));
+        return true;
+      } catch (TimeoutException e) {
+        return false;
+      } catch (ExecutionException e) {
+        throw new IllegalStateException(e);
+      }
+    }
+
+    private void check(boolean isAdmitted) {
+      if (!isAdmitted) {
         Optional<EpidoteException> why = refusal(this);
         if (why.isPresent()) {
           throw why.get();

@@ -141,6 +141,7 @@ final class Attempt {
             .setSampling(sampling)
             .setAdapter(prepared.adapter())
             .setTenant(prepared.request().tenant())
+            .setPriority(prepared.request().priority())
             .setCacheSalt(prepared.request().salt().digest())
             .setMediaFirst(mediaFirst())
             .setKvLast(kvLast());
@@ -265,7 +266,8 @@ final class Attempt {
             .setPromptTokens(prepared.promptTokens() + sent.length)
             .setSampling(sampling)
             .setAdapter(prepared.adapter())
-            .setTenant(prepared.request().tenant());
+            .setTenant(prepared.request().tenant())
+            .setPriority(prepared.request().priority());
     slo.tpotMs().ifPresent(start::setTpotMs);
     return start.build();
   }

@@ -10,6 +10,7 @@ package io.epidote.router.request;
  * @param salt whose cached prompts it may find
  * @param slo how fast it should be answered
  * @param tenant for whom it is; empty for the default one
+ * @param priority less is earlier among the tenant's
  */
 public record GenerationRequest(
     String id,
@@ -19,7 +20,8 @@ public record GenerationRequest(
     int choices,
     CacheSalt salt,
     Slo slo,
-    String tenant) {
+    String tenant,
+    int priority) {
   /** Between the names of model and adapter. */
   public static final char ADAPTER = ':';
 
@@ -32,7 +34,7 @@ public record GenerationRequest(
 
   /** The same request to another model or adapter. */
   GenerationRequest withModel(String other) {
-    return new GenerationRequest(id, other, prompt, sampling, choices, salt, slo, tenant);
+    return new GenerationRequest(id, other, prompt, sampling, choices, salt, slo, tenant, priority);
   }
 
   /**

@@ -49,6 +49,7 @@ final class MediaEncoding {
   private final String stageRequestId;
   private final Deque<EncodeShard> unasked;
   private final String tenant;
+  private final int priority;
   private final String adapter;
   private final OptionalDouble ttftLeftMs;
   private final SynchronizationContext turn;
@@ -72,6 +73,7 @@ final class MediaEncoding {
       Events events) {
     this.stageRequestId = stageRequestId;
     this.tenant = prepared.request().tenant();
+    this.priority = prepared.request().priority();
     this.adapter = prepared.adapter();
     this.ttftLeftMs = ttftLeftMs;
     this.unasked =
@@ -100,6 +102,7 @@ final class MediaEncoding {
         EncodeRequest.newBuilder()
             .setRequestId(stageRequestId)
             .setTenant(tenant)
+            .setPriority(priority)
             .setAdapter(adapter)
             .addAllItems(shard.items());
     ttftLeftMs.ifPresent(request::setTtftLeftMs);

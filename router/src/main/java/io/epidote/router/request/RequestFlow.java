@@ -115,9 +115,16 @@ public final class RequestFlow implements AutoCloseable {
     if (!adapter.isEmpty()) {
       around.cluster().checkAdapter(adapter);
     }
+    Slo slo = request.slo().or(around.slo());
+    double waitMs = admission.expectedWaitMs();
+    if (around.refusesLate() && !slo.lateOk() && slo.isMissedBy(waitMs)) {
+      around.metrics().refusedLate();
+      throw tooLate(waitMs, slo);
+    }
     Admission.Ticket ticket =
         admission.enter(
-            new Flow(request.tenant(), adapter), around.preparation().predictedTokens(request));
+            new Flow(request.tenant(), adapter, request.priority()),
+            around.preparation().predictedTokens(request));
     RunningRequest admitted =
         new RunningRequest(
             request, listener, ticket, around, arrivalNanos, () -> ended(request.id()));
@@ -128,6 +135,20 @@ public final class RequestFlow implements AutoCloseable {
               .formatted(request.id()));
     }
     return admitted;
+  }
+
+  /**
+   * @param predictedMs until the first token
+   * @param left of its target
+   */
+  static EpidoteException tooLate(double predictedMs, Slo left) {
+    double leftMs = left.ttftMs().orElse(0);
+    return new EpidoteException.Exhausted(
+        (leftMs <= 0
+                ? "The first token is late already"
+                : "The first token is expected in %.0f ms or more, but its target is %.0f ms from now"
+                    .formatted(predictedMs, leftMs))
+            + "; try again later, raise the target (slo_ttft_ms, or x-epidote-slo-ttft-ms over HTTP), or say that late is better than never (late_ok, or x-epidote-late-ok: true).");
   }
 
   private void ended(String id) {

@@ -74,6 +74,14 @@ final class RequestMetrics {
     generationTokens = counter("vllm:generation_tokens", "Tokens generated");
   }
 
+  /** A request would have missed its target. */
+  void refusedLate() {
+    counter(
+            "epidote_requests_refused_late",
+            "Requests that were refused because their first token would have missed its target")
+        .increment();
+  }
+
   Recording arrived(long arrivalNanos) {
     return new Recording(arrivalNanos);
   }
@@ -151,6 +159,7 @@ final class RequestMetrics {
     private long firstToken;
     private long lastToken;
     private int tokens;
+    private boolean refused;
 
     private Recording(long arrival) {
       this.arrival = arrival;
@@ -192,10 +201,8 @@ final class RequestMetrics {
 
     /** The request would have missed its target. */
     void refusedLate() {
-      counter(
-              "epidote_requests_refused_late",
-              "Requests that were refused because their first token would have missed its target")
-          .increment();
+      refused = true;
+      RequestMetrics.this.refusedLate();
     }
 
     /** A stage was lost, and is run again. */
@@ -227,6 +234,10 @@ final class RequestMetrics {
     }
 
     void ended(@Nullable FinishReason reason, int prompt) {
+      if (refused) {
+        // It was not served, and is counted already.
+        return;
+      }
       endToEnd.record(System.nanoTime() - arrival, TimeUnit.NANOSECONDS);
       promptTokens.increment(prompt);
       if (tokens > 1) {

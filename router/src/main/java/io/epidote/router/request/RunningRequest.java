@@ -29,6 +29,9 @@ import org.slf4j.LoggerFactory;
 public final class RunningRequest {
   private static final Logger log = LoggerFactory.getLogger(RunningRequest.class);
 
+  /** How soon nodes are looked for again when a stage has none. */
+  private static final long NO_NODES_DELAY_MS = 50;
+
   /** How long a complete answer waits for the nodes to report and let go by themselves. */
   private static final long SETTLE_MS = 1000;
 
@@ -99,7 +102,7 @@ public final class RunningRequest {
    */
   public void run() {
     try {
-      ticket.await();
+      awaitPlace();
       PreparedRequest ready = around.preparation().prepare(request);
       AdapterGate.Pass entered = around.gate().enter(ready.adapter());
       turn.execute(() -> start(ready, entered));
@@ -117,6 +120,23 @@ public final class RunningRequest {
     }
   }
 
+  /** No longer than until the first token would be late, if late ones are refused. */
+  private void awaitPlace() throws InterruptedException {
+    Slo slo = slo();
+    if (!around.refusesLate() || slo.lateOk() || slo.ttftMs().isEmpty()) {
+      ticket.await();
+    } else if (!ticket.await(Math.max(0, (long) slo.ttftMs().getAsDouble()))) {
+      ticket.close();
+      recording.refusedLate();
+      throw RequestFlow.tooLate(0, slo());
+    }
+  }
+
+  /** What is left of the targets now. */
+  private Slo slo() {
+    return request.slo().or(around.slo()).after(recording.ageMs());
+  }
+
   private void start(PreparedRequest ready, AdapterGate.Pass entered) {
     if (over) {
       entered.leave();
@@ -124,7 +144,19 @@ public final class RunningRequest {
     }
     pass = entered;
     prepared = ready;
-    Slo slo = request.slo().or(around.slo()).after(recording.ageMs());
+    begin(ready, System.nanoTime());
+  }
+
+  /**
+   * Chooses nodes and starts the answers; where a stage has just lost its last node, later.
+   *
+   * @param since when that was first tried
+   */
+  private void begin(PreparedRequest ready, long since) {
+    if (over) {
+      return;
+    }
+    Slo slo = slo();
     for (int choice = 0; choice < request.choices(); choice++) {
       AnswerText text = new AnswerText(around.model().newText(), request.sampling().stop());
       try {
@@ -140,6 +172,9 @@ public final class RunningRequest {
                 new Recovery(around.recoveryWaitMs(), System::nanoTime),
                 turn,
                 new Answers()));
+      } catch (EpidoteException.Unavailable e) {
+        noNodes(ready, slo, since, e);
+        return;
       } catch (EpidoteException e) {
         fail(e);
         return;
@@ -153,9 +188,10 @@ public final class RunningRequest {
     expectedLate = slo.isMissedBy(predictedMs);
     if (expectedLate && around.refusesLate() && !slo.lateOk()) {
       recording.refusedLate();
-      fail(tooLate(predictedMs, slo));
+      fail(RequestFlow.tooLate(predictedMs, slo));
       return;
     }
+    generations.forEach(generation -> recording.placed(generation.placement().topology()));
     around
         .cluster()
         .demand()
@@ -178,17 +214,27 @@ public final class RunningRequest {
     }
   }
 
-  private static EpidoteException tooLate(double predictedMs, Slo left) {
-    return new EpidoteException.Exhausted(
-        "The first token is expected in %.0f ms, but its target is %.0f ms from now; try again later, raise the target (slo_ttft_ms, or x-epidote-slo-ttft-ms over HTTP), or say that late is better than never (late_ok, or x-epidote-late-ok: true)."
-            .formatted(predictedMs, left.ttftMs().orElse(0)));
+  /**
+   * A node that was lost, restarts or is switched is waited for, a stage that nobody had is not.
+   */
+  private void noNodes(
+      PreparedRequest ready, Slo left, long since, EpidoteException.Unavailable why) {
+    generations.forEach(generation -> generation.stop("a stage has no node"));
+    generations.clear();
+    long waitedMs = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - since);
+    if (around.refusesLate() && !left.lateOk() && left.isMissedBy(0)) {
+      recording.refusedLate();
+      fail(RequestFlow.tooLate(0, left));
+    } else if (waitedMs < around.recoveryWaitMs()
+        && around.cluster().comesBack(!ready.items().isEmpty(), around.recoveryWaitMs())) {
+      var unused = later(() -> begin(ready, since), NO_NODES_DELAY_MS);
+    } else {
+      fail(why);
+    }
   }
 
   private Placement place(PreparedRequest ready, int tokens, Set<Member> avoiding) {
-    Placement placement =
-        around.cluster().place(ready.items(), tokens, ready.prefix(), ready.adapter(), avoiding);
-    recording.placed(placement.topology());
-    return placement;
+    return around.cluster().place(ready.items(), tokens, ready.prefix(), ready.adapter(), avoiding);
   }
 
   /** The client is gone: everything ends at once and nobody is told. */

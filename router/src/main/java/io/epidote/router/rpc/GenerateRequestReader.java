@@ -53,7 +53,8 @@ final class GenerateRequestReader {
         1,
         CacheSalt.of("cache_salt", request.getCacheSalt()),
         slo(request),
-        Tenant.of("tenant", request.getTenant()));
+        Tenant.of("tenant", request.getTenant()),
+        request.getPriority());
   }
 
   private static Slo slo(GenerateRequest request) {

@@ -53,6 +53,21 @@ class AdmissionTest {
   }
 
   @Test
+  void urgentRequestsOfATenantGoBeforeItsOthersEvenIntoAFullQueue() {
+    Admission admission = new Admission(1, 2, TenantWeights.EQUAL);
+    Ticket running = admission.enter(Flow.NONE, 1);
+    Ticket calm = admission.enter(new Flow("", "", 5), 1);
+    Ticket calmer = admission.enter(new Flow("", "", 6), 1);
+    Ticket urgent = admission.enter(new Flow("", "", -1), 1);
+    assertThatThrownBy(calmer::await).isInstanceOf(EpidoteException.Exhausted.class);
+    assertThatThrownBy(() -> admission.enter(new Flow("", "", 5), 1))
+        .isInstanceOf(EpidoteException.Exhausted.class);
+    running.close();
+    assertThat(urgent.isAdmitted()).isTrue();
+    assertThat(calm.isAdmitted()).isFalse();
+  }
+
+  @Test
   void whoGivesUpWaitingFreesTheQueueAndIsToldSo() {
     Admission admission = new Admission(1, 1, TenantWeights.EQUAL);
     admission.enter(Flow.NONE, 1);
@@ -109,11 +124,11 @@ class AdmissionTest {
   @Test
   void placesGoToTenantsInTurn() {
     Admission admission = new Admission(1, 100, new TenantWeights(Map.of("twice", 2.0)));
-    Ticket running = admission.enter(new Flow("flood", ""), 10);
+    Ticket running = admission.enter(new Flow("flood", "", 0), 10);
     List<Ticket> waiting = new ArrayList<>();
     for (String tenant : List.of("flood", "twice", "small")) {
       for (int i = 0; i < 12; i++) {
-        waiting.add(admission.enter(new Flow(tenant, ""), 10));
+        waiting.add(admission.enter(new Flow(tenant, "", 0), 10));
       }
     }
     List<String> order = new ArrayList<>();
@@ -133,11 +148,11 @@ class AdmissionTest {
   @Test
   void whatWasTakenCountsAndNotWhatWasPredicted() {
     Admission admission = new Admission(1, 100, TenantWeights.EQUAL);
-    Ticket running = admission.enter(new Flow("greedy", ""), 1);
+    Ticket running = admission.enter(new Flow("greedy", "", 0), 1);
     List<Ticket> waiting = new ArrayList<>();
     for (int i = 0; i < 30; i++) {
-      waiting.add(admission.enter(new Flow("greedy", ""), 1));
-      waiting.add(admission.enter(new Flow("modest", ""), 1));
+      waiting.add(admission.enter(new Flow("greedy", "", 0), 1));
+      waiting.add(admission.enter(new Flow("modest", "", 0), 1));
     }
     int modest = 0;
     for (int i = 0; i < 22; i++) {
@@ -153,19 +168,19 @@ class AdmissionTest {
   @Test
   void aFullQueueTurnsAwayWhoHasMostOfIt() {
     Admission admission = new Admission(1, 4, TenantWeights.EQUAL);
-    Ticket running = admission.enter(new Flow("flood", ""), 1);
+    Ticket running = admission.enter(new Flow("flood", "", 0), 1);
     List<Ticket> flood = new ArrayList<>();
     for (int i = 0; i < 4; i++) {
-      flood.add(admission.enter(new Flow("flood", ""), 1));
+      flood.add(admission.enter(new Flow("flood", "", 0), 1));
     }
-    assertThatThrownBy(() -> admission.enter(new Flow("flood", ""), 1))
+    assertThatThrownBy(() -> admission.enter(new Flow("flood", "", 0), 1))
         .isInstanceOf(EpidoteException.Exhausted.class);
-    Ticket other = admission.enter(new Flow("other", ""), 1);
+    Ticket other = admission.enter(new Flow("other", "", 0), 1);
     assertThatThrownBy(flood.getLast()::await).isInstanceOf(EpidoteException.Exhausted.class);
-    Ticket second = admission.enter(new Flow("other", ""), 1);
+    Ticket second = admission.enter(new Flow("other", "", 0), 1);
     assertThatThrownBy(flood.get(2)::await).isInstanceOf(EpidoteException.Exhausted.class);
     // Now both have as much.
-    assertThatThrownBy(() -> admission.enter(new Flow("other", ""), 1))
+    assertThatThrownBy(() -> admission.enter(new Flow("other", "", 0), 1))
         .isInstanceOf(EpidoteException.Exhausted.class);
     assertThat(admission.waiting()).isEqualTo(4);
     running.close();
