@@ -24,12 +24,14 @@ import picocli.CommandLine.Option;
     description = {
       "Compares a cluster whose router switches roles by itself with the same cluster held as it is, on emulated",
       "devices: requests of one 4032x3024 picture, ten with answers of 50 tokens and then ninety of 500.",
-      "Each side is started anew for every round, and they take turns."
+      "Each side is started anew for every round, and they take turns. With --trace: a load whose demand for stages",
+      "changes, on eight devices, beside the allocation that serves it best without being changed."
     },
     mixinStandardHelpOptions = true,
     footerHeading = "%nExamples:%n",
     footer = {
       "  epidote bench roles --json",
+      "  epidote bench roles --trace phases --rounds 1",
       "  epidote bench roles --profile minicpm-v-2.6-a100 --nodes E,E,E,E,E,P,D,D --rate 3"
     })
 final class BenchRolesCommand implements Callable<Integer> {
@@ -78,6 +80,26 @@ final class BenchRolesCommand implements Callable<Integer> {
       description = "From one switch to the next. Default: ${DEFAULT-VALUE}.")
   private double cooldown = 3;
 
+  @Option(
+      names = "--trace",
+      paramLabel = "NAME",
+      description =
+          "Instead of the ablation: phases, bursty, steady or oscillating, whose demand for stages changes or does not, beside the best fixed allocation.")
+  @Nullable String trace;
+
+  @Option(
+      names = "--seconds",
+      paramLabel = "S",
+      description = "How long a trace is. Default: 240, of steady 600.")
+  @Nullable Double seconds;
+
+  @Option(
+      names = "--candidates",
+      paramLabel = "N",
+      description =
+          "Fixed allocations that are measured, those that do best in a simulation of the trace. Default: ${DEFAULT-VALUE}.")
+  private int candidates = 2;
+
   @Option(names = "--json", description = "Print one JSON object.")
   private boolean json;
 
@@ -90,10 +112,33 @@ final class BenchRolesCommand implements Callable<Integer> {
       throw new InvalidRequest(
           "The profile emulates no model; expected one with model and costs.picture_ms, for example minicpm-v-2.6-a100-paper");
     }
+    if (candidates < 1 || (seconds != null && !(seconds > 0))) {
+      throw new InvalidRequest("--candidates must be at least 1, --seconds above 0");
+    }
     if (rounds < 1 || shortAnswers < 0 || longAnswers < 1 || !(rate > 0)) {
       throw new InvalidRequest("--rounds and --long must be at least 1, --rate above 0");
     }
     Report report = new Report("bench roles");
+    if (trace == null) {
+      ablation(device, report);
+    } else {
+      RoleTrace chosen = RoleTrace.ofWord(trace);
+      double usual = chosen == RoleTrace.STEADY ? 600 : 240;
+      try (Progress progress = new Progress()) {
+        new RoleTraceBench(
+                device, chosen, seconds == null ? usual : seconds, cooldown, report, progress)
+            .run(NodeSpec.parseList(nodes).size(), candidates, rounds);
+      }
+    }
+    if (json) {
+      report.print(System.out);
+    } else {
+      report.printTable(System.out);
+    }
+    return 0;
+  }
+
+  private void ablation(CostProfile device, Report report) {
     try (Progress progress = new Progress()) {
       for (int round = 0; round < rounds; round++) {
         measure(device, "fixed", "manual", round, report, progress);
@@ -111,12 +156,6 @@ final class BenchRolesCommand implements Callable<Integer> {
         report.figure(side + "_" + what + "_ms", samples.median(side + " " + what));
       }
     }
-    if (json) {
-      report.print(System.out);
-    } else {
-      report.printTable(System.out);
-    }
-    return 0;
   }
 
   private double ratio(String over, String under, String what) {
@@ -172,7 +211,7 @@ final class BenchRolesCommand implements Callable<Integer> {
     return number < shortAnswers ? 50 : 500;
   }
 
-  private static Map<String, Object> row(int round, RoleSwitch each) {
+  static Map<String, Object> row(int round, RoleSwitch each) {
     Map<String, Object> row = new LinkedHashMap<>();
     row.put("round", round);
     row.put("node", each.getNodeId());

@@ -5,6 +5,7 @@ import io.epidote.planner.sim.Outcome;
 import io.epidote.planner.sim.Request;
 import io.epidote.planner.sim.Schedule;
 import io.epidote.planner.sim.Schedule.Sending;
+import io.epidote.proto.v1.ExplainResponse;
 import io.epidote.proto.v1.GenerateRequest;
 import java.util.Arrays;
 import java.util.List;
@@ -85,6 +86,13 @@ final class PlanRun implements AutoCloseable {
     }
     int first = schedule.warmUp();
     return new Outcome(Arrays.copyOfRange(ttft, first, all), Arrays.copyOfRange(tpot, first, all));
+  }
+
+  /** What its router did about roles. */
+  ExplainResponse roles() {
+    try (InferenceClient admin = new InferenceClient(cluster.adminAddress())) {
+      return admin.explainRoles();
+    }
   }
 
   @Override

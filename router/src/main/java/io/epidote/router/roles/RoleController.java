@@ -67,6 +67,18 @@ public final class RoleController implements AutoCloseable {
     }
   }
 
+  /**
+   * What a look came to.
+   *
+   * @param begins whether the best switch is begun
+   * @param words that explain it
+   */
+  private record Verdict(boolean begins, String words) {
+    static Verdict waits(String words) {
+      return new Verdict(false, words);
+    }
+  }
+
   private record Candidate(Move move, Member node, Forecast.Outcome outcome) {}
 
   private final Cluster cluster;
@@ -144,7 +156,7 @@ public final class RoleController implements AutoCloseable {
     Move move = pays ? best.orElseThrow().move() : null;
     looks = move != null && move.equals(lastBest) ? looks + 1 : 1;
     lastBest = move;
-    String verdict = verdict(rates, best, gain, pays);
+    Verdict verdict = verdict(rates, best, gain, pays);
     for (Candidate candidate : candidates) {
       boolean chosen = pays && candidate.equals(best.orElseThrow());
       decision.addOptions(
@@ -159,19 +171,19 @@ public final class RoleController implements AutoCloseable {
                           ? "gains too little"
                           : "another gains more"));
     }
-    last = decision.setVerdict(verdict).build();
+    last = decision.setVerdict(verdict.words()).build();
     decidedAt = System.nanoTime();
-    if (pays && verdict.startsWith("switch")) {
+    if (verdict.begins()) {
       begin(best.orElseThrow());
     }
   }
 
-  private String verdict(Demand.Rates rates, Optional<Candidate> best, double gain, boolean pays) {
+  private Verdict verdict(Demand.Rates rates, Optional<Candidate> best, double gain, boolean pays) {
     if (rates.requestsS() < LEAST_RATE) {
-      return "too few requests to tell";
+      return Verdict.waits("too few requests to tell");
     }
     if (best.isEmpty()) {
-      return "no stage has a node to spare";
+      return Verdict.waits("no stage has a node to spare");
     }
     Candidate first = best.get();
     String what =
@@ -182,20 +194,23 @@ public final class RoleController implements AutoCloseable {
                 StageNames.of(first.move().to()),
                 gain);
     if (!pays) {
-      return "stay: the best switch would be " + what;
+      return Verdict.waits("stay: the best switch would be " + what);
     }
     if (!rules.automatic()) {
-      return "would switch " + what + ", but only by hand";
+      return Verdict.waits("would switch " + what + ", but only by hand");
     }
     if (switching || switches.isUnderWay()) {
-      return "wait for the switch that is under way; then " + what;
+      return Verdict.waits("wait for the switch that is under way; then " + what);
     }
     double cooled = (System.nanoTime() - switchedAt) / 1e9;
     if (cooled < rules.cooldown().toMillis() / 1e3) {
-      return "wait %.1f s until the cooldown is over; then %s"
-          .formatted(rules.cooldown().toMillis() / 1e3 - cooled, what);
+      return Verdict.waits(
+          "wait %.1f s until the cooldown is over; then %s"
+              .formatted(rules.cooldown().toMillis() / 1e3 - cooled, what));
     }
-    return looks < LOOKS ? "look again before switching " + what : "switch " + what;
+    return looks < LOOKS
+        ? Verdict.waits("look again before switching " + what)
+        : new Verdict(true, "switch " + what);
   }
 
   private void begin(Candidate chosen) {
