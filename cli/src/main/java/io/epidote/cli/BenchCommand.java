@@ -16,6 +16,7 @@ import picocli.CommandLine.Command;
       BenchQualityCommand.class,
       BenchRouterCommand.class,
       BenchServeCommand.class,
+      BenchOverloadCommand.class,
       BenchTransferCommand.class,
       BenchAdaptersCommand.class
     })

@@ -5,11 +5,14 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
+import io.epidote.proto.v1.Cost;
 import io.epidote.proto.v1.Finished;
 import io.epidote.proto.v1.GenerateRequest;
 import io.epidote.proto.v1.GenerateResponse;
 import io.epidote.proto.v1.GetLoadRequest;
 import io.epidote.proto.v1.InferenceGrpc;
+import io.epidote.proto.v1.NodeStatus;
+import io.epidote.proto.v1.PrefillLoad;
 import io.epidote.proto.v1.Stage;
 import io.epidote.router.ScriptedNode.Die;
 import io.epidote.router.ScriptedNode.Fail;
@@ -279,5 +282,39 @@ class RecoveryTest {
     List<GenerateResponse> easy = run(generate(2).setSloTtftMs(60_000));
     assertThat(easy.getLast().getFinished().getTimeline().getExpectedLate()).isFalse();
     assertWhole(easy);
+  }
+
+  /** Costs that were measured wrong once are measured again, or nobody would ever be served. */
+  @Test
+  void whoWaitsForNobodyIsNotRefusedHoweverLongItIsSaidToTake() throws Exception {
+    cluster.close();
+    cluster = TestCluster.start(TestCluster.LIMITS.but().refusesLate(true).build());
+    GenerateRequest.Builder request = generate(2).setSloTtftMs(60_000);
+    reportPrefill(0);
+    await()
+        .untilAsserted(() -> {
+          List<GenerateResponse> answer = run(request);
+          assertWhole(answer);
+          assertThat(answer.getLast().getFinished().getTimeline().getExpectedLate()).isTrue();
+        });
+    reportPrefill(100);
+    await()
+        .untilAsserted(() ->
+            assertThatThrownBy(() -> run(request))
+                .hasMessageContaining("RESOURCE_EXHAUSTED")
+                .hasMessageContaining("The first token is expected in"));
+  }
+
+  private void reportPrefill(long waitingTokens) {
+    NodeStatus status =
+        cluster
+            .prefill
+            .status(0)
+            .setPrefill(
+                PrefillLoad.newBuilder()
+                    .setStep(Cost.newBuilder().setUnitMs(1e6))
+                    .setWaitingTokens(waitingTokens))
+            .build();
+    cluster.prefill.report(status, 0);
   }
 }

@@ -1,6 +1,8 @@
 package io.epidote.cli.load;
 
+import java.util.List;
 import java.util.SplittableRandom;
+import java.util.stream.DoubleStream;
 
 /** When requests arrive. */
 public sealed interface Arrivals {
@@ -29,6 +31,10 @@ public sealed interface Arrivals {
   record Poisson(double rate) implements Open {
     @Override
     public double gap(int index, LoadRequest next, SplittableRandom random) {
+      return draw(random);
+    }
+
+    private double draw(SplittableRandom random) {
       return -Math.log(1 - random.nextDouble()) / rate;
     }
 
@@ -52,6 +58,61 @@ public sealed interface Arrivals {
     @Override
     public String toString() {
       return "%.3g requests/s in bursts of %d".formatted(rate, size);
+    }
+  }
+
+  /** Independent arrivals at rates that change, drawn ahead. */
+  final class Steps implements Open {
+    private final double[] gaps;
+    private final double rate;
+
+    /**
+     * A rate for some time.
+     *
+     * @param rate requests a second
+     */
+    public record Step(double rate, double seconds) {}
+
+    public Steps(List<Step> steps, long seed) {
+      SplittableRandom random = new SplittableRandom(seed);
+      DoubleStream.Builder drawn = DoubleStream.builder();
+      double from = 0;
+      double last = 0;
+      int count = 0;
+      for (Step step : steps) {
+        Poisson arrivals = new Poisson(step.rate());
+        // What a gap lacks at the end of a step is drawn anew: arrivals have no memory.
+        for (double at = from + arrivals.draw(random);
+            at < from + step.seconds();
+            at += arrivals.draw(random)) {
+          drawn.add(at - last);
+          last = at;
+          count++;
+        }
+        from += step.seconds();
+      }
+      gaps = drawn.build().toArray();
+      rate = count / from;
+    }
+
+    /** Requests in all. */
+    public int count() {
+      return gaps.length;
+    }
+
+    @Override
+    public double rate() {
+      return rate;
+    }
+
+    @Override
+    public double gap(int index, LoadRequest next, SplittableRandom random) {
+      return gaps[index];
+    }
+
+    @Override
+    public String toString() {
+      return "%.3g requests/s, changing".formatted(rate);
     }
   }
 

@@ -15,7 +15,8 @@ public record Slo(double ttftMs, double tpotMs) {
     return answer.whole() && answer.tpot() / 1e6 <= tpotMs;
   }
 
-  boolean met(Answer answer) {
+  /** Whether the answer met both. */
+  public boolean met(Answer answer) {
     return first(answer) && later(answer);
   }
 

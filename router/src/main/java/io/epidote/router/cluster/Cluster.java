@@ -162,6 +162,10 @@ public final class Cluster {
     TopologyPlanner.Choice choice = inTurn(now, best);
     Member prefill = now.get(choice.prefill());
     Member decode = now.get(choice.decode());
+    boolean waits =
+        prefill.promptTokens().waiting() > 0
+            || choice.shares().stream()
+                .anyMatch(share -> now.get(share.node()).encodes().waitingTiles() > 0);
     prefill.prefixes().sent(prompt);
     decode.prefixes().sent(prompt);
     long tokens = Math.max(1, promptTokens - nodes.get(choice.prefill()).cachedTokens());
@@ -173,7 +177,8 @@ public final class Cluster {
             shards(items, now, choice.shares()),
             prefill.seat(Stage.STAGE_PREFILL, () -> prefill.promptTokens().remove(tokens)),
             decode.seat(Stage.STAGE_DECODE, () -> decode.answers().remove(1)),
-            choice.firstTokenMs()));
+            choice.firstTokenMs(),
+            waits));
   }
 
   /**

@@ -8,13 +8,15 @@ import java.util.List;
  *
  * @param encodes who encodes which media; empty without media
  * @param predictedFirstTokenMs from now
+ * @param waits whether other requests' work stands before this one's first token
  */
 public record Placement(
     Topology topology,
     List<EncodeShard> encodes,
     Seat prefill,
     Seat decode,
-    double predictedFirstTokenMs) {
+    double predictedFirstTokenMs,
+    boolean waits) {
   public Placement {
     encodes = List.copyOf(encodes);
   }

@@ -186,7 +186,10 @@ public final class RunningRequest {
             .max()
             .orElse(0);
     expectedLate = slo.isMissedBy(predictedMs);
-    if (expectedLate && around.refusesLate() && !slo.lateOk()) {
+    // Who waits for nobody is served: were that refused, costs that were once measured wrong, on a
+    // busy machine say, would never be measured again.
+    boolean refused = slo.isMissedBy(0) || generations.getFirst().placement().waits();
+    if (expectedLate && refused && around.refusesLate() && !slo.lateOk()) {
       recording.refusedLate();
       fail(RequestFlow.tooLate(predictedMs, slo));
       return;
