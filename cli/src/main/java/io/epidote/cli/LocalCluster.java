@@ -27,12 +27,15 @@ final class LocalCluster implements Cluster {
     LocalCluster cluster =
         new LocalCluster(
             Router.start(
-                options.router.config(
-                    options.modelFolder(),
-                    HOST,
-                    options.ports,
-                    options.node.tenants,
-                    options.node.roots)));
+                options
+                    .router
+                    .config(
+                        options.modelFolder(),
+                        HOST,
+                        options.ports,
+                        options.node.tenants,
+                        options.node.roots)
+                    .build()));
     Runtime.getRuntime().addShutdownHook(cluster.hook);
     try {
       for (NodeSpec spec : specs) {

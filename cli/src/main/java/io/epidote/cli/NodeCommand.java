@@ -1,9 +1,11 @@
 package io.epidote.cli;
 
 import io.epidote.node.NodeRuntime;
+import io.epidote.node.discovery.ClusterView;
 import io.micrometer.prometheusmetrics.PrometheusConfig;
 import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
@@ -18,21 +20,23 @@ import picocli.CommandLine.Option;
     footerHeading = "%nExamples:%n",
     footer = {
       "  epidote node --stages encode --router localhost:8001",
-      "  epidote node --stages prefill,decode --router router-0:8001 --host 10.0.0.7 --port 9000"
+      "  epidote node --stages prefill,decode --router router-0:8001 --host 10.0.0.7 --port 9000",
+      "  epidote node --stages encode-prefill --discovery dns --router epidote-routers:8001"
     })
 final class NodeCommand implements Callable<Integer> {
   @Option(
       names = "--stages",
       required = true,
       paramLabel = "LIST",
-      description = "Some of encode,prefill,decode.")
+      description = "Some of encode,prefill,decode, with commas or hyphens between them.")
   private String stages = "";
 
   @Option(
       names = "--router",
       required = true,
       paramLabel = "HOST:PORT",
-      description = "The gRPC address of a router. Repeat for several.")
+      description =
+          "The gRPC address of a router, or of a service that all routers are behind, see --discovery. Repeat for several.")
   private List<String> routers = List.of();
 
   @Option(
@@ -67,6 +71,7 @@ final class NodeCommand implements Callable<Integer> {
           "Port for /metrics, for Prometheus, at the address of --bind. 0 for any free one. Default: none.")
   private @Nullable Integer metricsPort;
 
+  @Mixin private DiscoveryOptions discovery = new DiscoveryOptions();
   @Mixin private ModelOptions model = new ModelOptions();
   @Mixin private NodeOptions options = new NodeOptions();
   @Mixin private ParentWatch parent = new ParentWatch();
@@ -76,6 +81,7 @@ final class NodeCommand implements Callable<Integer> {
     parent.start();
     String ownName =
         name.isEmpty() ? stages.replace(',', '-') + "-" + ProcessHandle.current().pid() : name;
+    ClusterView view = discovery.view(Optional.empty());
     PrometheusMeterRegistry meters = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
     NodeRuntime node =
         NodeLauncher.start(
@@ -86,9 +92,17 @@ final class NodeCommand implements Callable<Integer> {
                 host,
                 port,
                 routers,
+                view,
                 options),
             meters);
-    Runtime.getRuntime().addShutdownHook(new Thread(node::close, "stop-node"));
+    Runtime.getRuntime()
+        .addShutdownHook(
+            new Thread(
+                () -> {
+                  node.close();
+                  view.close();
+                },
+                "stop-node"));
     String metrics = "";
     if (metricsPort != null) {
       String address = bind.isEmpty() ? host : bind;

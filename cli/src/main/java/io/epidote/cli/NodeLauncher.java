@@ -27,6 +27,8 @@ import io.epidote.node.NodeRuntime;
 import io.epidote.node.Role;
 import io.epidote.node.RoleFactory;
 import io.epidote.node.Stage;
+import io.epidote.node.discovery.ClusterView;
+import io.epidote.node.discovery.StaticView;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.kv.KvMemory;
 import io.epidote.prefill.PrefillConfig;
@@ -49,7 +51,8 @@ final class NodeLauncher {
    * @param bindHost address to listen on
    * @param advertisedHost host under which others reach this node
    * @param port 0 for any free one
-   * @param routers host:port of each
+   * @param routers host:port of each, where host is what the view looks for
+   * @param view how routers are found
    * @param options what it may use
    */
   record Settings(
@@ -59,7 +62,20 @@ final class NodeLauncher {
       String advertisedHost,
       int port,
       List<String> routers,
+      ClusterView view,
       NodeOptions options) {
+    /** A node that is told every router. */
+    Settings(
+        NodeSpec spec,
+        Path model,
+        String bindHost,
+        String advertisedHost,
+        int port,
+        List<String> routers,
+        NodeOptions options) {
+      this(spec, model, bindHost, advertisedHost, port, routers, new StaticView(), options);
+    }
+
     /** A node with other stages. */
     private Settings with(Set<io.epidote.proto.v1.Stage> stages) {
       return new Settings(
@@ -69,6 +85,7 @@ final class NodeLauncher {
           advertisedHost,
           port,
           routers,
+          view,
           options);
     }
   }
@@ -94,7 +111,8 @@ final class NodeLauncher {
                   BuildInfo.VERSION,
                   settings.options().limits(),
                   settings.options().transfer())
-              .withSharing(settings.options().sharing());
+              .withSharing(settings.options().sharing())
+              .withView(settings.view());
       NodeRuntime node = new NodeRuntime(config, meters);
       Roles roles = new Roles(settings);
       Role first;

@@ -52,10 +52,16 @@ record NodeSpec(String name, Set<Stage> stages) {
     return base + "-" + same;
   }
 
-  /** Reads {@code --stages encode,prefill,decode}. */
+  /**
+   * Reads {@code --stages encode,prefill,decode}, with commas or, as in llm-d's role labels,
+   * hyphens between them; {@code both} is llm-d's older word for prefill and decode.
+   */
   static Set<Stage> parseStages(String text) {
+    if (text.strip().equalsIgnoreCase("both")) {
+      return EnumSet.of(Stage.STAGE_PREFILL, Stage.STAGE_DECODE);
+    }
     Set<Stage> stages = EnumSet.noneOf(Stage.class);
-    for (String word : text.split(",", -1)) {
+    for (String word : text.split("[,-]", -1)) {
       stages.add(
           Arrays.stream(Stage.values())
               .filter(stage -> word(stage).equals(word.strip().toLowerCase(Locale.ROOT)))

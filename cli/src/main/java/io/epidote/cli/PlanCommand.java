@@ -13,6 +13,9 @@ import io.epidote.planner.sim.ClusterShape.Host;
 import io.epidote.planner.sim.ClusterShape.Targets;
 import io.epidote.planner.sim.Outcome;
 import io.epidote.planner.sim.Request;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -159,6 +162,13 @@ final class PlanCommand implements Callable<Integer> {
       description = "With --real: of the model. Default: ${DEFAULT-VALUE}.")
   private int threads = 2;
 
+  @Option(
+      names = "--values",
+      paramLabel = "FILE",
+      description =
+          "Write the values for Kubernetes there, too: deploy/overlays/planned/plan.yaml takes them.")
+  private @Nullable Path values;
+
   @Option(names = "--json", description = "Print one JSON object.")
   private boolean json;
 
@@ -216,6 +226,9 @@ final class PlanCommand implements Callable<Integer> {
         checks.tellErrors();
       }
       progress.close();
+      if (values != null) {
+        write(values, PlanText.values(found.plan(), targets));
+      }
       if (json) {
         report.print(System.out);
       } else {
@@ -225,6 +238,15 @@ final class PlanCommand implements Callable<Integer> {
       }
     }
     return 0;
+  }
+
+  private static void write(Path file, String text) {
+    try {
+      Files.writeString(file, text);
+    } catch (IOException e) {
+      throw new InvalidRequest(
+          "--values %s cannot be written: %s".formatted(file, e.getMessage()), e);
+    }
   }
 
   private int checkReal() {

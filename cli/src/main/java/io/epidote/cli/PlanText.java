@@ -62,22 +62,41 @@ final class PlanText {
     return String.join(" ", words);
   }
 
-  /** Replicas and arguments of each kind of node and of the router, for Kubernetes. */
+  /**
+   * Replicas and arguments of each kind of node, and arguments of the router, as patches for
+   * Kubernetes: {@code deploy/overlays/planned/plan.yaml}.
+   */
   static String values(Plan plan, Targets targets) {
     StringBuilder yaml = new StringBuilder();
-    yaml.append("router:\n");
-    yaml.append("  args: ").append(list(routerArguments(plan, targets))).append('\n');
-    yaml.append("nodes:\n");
+    yaml.append(patch("router", "router", 0, routerArguments(plan, targets)));
     Map<String, Integer> kinds = new LinkedHashMap<>();
     PlanTrials.nodes(plan).forEach(node -> kinds.merge(node.stageWords(), 1, Integer::sum));
     kinds.forEach((stages, replicas) -> {
       List<String> arguments = new ArrayList<>(List.of("--stages", stages));
       arguments.addAll(nodeArguments(plan));
-      yaml.append("  - name: ").append(stages.replace(',', '-')).append('\n');
-      yaml.append("    replicas: ").append(replicas).append('\n');
-      yaml.append("    args: ").append(list(arguments)).append('\n');
+      yaml.append("---\n").append(patch(stages.replace(',', '-'), "node", replicas, arguments));
     });
     return yaml.toString();
+  }
+
+  /**
+   * @param replicas 0 to leave them as they are
+   */
+  private static String patch(String kind, String container, int replicas, List<String> arguments) {
+    return """
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata:
+      name: epidote-%s
+    spec:%s
+      template:
+        spec:
+          containers:
+            - name: %s
+              args: %s
+    """
+        .formatted(
+            kind, replicas == 0 ? "" : "\n  replicas: " + replicas, container, list(arguments));
   }
 
   /** A YAML list whose members are all strings. */

@@ -1,6 +1,8 @@
 package io.epidote.cli;
 
 import io.epidote.router.Router;
+import io.epidote.router.RouterConfig;
+import java.time.Duration;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import picocli.CommandLine.Command;
@@ -14,7 +16,8 @@ import picocli.CommandLine.Option;
     footerHeading = "%nExamples:%n",
     footer = {
       "  epidote router",
-      "  epidote router --model ~/models/mine --host 0.0.0.0 --http-port 80"
+      "  epidote router --model ~/models/mine --host 0.0.0.0 --http-port 80",
+      "  epidote router --host 0.0.0.0 --discovery kubernetes --nodes-service epidote-nodes --roles auto"
     })
 final class RouterCommand implements Callable<Integer> {
   @Option(
@@ -23,6 +26,15 @@ final class RouterCommand implements Callable<Integer> {
       description = "Address to listen on. Default: ${DEFAULT-VALUE}.")
   private String host = "127.0.0.1";
 
+  @Option(
+      names = "--drain",
+      paramLabel = "TIME",
+      converter = AdapterTierOptions.DurationConverter.class,
+      description =
+          "How long a router that is stopped lets the requests that it has end. Default: 5s.")
+  private Duration drain = RouterConfig.Limits.DEFAULT.drain();
+
+  @Mixin private RouterDiscoveryOptions discovery = new RouterDiscoveryOptions();
   @Mixin private ModelOptions model = new ModelOptions();
   @Mixin private PortOptions ports = new PortOptions();
   @Mixin private RouterOptions options = new RouterOptions();
@@ -33,8 +45,23 @@ final class RouterCommand implements Callable<Integer> {
   @Override
   public Integer call() throws InterruptedException {
     parent.start();
-    Router router = Router.start(options.config(model.folder, host, ports, tenants, roots));
-    Runtime.getRuntime().addShutdownHook(new Thread(router::close, "stop-router"));
+    options.drain = drain;
+    RouterConfig.Surroundings surroundings = discovery.surroundings();
+    Router router =
+        Router.start(
+            options
+                .config(model.folder, host, ports, tenants, roots)
+                .surroundings(surroundings)
+                .build());
+    Runtime.getRuntime()
+        .addShutdownHook(
+            new Thread(
+                () -> {
+                  // Another router leads while this one lets its requests end.
+                  surroundings.view().close();
+                  router.close();
+                },
+                "stop-router"));
     System.out.printf(
         "%shttp=%s:%d grpc=%s:%d admin=%s:%d after=%s%n",
         ChildProcess.READY,

@@ -153,6 +153,7 @@ final class RouterOptions {
         .but()
         .maxInFlight(maxRequests)
         .refusesLate(refuseLate)
+        .drain(drain)
         .recoveryWait(seconds("--recovery-wait", recoveryWait, 0))
         .nodeSilence(seconds("--node-silence", nodeSilence, 1))
         .build();
@@ -219,8 +220,11 @@ final class RouterOptions {
     return Optional.ofNullable(adapterFolder);
   }
 
+  /** How long a router that stops lets its requests end. */
+  Duration drain = Limits.DEFAULT.drain();
+
   /** A router of the model in the folder that listens at the host. */
-  RouterConfig config(
+  RouterConfig.Builder config(
       Path folder,
       String host,
       PortOptions ports,
@@ -236,8 +240,7 @@ final class RouterOptions {
         .tenants(tenants.weights())
         .admin(
             new RouterConfig.Admin(
-                adminHost, ports.admin, roots.roots(folder, adapterFolder()), adapterFolder()))
-        .build();
+                adminHost, ports.admin, roots.roots(folder, adapterFolder()), adapterFolder()));
   }
 
   private Optional<Path> classifier() {

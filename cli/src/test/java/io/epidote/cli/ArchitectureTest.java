@@ -33,6 +33,8 @@ class ArchitectureTest {
           .definedBy("io.epidote.decode..")
           .layer("router")
           .definedBy("io.epidote.router..")
+          .layer("kubernetes")
+          .definedBy("io.epidote.kubernetes..")
           .layer("planner")
           .definedBy("io.epidote.planner..")
           .layer("scenes")
@@ -43,6 +45,8 @@ class ArchitectureTest {
           .mayNotBeAccessedByAnyLayer()
           .whereLayer("router")
           .mayOnlyBeAccessedByLayers("planner", "cli")
+          .whereLayer("kubernetes")
+          .mayOnlyBeAccessedByLayers("cli")
           .whereLayer("encode")
           .mayOnlyBeAccessedByLayers("planner", "cli")
           .whereLayer("prefill")
@@ -54,13 +58,14 @@ class ArchitectureTest {
           .whereLayer("scenes")
           .mayOnlyBeAccessedByLayers("cli")
           .whereLayer("node")
-          .mayOnlyBeAccessedByLayers("encode", "prefill", "decode", "router", "planner", "cli")
+          .mayOnlyBeAccessedByLayers(
+              "encode", "prefill", "decode", "router", "kubernetes", "planner", "cli")
           .whereLayer("engine")
           .mayOnlyBeAccessedByLayers(
-              "node", "encode", "prefill", "decode", "router", "planner", "cli")
+              "node", "encode", "prefill", "decode", "router", "kubernetes", "planner", "cli")
           .whereLayer("proto")
           .mayOnlyBeAccessedByLayers(
-              "node", "encode", "prefill", "decode", "router", "planner", "cli");
+              "node", "encode", "prefill", "decode", "router", "kubernetes", "planner", "cli");
 
   @ArchTest
   static final ArchRule onlyTheEngineTouchesModels =
@@ -88,6 +93,15 @@ class ArchitectureTest {
           .should()
           .dependOnClassesThat()
           .resideInAnyPackage("io.grpc.internal..", "io.grpc.netty.shaded..");
+
+  @ArchTest
+  static final ArchRule onlyOnePackageTouchesTheKubernetesClient =
+      noClasses()
+          .that()
+          .resideOutsideOfPackage("io.epidote.kubernetes..")
+          .should()
+          .dependOnClassesThat()
+          .resideInAPackage("io.fabric8..");
 
   @ArchTest
   static final ArchRule onlyTheRouterAndTheLoadTesterSpeakHttp =

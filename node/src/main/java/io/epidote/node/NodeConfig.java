@@ -3,6 +3,8 @@ package io.epidote.node;
 import static java.util.Objects.requireNonNull;
 
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
+import io.epidote.node.discovery.ClusterView;
+import io.epidote.node.discovery.StaticView;
 import io.epidote.node.engine.TenantWeights;
 import io.epidote.node.transfer.TransferOptions;
 import java.time.Duration;
@@ -16,13 +18,14 @@ import java.util.Locale;
  * @param bindHost address to listen on
  * @param advertisedHost host under which other nodes and routers reach this one
  * @param port to listen on, and the next one for bulk data; 0 for free ones
- * @param routers {@code host:port} of every router
+ * @param routers {@code host:port} of every router; a host is what the view looks for
  * @param model name of the served checkpoint
  * @param fingerprint content hash of the checkpoint
  * @param version Epidote's version
  * @param limits bounds on waits and queues
  * @param transfer how it pulls
  * @param sharing how requests share it
+ * @param view how it finds routers
  */
 public record NodeConfig(
     String nodeId,
@@ -35,13 +38,15 @@ public record NodeConfig(
     String version,
     Limits limits,
     TransferOptions transfer,
-    Sharing sharing) {
+    Sharing sharing,
+    ClusterView view) {
   public NodeConfig {
     requireNonNull(nodeId, "nodeId is null");
     routers = List.copyOf(routers);
     requireNonNull(limits, "limits is null");
     requireNonNull(transfer, "transfer is null");
     requireNonNull(sharing, "sharing is null");
+    requireNonNull(view, "view is null");
   }
 
   /** A node shared as usual. */
@@ -67,7 +72,8 @@ public record NodeConfig(
         version,
         limits,
         transfer,
-        Sharing.DEFAULT);
+        Sharing.DEFAULT,
+        new StaticView());
   }
 
   /** The same node with other bounds. */
@@ -83,7 +89,8 @@ public record NodeConfig(
         version,
         other,
         transfer,
-        sharing);
+        sharing,
+        view);
   }
 
   /** The same node shared in another way. */
@@ -99,6 +106,24 @@ public record NodeConfig(
         version,
         limits,
         transfer,
+        other,
+        view);
+  }
+
+  /** The same node that finds routers in another way. */
+  public NodeConfig withView(ClusterView other) {
+    return new NodeConfig(
+        nodeId,
+        bindHost,
+        advertisedHost,
+        port,
+        routers,
+        model,
+        fingerprint,
+        version,
+        limits,
+        transfer,
+        sharing,
         other);
   }
 

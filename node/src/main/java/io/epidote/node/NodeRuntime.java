@@ -61,6 +61,9 @@ public final class NodeRuntime implements AutoCloseable {
   /** How long what is being pulled may go on at the most when the time to drain is over. */
   private static final Duration LAST_PULLS = Duration.ofSeconds(1);
 
+  /** Health of this name says whether requests come here; that of no name is the process's own. */
+  private static final String READY = "ready";
+
   private static final AdapterSource NO_ADAPTERS =
       new AdapterSource(new AdapterRoots(List.of()), Map.of());
 
@@ -185,10 +188,10 @@ public final class NodeRuntime implements AutoCloseable {
             .setFingerprint(config.fingerprint())
             .setVersion(config.version())
             .build();
-    routers.start(
-        config.routers().stream()
-            .map(router -> new RegistrationClient(router, channels, timer, hello, reports::load))
-            .toList());
+    routers.follow(
+        config.view(),
+        config.routers(),
+        router -> new RegistrationClient(router, channels, timer, hello, reports::load));
   }
 
   private void listen(StageServices services, Optional<RoleSwitch> switches) {
@@ -231,7 +234,7 @@ public final class NodeRuntime implements AutoCloseable {
     return server == null ? 0 : server.getPort();
   }
 
-  /** Whether every router has welcomed this node. */
+  /** Whether every router that is known has welcomed this node. */
   public boolean isRegistered() {
     return routers.areRegistered();
   }
@@ -253,9 +256,13 @@ public final class NodeRuntime implements AutoCloseable {
   private void tick() {
     parts().watchdog().look(TICK);
     parts().reports().tick();
-    health.setStatus(
-        HealthStatusManager.SERVICE_NAME_ALL_SERVICES,
-        fault() == null ? ServingStatus.SERVING : ServingStatus.NOT_SERVING);
+    boolean healthy = fault() == null;
+    show(HealthStatusManager.SERVICE_NAME_ALL_SERVICES, healthy);
+    show(READY, healthy && !state.isDraining() && routers.isRegistered());
+  }
+
+  private void show(String service, boolean serving) {
+    health.setStatus(service, serving ? ServingStatus.SERVING : ServingStatus.NOT_SERVING);
   }
 
   /** On the engine thread, when it has run out of work. */

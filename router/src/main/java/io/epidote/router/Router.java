@@ -1,6 +1,7 @@
 package io.epidote.router;
 
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.node.discovery.ClusterView;
 import io.epidote.node.grpc.GrpcTransport;
 import io.epidote.proto.v1.LoadAdapterRequest;
 import io.epidote.router.adapters.AdapterFolderWatch;
@@ -16,6 +17,7 @@ import io.epidote.router.request.ByteBudget;
 import io.epidote.router.request.RequestFlow;
 import io.epidote.router.request.ServedModel;
 import io.epidote.router.roles.RoleController;
+import io.epidote.router.roles.RoleLabels;
 import io.epidote.router.rpc.AdapterAdminEndpoint;
 import io.epidote.router.rpc.InferenceEndpoint;
 import io.epidote.router.rpc.RoleAdminEndpoint;
@@ -57,6 +59,7 @@ public final class Router implements AutoCloseable {
   private final RegistryEndpoint registry;
   private final ClusterAdapters adapters;
   private final RoleController roles;
+  private final RoleLabels labels;
   private final Server grpc;
   private final Server admin;
   private final HttpServer http;
@@ -92,7 +95,9 @@ public final class Router implements AutoCloseable {
             threads,
             limits.nodeSilence());
     adapters = new ClusterAdapters(cluster, registry, config.admin().roots(), gate);
-    roles = new RoleController(cluster, config.roles(), config.slo(), threads);
+    ClusterView view = config.surroundings().view();
+    roles = new RoleController(cluster, config.roles(), config.slo(), threads, view::leads);
+    labels = new RoleLabels(cluster, view);
     cluster.onReadiness(this::showHealth);
     FunctionCounter.builder("epidote_allocated_bytes", this, _ -> allocatedBytes())
         .description("Heap that this process has allocated since its start")
@@ -131,6 +136,7 @@ public final class Router implements AutoCloseable {
       flow.close();
       throw e;
     }
+    config.surroundings().tell(cluster);
     adapters.start(config.admin().folder().map(this::watching).orElse(() -> {}));
   }
 
@@ -208,6 +214,7 @@ public final class Router implements AutoCloseable {
   public void close() {
     health.enterTerminalState();
     roles.close();
+    labels.close();
     adapters.close();
     admin.shutdownNow();
     try {

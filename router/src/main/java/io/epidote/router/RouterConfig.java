@@ -3,13 +3,19 @@ package io.epidote.router;
 import static java.util.Objects.requireNonNull;
 
 import io.epidote.node.AdapterRoots;
+import io.epidote.node.discovery.ClusterView;
+import io.epidote.node.discovery.StaticView;
 import io.epidote.node.engine.TenantWeights;
+import io.epidote.router.cluster.Cluster;
 import io.epidote.router.cluster.PlacementRules;
 import io.epidote.router.request.Slo;
 import io.epidote.router.roles.RoleRules;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.Optional;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * What a router is started with; made by {@link #of}.
@@ -26,6 +32,7 @@ import java.util.Optional;
  * @param tenants what each tenant gets of the places for requests
  * @param admin where adapters and roles are administrated, and from which folders adapters come
  * @param roles how it changes the roles of nodes
+ * @param surroundings how it learns what is known of the cluster from outside
  */
 public record RouterConfig(
     Path model,
@@ -40,7 +47,8 @@ public record RouterConfig(
     Optional<Path> classifier,
     TenantWeights tenants,
     Admin admin,
-    RoleRules roles) {
+    RoleRules roles,
+    Surroundings surroundings) {
   public RouterConfig {
     requireNonNull(model, "model is null");
     requireNonNull(cache, "cache is null");
@@ -53,6 +61,7 @@ public record RouterConfig(
     requireNonNull(tenants, "tenants is null");
     requireNonNull(admin, "admin is null");
     requireNonNull(roles, "roles is null");
+    requireNonNull(surroundings, "surroundings is null");
   }
 
   /**
@@ -81,6 +90,7 @@ public record RouterConfig(
     private TenantWeights tenants = TenantWeights.EQUAL;
     private Admin admin;
     private RoleRules roles = RoleRules.MANUAL;
+    private Surroundings surroundings = Surroundings.NONE;
 
     private Builder(Path model, Path cache, String version) {
       this.model = model;
@@ -132,6 +142,11 @@ public record RouterConfig(
       return this;
     }
 
+    public Builder surroundings(Surroundings known) {
+      surroundings = known;
+      return this;
+    }
+
     public RouterConfig build() {
       return new RouterConfig(
           model,
@@ -146,7 +161,56 @@ public record RouterConfig(
           classifier,
           tenants,
           admin,
-          roles);
+          roles,
+          surroundings);
+    }
+  }
+
+  /**
+   * What is known of the cluster from outside.
+   *
+   * @param view whoever started the router closes it
+   * @param nodes the services that nodes are behind; empty: nothing is known of them
+   * @param routers the service that all routers are behind; empty: this one is alone
+   */
+  public record Surroundings(ClusterView view, List<String> nodes, Optional<String> routers) {
+    /** Nothing is known. */
+    public static final Surroundings NONE =
+        new Surroundings(new StaticView(), List.of(), Optional.empty());
+
+    public Surroundings {
+      requireNonNull(view, "view is null");
+      nodes = List.copyOf(nodes);
+      requireNonNull(routers, "routers is null");
+    }
+
+    private List<String> services() {
+      return Stream.concat(nodes.stream(), routers.stream()).distinct().toList();
+    }
+
+    /**
+     * Has what is known told to a cluster, from now on.
+     *
+     * @param cluster of this router
+     */
+    void tell(Cluster cluster) {
+      if (services().isEmpty()) {
+        return;
+      }
+      view.watch(
+          services(),
+          peers -> {
+            cluster.seen(
+                peers.stream()
+                    .filter(peer -> nodes.contains(peer.service()))
+                    .collect(Collectors.toUnmodifiableSet()));
+            long others =
+                peers.stream()
+                    .filter(peer -> routers.stream().anyMatch(peer.service()::equals))
+                    .filter(peer -> !peer.leaving())
+                    .count();
+            cluster.demand().among((int) Math.max(1, others));
+          });
     }
   }
 

@@ -62,6 +62,11 @@ public final class RegistrationClient implements AutoCloseable {
   private boolean closed;
   private volatile boolean registered;
 
+  /** Whether to connect again when the stream has ended. */
+  private boolean wanted = true;
+
+  private boolean over;
+
   /**
    * @param router {@code host:port} of its gRPC server
    * @param timer one thread
@@ -88,6 +93,36 @@ public final class RegistrationClient implements AutoCloseable {
   /** Whether the router has welcomed this node and the stream lives. */
   public boolean isRegistered() {
     return registered;
+  }
+
+  /** {@code host:port} of the router. */
+  public String router() {
+    return router;
+  }
+
+  /**
+   * Says whether the router is still one to belong to. One that is not is left when its stream has
+   * ended.
+   *
+   * @return false when this client has ended for that reason, and nothing starts it again
+   */
+  public boolean want(boolean still) {
+    synchronized (this) {
+      wanted = still;
+      if (!still && !registered) {
+        over = true;
+      }
+      if (!over) {
+        return true;
+      }
+    }
+    close();
+    return false;
+  }
+
+  private synchronized boolean isWanted() {
+    over = over || !wanted;
+    return !over;
   }
 
   /** Leaves the cluster; the router places nothing here from then on. */
@@ -197,6 +232,10 @@ public final class RegistrationClient implements AutoCloseable {
     registered = false;
     stream = null;
     welcome.complete(null);
+    if (!isWanted()) {
+      closed = true;
+      return;
+    }
     long millis = ThreadLocalRandom.current().nextLong(backoff.toMillis() / 2, backoff.toMillis());
     backoff =
         backoff.multipliedBy(2).compareTo(LAST_BACKOFF) < 0

@@ -17,6 +17,7 @@ import io.epidote.proto.v1.NodeStatus;
 import io.grpc.Server;
 import io.grpc.stub.StreamObserver;
 import java.net.InetSocketAddress;
+import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -184,5 +185,27 @@ final class RegistrationClientTest {
     await().until(client::isRegistered);
     client.close();
     router.stop();
+  }
+
+  @Test
+  void keepsARouterThatIsNotWantedUntilItsStreamEnds() {
+    Router first = new Router(0);
+    int port = first.server.getPort();
+    RegistrationClient client = client(port);
+    client.start();
+    await().until(client::isRegistered);
+    assertThat(client.want(false)).isTrue();
+    long before = first.loads();
+    await().until(() -> first.loads() > before);
+    assertThat(client.isRegistered()).isTrue();
+    first.stop();
+    await().until(() -> !client.isRegistered());
+    await().until(() -> !client.want(true));
+    await().until(first.server::isTerminated);
+    Router second = new Router(port);
+    int asks = asked.get();
+    await().during(Duration.ofMillis(500)).until(() -> second.hellos() == 0);
+    assertThat(asked.get()).isEqualTo(asks);
+    second.stop();
   }
 }

@@ -2,6 +2,7 @@ package io.epidote.router.cluster;
 
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.memory.MediaKeys;
+import io.epidote.node.discovery.Peer;
 import io.epidote.proto.stage.v1.MediaItem;
 import io.epidote.proto.v1.AdapterStatus;
 import io.epidote.proto.v1.Stage;
@@ -18,6 +19,7 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.function.Consumer;
+import java.util.function.Predicate;
 import java.util.function.ToIntFunction;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -38,6 +40,7 @@ public final class Cluster {
   private final Map<Stage, Long> lastHad = new ConcurrentHashMap<>();
 
   private volatile List<Member> members = List.of();
+  private Set<Peer> peers = Set.of();
 
   public Cluster(PlacementRules rules) {
     this.rules = rules;
@@ -132,11 +135,18 @@ public final class Cluster {
       throw new EpidoteException.Unavailable(missingMessage(missing));
     }
     checkAdapter(adapter);
-    if (!avoiding.isEmpty()) {
-      List<Member> others = now.stream().filter(member -> !avoiding.contains(member)).toList();
-      Optional<Placement> elsewhere = tryPlace(others, items, promptTokens, prompt, adapter);
-      if (elsewhere.isPresent()) {
-        return elsewhere.get();
+    // Surroundings may be wrong about all nodes at once, when a Service is deleted: a node that is
+    // leaving is better than none.
+    for (Predicate<Member> wanted :
+        List.<Predicate<Member>>of(
+            member -> !avoiding.contains(member) && !member.isLeaving(),
+            member -> !avoiding.contains(member))) {
+      List<Member> some = now.stream().filter(wanted).toList();
+      if (some.size() < now.size()) {
+        Optional<Placement> there = tryPlace(some, items, promptTokens, prompt, adapter);
+        if (there.isPresent()) {
+          return there.get();
+        }
       }
     }
     return tryPlace(now, items, promptTokens, prompt, adapter)
@@ -300,7 +310,18 @@ public final class Cluster {
         .formatted(names, missing.size() == 1 ? "stage" : "stages", names.replace(" ", ""));
   }
 
+  /**
+   * Learns what the cluster's surroundings know of its nodes: those that are to stop, or are there
+   * no more, get new requests only where no others can serve them. What they have goes on until
+   * they or their silence end it.
+   */
+  public synchronized void seen(Set<Peer> everybody) {
+    peers = everybody;
+    members.forEach(member -> member.seen(everybody));
+  }
+
   synchronized void add(Member joined) {
+    joined.seen(peers);
     swap(
         Stream.concat(members.stream(), Stream.of(joined))
             .sorted(Comparator.comparing(Member::id))

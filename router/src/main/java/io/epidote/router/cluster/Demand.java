@@ -42,6 +42,7 @@ public final class Demand {
   private long firstNanos;
   private boolean begun;
   private double meanAnswer = USUAL_ANSWER;
+  private int routers = 1;
 
   /**
    * @param clock in nanoseconds
@@ -74,6 +75,15 @@ public final class Demand {
     second.answerTokens += exact ? maxTokens : Math.min(maxTokens, meanAnswer);
   }
 
+  /**
+   * Of so many routers this is one, and each sees as much.
+   *
+   * @param count at least 1
+   */
+  public synchronized void among(int count) {
+    routers = count;
+  }
+
   /** An answer ended by itself. */
   public synchronized void answered(int tokens) {
     meanAnswer += LATEST * (tokens - meanAnswer);
@@ -93,7 +103,7 @@ public final class Demand {
     return second;
   }
 
-  /** Of the last ten seconds, the one that is not over left out. */
+  /** Of all routers, over the last ten seconds, the one that is not over left out. */
   public synchronized Rates rates() {
     long now = clock.getAsLong();
     long number = now / 1_000_000_000;
@@ -113,7 +123,7 @@ public final class Demand {
     long since = number - firstNanos / 1_000_000_000;
     double n = sum.requests;
     return new Rates(
-        n / Math.clamp(since, 1, SECONDS),
+        routers * n / Math.clamp(since, 1, SECONDS),
         sum.pictures / n,
         sum.tiles / n,
         sum.promptTokens / n,

@@ -2,6 +2,8 @@ package io.epidote.router.cluster;
 
 import static java.util.Objects.requireNonNull;
 
+import io.epidote.node.discovery.Peer;
+import io.epidote.node.grpc.GrpcTransport;
 import io.epidote.proto.stage.v1.NodeHello;
 import io.epidote.proto.stage.v1.NodeLoad;
 import io.epidote.proto.v1.NodeStatus;
@@ -9,6 +11,7 @@ import io.epidote.proto.v1.Stage;
 import io.grpc.ManagedChannel;
 import java.util.Collections;
 import java.util.EnumSet;
+import java.util.List;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicIntegerArray;
@@ -28,6 +31,11 @@ public final class Member {
   private final Backlog promptTokens = new Backlog();
   private final Backlog answers = new Backlog();
   private volatile NodeStatus status;
+
+  /** Whether the surroundings of the cluster know this node at all. */
+  private boolean listed;
+
+  private volatile boolean leaving;
 
   /**
    * @param channel null for a node that is simulated
@@ -69,6 +77,24 @@ public final class Member {
   /** Whether it takes no new requests, because it stops or changes its stages. */
   public boolean isDraining() {
     return status.getDraining();
+  }
+
+  /** Whether it is to stop soon, or is gone, as the cluster's surroundings know. */
+  public boolean isLeaving() {
+    return leaving;
+  }
+
+  /**
+   * Takes to heart what the cluster's surroundings know. One that was never there says nothing:
+   * they may be late, and not know every node.
+   *
+   * @param peers everybody who is there now
+   */
+  synchronized void seen(Set<Peer> peers) {
+    String host = GrpcTransport.parse(address()).getHostString();
+    List<Peer> same = peers.stream().filter(peer -> peer.host().equals(host)).toList();
+    listed |= !same.isEmpty();
+    leaving = listed && same.stream().allMatch(Peer::leaving);
   }
 
   /**

@@ -22,6 +22,7 @@ import java.util.Set;
 import java.util.concurrent.Executor;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -86,6 +87,7 @@ public final class RoleController implements AutoCloseable {
   private final Slo slo;
   private final RoleSwitches switches;
   private final Executor threads;
+  private final BooleanSupplier leads;
   private final ScheduledThreadPoolExecutor timer;
 
   // Of the timer's thread, but for what is volatile:
@@ -100,13 +102,16 @@ public final class RoleController implements AutoCloseable {
   /**
    * @param slo targets of requests that say none
    * @param threads for work that blocks
+   * @param leads whether it is this router, of several, that switches by itself
    */
-  public RoleController(Cluster cluster, RoleRules rules, Slo slo, Executor threads) {
+  public RoleController(
+      Cluster cluster, RoleRules rules, Slo slo, Executor threads, BooleanSupplier leads) {
     this.cluster = cluster;
     this.rules = rules;
     this.slo = slo;
     this.switches = new RoleSwitches(cluster);
     this.threads = threads;
+    this.leads = leads;
     this.timer =
         new ScheduledThreadPoolExecutor(1, Thread.ofPlatform().daemon().name("roles").factory());
     timer.scheduleWithFixedDelay(this::look, PERIOD_MS, PERIOD_MS, TimeUnit.MILLISECONDS);
@@ -199,6 +204,9 @@ public final class RoleController implements AutoCloseable {
     if (!rules.automatic()) {
       return Verdict.waits("would switch " + what + ", but only by hand");
     }
+    if (!leads.getAsBoolean()) {
+      return "would switch " + what + ", but another router leads";
+    }
     if (switching || switches.isUnderWay()) {
       return Verdict.waits("wait for the switch that is under way; then " + what);
     }
@@ -242,7 +250,8 @@ public final class RoleController implements AutoCloseable {
 
   private List<Member> having(Stage stage) {
     return cluster.members().stream()
-        .filter(member -> !member.isDraining() && member.stages().contains(stage))
+        .filter(member ->
+            !member.isDraining() && !member.isLeaving() && member.stages().contains(stage))
         .toList();
   }
 

@@ -58,4 +58,12 @@ class DemandTest {
     now.addAndGet(3600 * SECOND);
     assertThat(demand.rates().requestsS()).isZero();
   }
+
+  @Test
+  void oneOfThreeRoutersSeesAThird() {
+    demand.among(3);
+    seconds(10, 4, 500, true);
+    assertThat(demand.rates().requestsS()).isCloseTo(12, within(1e-9));
+    assertThat(demand.rates().promptTokens()).isCloseTo(700, within(1e-9));
+  }
 }
