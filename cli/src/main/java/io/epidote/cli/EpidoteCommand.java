@@ -30,6 +30,7 @@ import picocli.CommandLine.Spec;
       "  epidote up --processes                         serve the model that ships",
       "  epidote ask --image cat.png \"what is this?\"    ask a running router",
       "  epidote status                                 nodes, blocks and leases",
+      "  epidote top                                    the same, live, with requests and latencies",
       "  epidote eval scenes --count 500 --seed 7       measure how often answers are right",
       "  epidote bench engine --model smollm2-135m      measure a model's speed on this machine",
       "  epidote model inspect ~/models/mine            what a model is, needs, and whether it fits"
@@ -41,6 +42,7 @@ public final class EpidoteCommand implements Runnable {
           UpCommand.class,
           AskCommand.class,
           StatusCommand.class,
+          TopCommand.class,
           AdapterCommand.class,
           RolesCommand.class,
           EvalCommand.class,

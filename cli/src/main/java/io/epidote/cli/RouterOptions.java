@@ -43,6 +43,12 @@ final class RouterOptions {
   String sharding = Sharding.TILES.label();
 
   @Option(
+      names = "--no-page",
+      description =
+          "Have no page at the HTTP port's / and none of the JSON under /epidote that it and 'epidote top' show.")
+  boolean noPage;
+
+  @Option(
       names = "--classifier",
       paramLabel = "FILE",
       description =
@@ -200,6 +206,9 @@ final class RouterOptions {
     if (refuseLate) {
       arguments.add("--refuse-late");
     }
+    if (noPage) {
+      arguments.add("--no-page");
+    }
     if (sloTtftMs != null) {
       arguments.addAll(List.of("--slo-ttft-ms", sloTtftMs.toString()));
     }
@@ -240,7 +249,8 @@ final class RouterOptions {
         .tenants(tenants.weights())
         .admin(
             new RouterConfig.Admin(
-                adminHost, ports.admin, roots.roots(folder, adapterFolder()), adapterFolder()));
+                adminHost, ports.admin, roots.roots(folder, adapterFolder()), adapterFolder()))
+        .page(!noPage);
   }
 
   private Optional<Path> classifier() {

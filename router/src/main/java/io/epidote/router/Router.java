@@ -12,6 +12,8 @@ import io.epidote.router.cluster.Cluster;
 import io.epidote.router.cluster.RegistryEndpoint;
 import io.epidote.router.openai.HttpServer;
 import io.epidote.router.openai.OpenAiApi;
+import io.epidote.router.openai.WebPaths;
+import io.epidote.router.page.StatusPage;
 import io.epidote.router.request.Admission;
 import io.epidote.router.request.ByteBudget;
 import io.epidote.router.request.RequestFlow;
@@ -35,6 +37,7 @@ import java.lang.management.ManagementFactory;
 import java.net.InetSocketAddress;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
@@ -62,6 +65,7 @@ public final class Router implements AutoCloseable {
   private final RoleLabels labels;
   private final Server grpc;
   private final Server admin;
+  private final Optional<StatusPage> page;
   private final HttpServer http;
 
   private Router(RouterConfig config, ServedModel model) {
@@ -122,6 +126,11 @@ public final class Router implements AutoCloseable {
       grpc.shutdownNow();
       throw e;
     }
+    page =
+        config.page()
+            ? Optional.of(
+                new StatusPage(cluster, flow, roles, config.version(), limits.maxBodyBytes()))
+            : Optional.empty();
     try {
       http =
           HttpServer.start(
@@ -129,7 +138,13 @@ public final class Router implements AutoCloseable {
               config.httpPort(),
               limits.maxBodyBytes(),
               budget,
-              new OpenAiApi(flow, cluster, meters, limits.maxBodyBytes(), threads));
+              new OpenAiApi(
+                  flow,
+                  cluster,
+                  meters,
+                  limits.maxBodyBytes(),
+                  threads,
+                  page.<WebPaths>map(each -> each).orElse(WebPaths.NONE)));
     } catch (EpidoteException e) {
       grpc.shutdownNow();
       admin.shutdownNow();
@@ -215,6 +230,7 @@ public final class Router implements AutoCloseable {
     health.enterTerminalState();
     roles.close();
     labels.close();
+    page.ifPresent(StatusPage::close);
     adapters.close();
     admin.shutdownNow();
     try {

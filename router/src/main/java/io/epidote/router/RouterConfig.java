@@ -33,6 +33,7 @@ import java.util.stream.Stream;
  * @param admin where adapters and roles are administrated, and from which folders adapters come
  * @param roles how it changes the roles of nodes
  * @param surroundings how it learns what is known of the cluster from outside
+ * @param page whether it has a page at {@code /} and what the page shows as JSON
  */
 public record RouterConfig(
     Path model,
@@ -48,7 +49,8 @@ public record RouterConfig(
     TenantWeights tenants,
     Admin admin,
     RoleRules roles,
-    Surroundings surroundings) {
+    Surroundings surroundings,
+    boolean page) {
   public RouterConfig {
     requireNonNull(model, "model is null");
     requireNonNull(cache, "cache is null");
@@ -91,6 +93,7 @@ public record RouterConfig(
     private Admin admin;
     private RoleRules roles = RoleRules.MANUAL;
     private Surroundings surroundings = Surroundings.NONE;
+    private boolean page = true;
 
     private Builder(Path model, Path cache, String version) {
       this.model = model;
@@ -147,6 +150,12 @@ public record RouterConfig(
       return this;
     }
 
+    /** Whether it has a page; it has, without this. */
+    public Builder page(boolean shown) {
+      page = shown;
+      return this;
+    }
+
     public RouterConfig build() {
       return new RouterConfig(
           model,
@@ -162,7 +171,8 @@ public record RouterConfig(
           tenants,
           admin,
           roles,
-          surroundings);
+          surroundings,
+          page);
     }
   }
 

@@ -7,10 +7,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.epidote.proto.stage.v1.CandidateToken;
 import io.epidote.proto.stage.v1.SampledToken;
 import io.epidote.proto.v1.FinishReason;
-import io.epidote.proto.v1.StageTiming;
-import io.epidote.proto.v1.Timeline;
 import io.epidote.proto.v1.Usage;
-import io.epidote.router.cluster.StageNames;
 import io.epidote.router.request.AnswerListener;
 import io.epidote.router.request.ServedModel;
 import java.nio.charset.StandardCharsets;
@@ -106,7 +103,7 @@ final class ChatJson {
     choice.putNull("logprobs");
     choice.put("finish_reason", name(finish.reason()));
     if (call.timeline()) {
-      root.set("timeline", timeline(finish.timeline()));
+      root.set("timeline", TimelineJson.of(finish.timeline()));
     }
     return root;
   }
@@ -138,12 +135,12 @@ final class ChatJson {
       }
       choice.put("finish_reason", name(finish.reason()));
       if (call.timeline()) {
-        choice.set("timeline", timeline(finish.timeline()));
+        choice.set("timeline", TimelineJson.of(finish.timeline()));
       }
     }
     root.set("usage", usage(finishes));
     if (call.timeline() && !finishes.isEmpty()) {
-      root.set("timeline", timeline(finishes.getFirst().timeline()));
+      root.set("timeline", TimelineJson.of(finishes.getFirst().timeline()));
     }
     return root;
   }
@@ -209,36 +206,5 @@ final class ChatJson {
       bytes.add(Byte.toUnsignedInt(b));
     }
     return entry;
-  }
-
-  private static ObjectNode timeline(Timeline timeline) {
-    ObjectNode root =
-        JSON.objectNode()
-            .put("router_ms", timeline.getRouterMs())
-            .put("ttft_ms", timeline.getTtftMs())
-            .put("total_ms", timeline.getTotalMs())
-            .put("topology", timeline.getTopology())
-            .put("predicted_ttft_ms", timeline.getPredictedTtftMs());
-    ArrayNode stages = root.putArray("stages");
-    for (StageTiming stage : timeline.getStagesList()) {
-      ObjectNode entry =
-          stages
-              .addObject()
-              .put("stage", StageNames.of(stage.getStage()))
-              .put("node", stage.getNodeId())
-              .put("precision", stage.getPrecision())
-              .put("queue_ms", stage.getQueueMs())
-              .put("compute_ms", stage.getComputeMs())
-              .put("transfer_ms", stage.getTransferMs())
-              .put("overlapped_compute_ms", stage.getOverlappedComputeMs())
-              .put("overlapped_transfer_ms", stage.getOverlappedTransferMs())
-              .put("handoff_ms", stage.getHandoffMs())
-              .put("bytes_moved", stage.getBytesMoved())
-              .put("units", stage.getUnits());
-      if (!stage.getKvWire().isEmpty()) {
-        entry.put("kv_wire", stage.getKvWire());
-      }
-    }
-    return root;
   }
 }

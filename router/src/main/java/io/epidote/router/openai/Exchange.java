@@ -24,6 +24,7 @@ import io.netty.handler.codec.http.HttpUtil;
 import io.netty.handler.codec.http.HttpVersion;
 import io.netty.handler.codec.http.LastHttpContent;
 import java.io.InputStream;
+import java.util.Map;
 import java.util.OptionalDouble;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.regex.Pattern;
@@ -208,7 +209,11 @@ final class Exchange {
   }
 
   void respond(HttpResponseStatus status, CharSequence type, byte[] content) {
-    respond(status, type, content, HttpHeaderNames.ALLOW, null);
+    respond(status, type, content, Map.of());
+  }
+
+  void respond(WebPaths.Reply reply) {
+    respond(reply.status(), reply.type(), reply.body(), reply.headers());
   }
 
   void respond(HttpError error) {
@@ -219,35 +224,19 @@ final class Exchange {
    * @param allow methods for the Allow header, or null
    */
   void respond(HttpError error, @Nullable String allow) {
-    if (error.mayRetry()) {
-      respond(
-          error.status(),
-          HttpHeaderValues.APPLICATION_JSON,
-          error.bytes(),
-          HttpHeaderNames.RETRY_AFTER,
-          HttpError.RETRY_AFTER);
-    } else {
-      respond(
-          error.status(),
-          HttpHeaderValues.APPLICATION_JSON,
-          error.bytes(),
-          HttpHeaderNames.ALLOW,
-          allow);
-    }
+    Map<String, String> headers =
+        error.mayRetry()
+            ? Map.of(HttpHeaderNames.RETRY_AFTER.toString(), HttpError.RETRY_AFTER)
+            : allow == null ? Map.of() : Map.of(HttpHeaderNames.ALLOW.toString(), allow);
+    respond(error.status(), HttpHeaderValues.APPLICATION_JSON, error.bytes(), headers);
   }
 
   private void respond(
-      HttpResponseStatus status,
-      CharSequence type,
-      byte[] content,
-      CharSequence header,
-      @Nullable String value) {
+      HttpResponseStatus status, CharSequence type, byte[] content, Map<String, String> headers) {
     DefaultFullHttpResponse response =
         new DefaultFullHttpResponse(HttpVersion.HTTP_1_1, status, Unpooled.wrappedBuffer(content));
     fillHeaders(response.headers(), type);
-    if (value != null) {
-      response.headers().set(header, value);
-    }
+    headers.forEach(response.headers()::set);
     HttpUtil.setContentLength(response, content.length);
     outbox.put(new Head(response), content.length);
   }

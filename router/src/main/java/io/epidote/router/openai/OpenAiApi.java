@@ -19,6 +19,7 @@ import io.netty.handler.codec.http.HttpResponseStatus;
 import java.net.URLDecoder;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.Executor;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -34,23 +35,27 @@ public final class OpenAiApi {
   private final PrometheusMeterRegistry meters;
   private final Executor threads;
   private final ChatRequestReader reader;
+  private final WebPaths others;
   private final long startedSeconds = System.currentTimeMillis() / 1000;
 
   /**
    * @param maxBody largest body in bytes
    * @param threads for work that blocks or takes long: virtual threads
+   * @param others paths besides the API's
    */
   public OpenAiApi(
       RequestFlow flow,
       Cluster cluster,
       PrometheusMeterRegistry meters,
       long maxBody,
-      Executor threads) {
+      Executor threads,
+      WebPaths others) {
     this.flow = flow;
     this.cluster = cluster;
     this.meters = meters;
     this.threads = threads;
     this.reader = new ChatRequestReader(maxBody);
+    this.others = others;
   }
 
   /** Answers an exchange; returns at once, so that the event loop goes on. */
@@ -73,9 +78,9 @@ public final class OpenAiApi {
   }
 
   private void route(Exchange exchange) {
-    String path = exchange.uri();
-    int query = path.indexOf('?');
-    path = query < 0 ? path : path.substring(0, query);
+    String uri = exchange.uri();
+    int query = uri.indexOf('?');
+    String path = query < 0 ? uri : uri.substring(0, query);
     if (path.equals(CHAT)) {
       if (allowed(exchange, path, HttpMethod.POST)) {
         chat(exchange);
@@ -104,7 +109,16 @@ public final class OpenAiApi {
             meters.scrape().getBytes(StandardCharsets.UTF_8));
       }
     } else {
+      other(exchange, path, query < 0 ? "" : uri.substring(query + 1));
+    }
+  }
+
+  private void other(Exchange exchange, String path, String query) {
+    Optional<WebPaths.Reply> reply = others.get(path, query);
+    if (reply.isEmpty()) {
       exchange.respond(HttpError.noSuchPath(path));
+    } else if (allowed(exchange, path, HttpMethod.GET)) {
+      exchange.respond(reply.get());
     }
   }
 

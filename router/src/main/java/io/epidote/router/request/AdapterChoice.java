@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.function.Supplier;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /** Puts the name of an adapter in the place of {@code auto}, by what a request's text asks for. */
 final class AdapterChoice {
@@ -49,6 +50,13 @@ final class AdapterChoice {
         .counter("epidote.auto.choices", "adapter", base ? RequestClassifier.BASE : label)
         .increment();
     return request.withModel(base ? model : model + GenerationRequest.ADAPTER + label);
+  }
+
+  /** Adapters that requests can name: those that are loaded, and the choice of one. */
+  List<String> names(List<String> adapters) {
+    return classifier.isEmpty() || adapters.contains(AUTO)
+        ? adapters
+        : Stream.concat(adapters.stream(), Stream.of(AUTO)).toList();
   }
 
   /** What is asked now: the last turn, not the conversation before it. */

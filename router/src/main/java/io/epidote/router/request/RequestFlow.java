@@ -7,14 +7,18 @@ import io.epidote.router.auto.RequestClassifier;
 import io.epidote.router.cluster.Cluster;
 import io.micrometer.core.instrument.MeterRegistry;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.Executor;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 
 /** All requests of this router: starts them, finds them for Abort, ends them. Thread-safe. */
 public final class RequestFlow implements AutoCloseable {
@@ -28,6 +32,7 @@ public final class RequestFlow implements AutoCloseable {
   private final ScheduledThreadPoolExecutor timer;
   private final Executor threads;
   private final AdapterChoice choice;
+  private final List<Consumer<EndedRequest>> endListeners = new CopyOnWriteArrayList<>();
 
   /**
    * @param threads for work that blocks: virtual threads
@@ -115,19 +120,15 @@ public final class RequestFlow implements AutoCloseable {
     if (!adapter.isEmpty()) {
       around.cluster().checkAdapter(adapter);
     }
-    Slo slo = request.slo().or(around.slo());
-    double waitMs = admission.expectedWaitMs();
-    if (around.refusesLate() && !slo.lateOk() && slo.isMissedBy(waitMs)) {
-      around.metrics().refusedLate();
-      throw tooLate(waitMs, slo);
+    Admission.Ticket ticket;
+    try {
+      ticket = enter(request, adapter);
+    } catch (EpidoteException e) {
+      tell(refused(request, arrivalNanos, e));
+      throw e;
     }
-    Admission.Ticket ticket =
-        admission.enter(
-            new Flow(request.tenant(), adapter, request.priority()),
-            around.preparation().predictedTokens(request));
     RunningRequest admitted =
-        new RunningRequest(
-            request, listener, ticket, around, arrivalNanos, () -> ended(request.id()));
+        new RunningRequest(request, listener, ticket, around, arrivalNanos, this::ended);
     if (running.putIfAbsent(request.id(), admitted) != null) {
       ticket.close();
       throw new EpidoteException.InvalidRequest(
@@ -135,6 +136,18 @@ public final class RequestFlow implements AutoCloseable {
               .formatted(request.id()));
     }
     return admitted;
+  }
+
+  private Admission.Ticket enter(GenerationRequest request, String adapter) {
+    Slo slo = request.slo().or(around.slo());
+    double waitMs = admission.expectedWaitMs();
+    if (around.refusesLate() && !slo.lateOk() && slo.isMissedBy(waitMs)) {
+      around.metrics().refusedLate();
+      throw tooLate(waitMs, slo);
+    }
+    return admission.enter(
+        new Flow(request.tenant(), adapter, request.priority()),
+        around.preparation().predictedTokens(request));
   }
 
   /**
@@ -151,11 +164,40 @@ public final class RequestFlow implements AutoCloseable {
             + "; try again later, raise the target (slo_ttft_ms, or x-epidote-slo-ttft-ms over HTTP), or say that late is better than never (late_ok, or x-epidote-late-ok: true).");
   }
 
-  private void ended(String id) {
+  private void ended(EndedRequest request) {
     synchronized (idle) {
-      running.remove(id);
+      running.remove(request.id());
       idle.notifyAll();
     }
+    tell(request);
+  }
+
+  private EndedRequest refused(
+      GenerationRequest request, long arrivalNanos, EpidoteException error) {
+    return new EndedRequest(
+        request.id(),
+        request.shownModel(around.model().name()),
+        0,
+        0,
+        0,
+        EndedRequest.Outcome.of(error),
+        (System.nanoTime() - arrivalNanos) / 1e6,
+        OptionalDouble.empty(),
+        OptionalDouble.empty(),
+        request.slo().or(around.slo()),
+        List.of());
+  }
+
+  /**
+   * Tells {@code listener} of every request that ends, those that were not admitted included. It is
+   * called within the request's turn and must not block.
+   */
+  public void onEnd(Consumer<EndedRequest> listener) {
+    endListeners.add(listener);
+  }
+
+  private void tell(EndedRequest request) {
+    endListeners.forEach(listener -> listener.accept(request));
   }
 
   /** An id that no running request has, {@code wanted} itself when that is free. */
@@ -178,6 +220,26 @@ public final class RequestFlow implements AutoCloseable {
 
   public int inFlight() {
     return admission.running();
+  }
+
+  /** Requests that wait to be admitted. */
+  public int waiting() {
+    return admission.waiting();
+  }
+
+  /** What requests can name as their model now: the base, its adapters, and the choice of one. */
+  public List<String> models() {
+    String name = around.model().name();
+    List<String> names = new ArrayList<>(List.of(name));
+    choice
+        .names(around.cluster().adapters())
+        .forEach(adapter -> names.add(name + GenerationRequest.ADAPTER + adapter));
+    return names;
+  }
+
+  /** Targets of requests that say none. */
+  public Slo slo() {
+    return around.slo();
   }
 
   /** Admits nothing more, waits for what runs, and cancels what has not ended by then. */

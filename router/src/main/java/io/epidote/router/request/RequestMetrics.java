@@ -13,6 +13,7 @@ import io.micrometer.core.instrument.Timer;
 import java.time.Duration;
 import java.util.Locale;
 import java.util.Map;
+import java.util.OptionalDouble;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
@@ -257,6 +258,18 @@ final class RequestMetrics {
                         why.name().substring("FINISH_REASON_".length()).toLowerCase(Locale.ROOT)))
             .increment();
       }
+    }
+
+    /** To the first token, when there was one. */
+    OptionalDouble ttftMs() {
+      return tokens == 0 ? OptionalDouble.empty() : OptionalDouble.of(sinceArrival(firstToken));
+    }
+
+    /** Of a token after the first, on average, when there were any. */
+    OptionalDouble tpotMs() {
+      return tokens < 2
+          ? OptionalDouble.empty()
+          : OptionalDouble.of((lastToken - firstToken) / 1e6 / (tokens - 1));
     }
 
     /** Milliseconds since the request arrived. */

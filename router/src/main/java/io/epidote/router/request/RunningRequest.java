@@ -17,6 +17,7 @@ import java.util.concurrent.CancellationException;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -53,13 +54,14 @@ public final class RunningRequest {
   private final AnswerListener listener;
   private final Admission.Ticket ticket;
   private final Surroundings around;
-  private final Runnable onEnd;
+  private final Consumer<EndedRequest> onEnd;
   private final RequestMetrics.Recording recording;
   private final SynchronizationContext turn =
       new SynchronizationContext((thread, error) -> unexpected(error));
 
   // Only within the turn:
   private final List<Generation> generations = new ArrayList<>();
+  private final List<Timeline> timelines = new ArrayList<>();
   private int incomplete;
 
   /** Generations that no decode node has taken yet. */
@@ -83,7 +85,7 @@ public final class RunningRequest {
       Admission.Ticket ticket,
       Surroundings around,
       long arrivalNanos,
-      Runnable onEnd) {
+      Consumer<EndedRequest> onEnd) {
     this.request = request;
     this.listener = listener;
     this.ticket = ticket;
@@ -274,13 +276,17 @@ public final class RunningRequest {
 
   private void fail(EpidoteException error) {
     if (!over) {
-      end(null);
+      end(null, EndedRequest.Outcome.of(error));
       listener.failed(error);
     }
   }
 
+  private void end(FinishReason reason) {
+    end(reason, EndedRequest.Outcome.of(reason));
+  }
+
   /** Frees everything; only the first call does anything. A null reason is a failure. */
-  private void end(@Nullable FinishReason reason) {
+  private void end(@Nullable FinishReason reason, EndedRequest.Outcome outcome) {
     if (over) {
       return;
     }
@@ -293,7 +299,31 @@ public final class RunningRequest {
     ticket.worked(promptTokens + generations.stream().mapToInt(Generation::tokens).sum());
     ticket.close();
     recording.ended(reason, promptTokens);
-    onEnd.run();
+    onEnd.accept(
+        new EndedRequest(
+            request.id(),
+            request.shownModel(around.model().name()),
+            prepared == null ? 0 : prepared.items().size(),
+            promptTokens,
+            generations.stream().mapToInt(Generation::tokens).sum(),
+            outcome,
+            recording.ageMs(),
+            recording.ttftMs(),
+            recording.tpotMs(),
+            request.slo().or(around.slo()),
+            timelines.isEmpty() ? List.of(unfinished()) : List.copyOf(timelines)));
+  }
+
+  /** Of a request that ended before its answers were complete. */
+  private Timeline unfinished() {
+    Timeline.Builder timeline = recording.timeline().setExpectedLate(expectedLate);
+    generations.forEach(generation ->
+        timeline
+            .addAllStages(generation.timings())
+            .setTopology(generation.placement().topology().label())
+            .setPredictedTtftMs(generation.placement().predictedFirstTokenMs())
+            .setRecoveries(generation.recoveries()));
+    return timeline.build();
   }
 
   private static void cancel(@Nullable ScheduledFuture<?> later) {
@@ -340,7 +370,9 @@ public final class RunningRequest {
                 .setTopology(generation.placement().topology().label())
                 .setPredictedTtftMs(generation.placement().predictedFirstTokenMs())
                 .setRecoveries(generation.recoveries()));
-    return new AnswerListener.Finish(choice, reason, usage.build(), timeline.build());
+    Timeline told = timeline.build();
+    timelines.add(told);
+    return new AnswerListener.Finish(choice, reason, usage.build(), told);
   }
 
   /** What the answers tell; always within the turn. */
