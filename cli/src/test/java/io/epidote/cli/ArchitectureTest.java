@@ -1,5 +1,7 @@
 package io.epidote.cli;
 
+import static com.tngtech.archunit.core.domain.JavaClass.Predicates.resideInAPackage;
+import static com.tngtech.archunit.core.domain.JavaClass.Predicates.resideOutsideOfPackages;
 import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.classes;
 import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
 import static com.tngtech.archunit.library.Architectures.layeredArchitecture;
@@ -39,9 +41,13 @@ class ArchitectureTest {
           .definedBy("io.epidote.planner..")
           .layer("scenes")
           .definedBy("io.epidote.scenes..")
+          .layer("client")
+          .definedBy("io.epidote.client..")
           .layer("cli")
           .definedBy("io.epidote.cli..")
           .whereLayer("cli")
+          .mayNotBeAccessedByAnyLayer()
+          .whereLayer("client")
           .mayNotBeAccessedByAnyLayer()
           .whereLayer("router")
           .mayOnlyBeAccessedByLayers("planner", "cli")
@@ -65,7 +71,25 @@ class ArchitectureTest {
               "node", "encode", "prefill", "decode", "router", "kubernetes", "planner", "cli")
           .whereLayer("proto")
           .mayOnlyBeAccessedByLayers(
-              "node", "encode", "prefill", "decode", "router", "kubernetes", "planner", "cli");
+              "node",
+              "encode",
+              "prefill",
+              "decode",
+              "router",
+              "kubernetes",
+              "planner",
+              "client",
+              "cli");
+
+  @ArchTest
+  static final ArchRule theClientKnowsTheContractOnly =
+      noClasses()
+          .that()
+          .resideInAPackage("io.epidote.client..")
+          .should()
+          .dependOnClassesThat(
+              resideInAPackage("io.epidote..")
+                  .and(resideOutsideOfPackages("io.epidote.client..", "io.epidote.proto.v1..")));
 
   @ArchTest
   static final ArchRule onlyTheEngineTouchesModels =

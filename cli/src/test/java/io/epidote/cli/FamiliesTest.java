@@ -3,11 +3,14 @@ package io.epidote.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.protobuf.ByteString;
 import io.epidote.engine.checkpoint.CheckpointFixture;
 import io.epidote.engine.checkpoint.CheckpointFixture.Form;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
+import io.epidote.proto.v1.ContentPart;
 import io.epidote.proto.v1.GenerateRequest;
 import io.epidote.proto.v1.Media;
 import io.epidote.proto.v1.SamplingParams;
@@ -15,10 +18,16 @@ import io.epidote.proto.v1.TextPrompt;
 import java.awt.Color;
 import java.awt.Graphics2D;
 import java.awt.image.BufferedImage;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Base64;
 import java.util.HashSet;
 import java.util.List;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -48,6 +57,9 @@ class FamiliesTest {
       assertThatThrownBy(() -> client.generate(request("<video>", video(3)), text -> {}))
           .isInstanceOf(InvalidRequest.class)
           .hasMessageContaining("takes no videos");
+      HttpResponse<String> refused = chat(cluster, video(3));
+      assertThat(refused.statusCode()).isEqualTo(400);
+      assertThat(refused.body()).contains("takes no videos", "send pictures of it");
     }
   }
 
@@ -69,6 +81,46 @@ class FamiliesTest {
             request("what <video>", video(3)),
             request("what <video>", video(5)),
             request("what <image> and <video>", picture(Color.RED), video(2))));
+    try (Cluster cluster = start("smolvlm", "EPD");
+        InferenceClient client = new InferenceClient(cluster.grpcAddress())) {
+      assertThat(client.model().getInputsList()).containsExactly("text", "image", "video");
+      GenerateRequest.Builder overGrpc = request("").toBuilder();
+      overGrpc
+          .getChatBuilder()
+          .addMessagesBuilder()
+          .setRole("user")
+          .addContent(ContentPart.newBuilder().setMedia(video(3)));
+      HttpResponse<String> overHttp = chat(cluster, video(3));
+      assertThat(overHttp.statusCode()).as(overHttp.body()).isEqualTo(200);
+      JsonNode answer = new ObjectMapper().readTree(overHttp.body());
+      InferenceClient.Answer expected = client.generate(overGrpc.build(), text -> {});
+      assertThat(answer.at("/choices/0/message/content").asText()).isEqualTo(expected.text());
+      assertThat(answer.at("/usage/prompt_tokens_details/media_tokens").asInt())
+          .isEqualTo(expected.finished().getUsage().getMediaTokens())
+          .isPositive();
+    }
+  }
+
+  /** Asks about a video over HTTP. */
+  private static HttpResponse<String> chat(Cluster cluster, Media video) throws Exception {
+    String frames =
+        video.getFramesList().stream()
+            .map(frame -> Base64.getEncoder().encodeToString(frame.toByteArray()))
+            .collect(Collectors.joining(","));
+    String body =
+        """
+        {"temperature": 0, "max_tokens": %d, "ignore_eos": true, "messages": [{"role": "user",
+         "content": [{"type": "video_url", "video_url": {"url": "data:video/jpeg;base64,%s"}}]}]}\
+        """
+            .formatted(TOKENS, frames);
+    try (HttpClient http = HttpClient.newHttpClient()) {
+      return http.send(
+          HttpRequest.newBuilder(
+                  URI.create("http://" + cluster.httpAddress() + "/v1/chat/completions"))
+              .POST(HttpRequest.BodyPublishers.ofString(body))
+              .build(),
+          HttpResponse.BodyHandlers.ofString());
+    }
   }
 
   private void assertEqualAnswers(String model, List<GenerateRequest> requests) throws Exception {

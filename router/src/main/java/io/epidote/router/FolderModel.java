@@ -21,6 +21,7 @@ import io.epidote.router.request.MediaInput;
 import io.epidote.router.request.PromptInput;
 import io.epidote.router.request.ServedModel;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 
@@ -89,6 +90,14 @@ public final class FolderModel implements ServedModel, AutoCloseable {
   }
 
   @Override
+  public List<Input> inputs() {
+    List<Input> inputs = new ArrayList<>(List.of(Input.TEXT));
+    images.ifPresent(_ -> inputs.add(Input.IMAGE));
+    videos.ifPresent(_ -> inputs.add(Input.VIDEO));
+    return inputs;
+  }
+
+  @Override
   public boolean isEnd(int tokenId) {
     return config.eosTokenIds().contains(tokenId);
   }
@@ -138,6 +147,9 @@ public final class FolderModel implements ServedModel, AutoCloseable {
 
   @Override
   public Prompt prompt(PromptInput input, List<Media> media) {
+    if (input instanceof PromptInput.Tokens tokens) {
+      return prompt(tokens);
+    }
     List<MediaPlan> plans = media.stream().map(item -> ((Planned) item).plan()).toList();
     io.epidote.engine.text.Prompt prompt = prompts.build(text(input), plans);
     return new Prompt(
@@ -154,8 +166,18 @@ public final class FolderModel implements ServedModel, AutoCloseable {
         prompt.mediaTokens());
   }
 
+  private Prompt prompt(PromptInput.Tokens tokens) {
+    if (config.vision().isPresent() && tokens.ids().contains(config.imageTokenId())) {
+      throw new EpidoteException.InvalidRequest(
+          "the prompt has the token %d, which stands for a picture; send pictures in a chat, or take it out"
+              .formatted(config.imageTokenId()));
+    }
+    return new Prompt(tokens.ids().stream().mapToInt(Integer::intValue).toArray(), List.of(), 0);
+  }
+
   private String text(PromptInput input) {
     return switch (input) {
+      case PromptInput.Tokens _ -> throw new IllegalArgumentException("tokens need no template");
       case PromptInput.Plain plain -> plain.text();
       case PromptInput.Chat chat ->
           template.render(chat.turns().stream().map(FolderModel::turn).toList(), true);
@@ -189,6 +211,11 @@ public final class FolderModel implements ServedModel, AutoCloseable {
         return detokenizer.flush();
       }
     };
+  }
+
+  @Override
+  public String text(int[] tokenIds) {
+    return tokenizer.decodeAll(tokenIds);
   }
 
   @Override

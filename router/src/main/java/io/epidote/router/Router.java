@@ -3,6 +3,8 @@ package io.epidote.router;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.node.discovery.ClusterView;
 import io.epidote.node.grpc.GrpcTransport;
+import io.epidote.proto.kserve.v2.GRPCInferenceServiceGrpc;
+import io.epidote.proto.v1.InferenceGrpc;
 import io.epidote.proto.v1.LoadAdapterRequest;
 import io.epidote.router.adapters.AdapterFolderWatch;
 import io.epidote.router.adapters.AdapterGate;
@@ -10,6 +12,7 @@ import io.epidote.router.adapters.ClusterAdapters;
 import io.epidote.router.auto.RequestClassifier;
 import io.epidote.router.cluster.Cluster;
 import io.epidote.router.cluster.RegistryEndpoint;
+import io.epidote.router.kserve.KServeEndpoint;
 import io.epidote.router.openai.HttpServer;
 import io.epidote.router.openai.OpenAiApi;
 import io.epidote.router.openai.WebPaths;
@@ -113,6 +116,7 @@ public final class Router implements AutoCloseable {
             "--grpc-port",
             List.of(
                 new InferenceEndpoint(flow, registry, budget),
+                new KServeEndpoint(flow, cluster, budget, config.version()),
                 registry,
                 health.getHealthService()));
     try {
@@ -267,7 +271,8 @@ public final class Router implements AutoCloseable {
   private void showHealth(boolean ready) {
     ServingStatus status = ready ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
     health.setStatus(HealthStatusManager.SERVICE_NAME_ALL_SERVICES, status);
-    health.setStatus("epidote.v1.Inference", status);
+    health.setStatus(InferenceGrpc.SERVICE_NAME, status);
+    health.setStatus(GRPCInferenceServiceGrpc.SERVICE_NAME, status);
   }
 
   private Server startGrpc(String host, int port, String option, List<BindableService> services) {

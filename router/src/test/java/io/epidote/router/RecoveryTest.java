@@ -142,6 +142,28 @@ class RecoveryTest {
   }
 
   @Test
+  void everyTokenOfAnAnswerThatGoesOnHasItsLogprobs() throws Exception {
+    startTwoOfEach();
+    cluster.decode.script.put(Step.MORE_TOKENS, new Die());
+    List<GenerateResponse> responses = new ArrayList<>();
+    for (int i = 0; i < 2; i++) {
+      GenerateRequest.Builder request = generate(2).setRequestId("r" + i);
+      request.getSamplingBuilder().setLogprobs(true).setTopLogprobs(2);
+      List<GenerateResponse> one = run(request);
+      assertWhole(one);
+      responses.addAll(one);
+    }
+    assertThat(responses.stream().flatMap(r -> r.getChunk().getTokensList().stream()))
+        .hasSize(2 * ("hello world".length() + 1))
+        .allMatch(token -> token.hasLogprob());
+    assertThat(cluster.nodes().get(1).prefills)
+        .allSatisfy(start -> {
+          assertThat(start.getSampling().getLogprobs()).isTrue();
+          assertThat(start.getSampling().getTopLogprobs()).isEqualTo(2);
+        });
+  }
+
+  @Test
   void whatTheClientHasIsPartOfTheNextPrompt() throws Exception {
     cluster.decode.script.put(Step.MORE_TOKENS, new Die());
     CompletableFuture<List<GenerateResponse>> answer =

@@ -47,6 +47,16 @@ public final class TestModel implements ServedModel {
   }
 
   @Override
+  public List<Input> inputs() {
+    return List.of(Input.TEXT, Input.IMAGE);
+  }
+
+  @Override
+  public String text(int[] tokenIds) {
+    return new String(tokenIds, 0, tokenIds.length);
+  }
+
+  @Override
   public boolean isEnd(int tokenId) {
     return tokenId == END;
   }
@@ -72,6 +82,8 @@ public final class TestModel implements ServedModel {
     String text =
         switch (input) {
           case PromptInput.Plain plain -> plain.text();
+          case PromptInput.Tokens given ->
+              text(given.ids().stream().mapToInt(Integer::intValue).toArray());
           case PromptInput.Chat chat -> {
             StringBuilder rendered = new StringBuilder();
             for (PromptInput.Turn turn : chat.turns()) {

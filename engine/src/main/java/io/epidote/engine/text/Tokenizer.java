@@ -71,6 +71,11 @@ public final class Tokenizer implements AutoCloseable {
     return decode(ids, 0, ids.length, true);
   }
 
+  /** The text of tokens, special ones by their names. Ids that no token has are left out. */
+  public String decodeAll(int... ids) {
+    return decode(ids, 0, ids.length, false);
+  }
+
   String decode(int[] ids, int from, int to, boolean skipSpecial) {
     if (from == to) {
       return "";

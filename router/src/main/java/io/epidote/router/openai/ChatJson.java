@@ -1,190 +1,114 @@
 package io.epidote.router.openai;
 
-import com.fasterxml.jackson.core.io.JsonStringEncoder;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.epidote.proto.stage.v1.CandidateToken;
 import io.epidote.proto.stage.v1.SampledToken;
-import io.epidote.proto.v1.FinishReason;
-import io.epidote.proto.v1.Usage;
-import io.epidote.router.request.AnswerListener;
+import io.epidote.router.request.AnswerListener.Finish;
+import io.epidote.router.request.AnswerListener.Piece;
 import io.epidote.router.request.ServedModel;
 import java.nio.charset.StandardCharsets;
-import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/** The JSON objects of one chat completion, streamed or not. */
-final class ChatJson {
+/** The JSON objects of one chat completion. */
+final class ChatJson implements AnswerJson {
+  private static final String CHUNK = "chat.completion.chunk";
   private static final JsonNodeFactory JSON = JsonNodeFactory.instance;
 
-  private final ChatCall call;
+  /** What a decoder writes for bytes that are no whole character. */
+  private static final char REPLACEMENT = '\uFFFD';
+
+  private final ApiCall call;
   private final ServedModel model;
-  private final long createdSeconds;
+  private final AnswerParts parts;
 
   /** Of each choice, once it is needed. Used within the request's turn. */
-  private final @Nullable Frame[] frames;
+  private final @Nullable EventFrame[] frames;
 
-  ChatJson(ChatCall call, ServedModel model, long createdSeconds) {
+  ChatJson(ApiCall call, ServedModel model, long createdSeconds) {
     this.call = call;
     this.model = model;
-    this.createdSeconds = createdSeconds;
-    this.frames = new Frame[call.request().choices()];
+    this.parts = new AnswerParts(call, model, "chatcmpl-" + call.id(), createdSeconds);
+    this.frames = new EventFrame[call.choices()];
   }
 
-  /**
-   * A chunk with new text, as a server-sent event. All but the text of an answer's chunks after its
-   * first is the same; it is written once.
-   */
-  byte[] deltaEvent(AnswerListener.Piece chunk, boolean first) {
+  @Override
+  public byte[] deltaEvent(Piece chunk, boolean first) {
     if (first || call.logprobs()) {
-      return event(delta(chunk, first));
+      return AnswerParts.event(delta(chunk, first));
     }
-    Frame frame = frames[chunk.choice()];
+    EventFrame frame = frames[chunk.choice()];
     if (frame == null) {
-      frame = Frame.of(delta(new AnswerListener.Piece(chunk.choice(), "", List.of()), false));
+      frame = EventFrame.of(delta(new Piece(chunk.choice(), "", List.of()), false), "content");
       frames[chunk.choice()] = frame;
     }
     return frame.with(chunk.text());
   }
 
-  /** A server-sent event. */
-  static byte[] event(ObjectNode json) {
-    return ("data: " + json + "\n\n").getBytes(StandardCharsets.UTF_8);
-  }
-
-  /** An event without its text. */
-  private record Frame(byte[] before, byte[] after) {
-    private static final String EMPTY = "\"content\":\"\"";
-
-    static Frame of(ObjectNode empty) {
-      String whole = new String(event(empty), StandardCharsets.UTF_8);
-      int text = whole.indexOf(EMPTY) + EMPTY.length() - 1;
-      return new Frame(
-          whole.substring(0, text).getBytes(StandardCharsets.UTF_8),
-          whole.substring(text).getBytes(StandardCharsets.UTF_8));
-    }
-
-    byte[] with(String text) {
-      StringBuilder quoted = new StringBuilder(text.length() + 8);
-      JsonStringEncoder.getInstance().quoteAsString(text, quoted);
-      byte[] middle = quoted.toString().getBytes(StandardCharsets.UTF_8);
-      byte[] whole = Arrays.copyOf(before, before.length + middle.length + after.length);
-      System.arraycopy(middle, 0, whole, before.length, middle.length);
-      System.arraycopy(after, 0, whole, before.length + middle.length, after.length);
-      return whole;
-    }
-  }
-
-  /** A chunk with new text. */
-  private ObjectNode delta(AnswerListener.Piece chunk, boolean first) {
-    ObjectNode root = chunk();
+  private ObjectNode delta(Piece chunk, boolean first) {
+    ObjectNode root = parts.chunk(CHUNK);
     ObjectNode choice = root.withArrayProperty("choices").addObject().put("index", chunk.choice());
     ObjectNode delta = choice.putObject("delta");
     if (first) {
       delta.put("role", "assistant");
     }
     delta.put("content", chunk.text());
-    if (call.logprobs()) {
-      choice.putObject("logprobs").set("content", logprobs(chunk.tokens()));
-    } else {
-      choice.putNull("logprobs");
-    }
+    putLogprobs(choice, chunk.tokens());
     choice.putNull("finish_reason");
     return root;
   }
 
-  /** The chunk that says why an answer ended. */
-  ObjectNode finish(AnswerListener.Finish finish) {
-    ObjectNode root = chunk();
+  @Override
+  public ObjectNode finish(Finish finish) {
+    ObjectNode root = parts.chunk(CHUNK);
     ObjectNode choice = root.withArrayProperty("choices").addObject().put("index", finish.choice());
     choice.putObject("delta");
     choice.putNull("logprobs");
-    choice.put("finish_reason", name(finish.reason()));
+    choice.put("finish_reason", AnswerParts.name(finish.reason()));
     if (call.timeline()) {
       root.set("timeline", TimelineJson.of(finish.timeline()));
     }
     return root;
   }
 
-  /** The last chunk, of a client that asked for it. */
-  ObjectNode usageChunk(List<AnswerListener.Finish> finishes) {
-    ObjectNode root = head("chat.completion.chunk");
-    root.putArray("choices");
-    root.set("usage", usage(finishes));
-    return root;
+  @Override
+  public ObjectNode usageChunk(List<Finish> finishes) {
+    return parts.usageChunk(CHUNK, finishes);
   }
 
-  /** The whole completion at once; {@code answers} holds text and tokens of each choice. */
-  ObjectNode completion(List<AnswerListener.Piece> answers, List<AnswerListener.Finish> finishes) {
-    ObjectNode root = head("chat.completion");
+  @Override
+  public ObjectNode whole(List<Piece> answers, List<Finish> finishes) {
+    ObjectNode root = parts.head("chat.completion");
     ArrayNode choices = root.putArray("choices");
-    for (AnswerListener.Finish finish : finishes) {
-      AnswerListener.Piece answer = answers.get(finish.choice());
+    for (Finish finish : finishes) {
+      Piece answer = answers.get(finish.choice());
       ObjectNode choice = choices.addObject().put("index", finish.choice());
       choice
           .putObject("message")
           .put("role", "assistant")
           .put("content", answer.text())
           .putNull("refusal");
-      if (call.logprobs()) {
-        choice.putObject("logprobs").set("content", logprobs(answer.tokens()));
-      } else {
-        choice.putNull("logprobs");
-      }
-      choice.put("finish_reason", name(finish.reason()));
+      putLogprobs(choice, answer.tokens());
+      choice.put("finish_reason", AnswerParts.name(finish.reason()));
       if (call.timeline()) {
         choice.set("timeline", TimelineJson.of(finish.timeline()));
       }
     }
-    root.set("usage", usage(finishes));
+    root.set("usage", parts.usage(finishes));
     if (call.timeline() && !finishes.isEmpty()) {
       root.set("timeline", TimelineJson.of(finishes.getFirst().timeline()));
     }
     return root;
   }
 
-  private ObjectNode chunk() {
-    ObjectNode root = head("chat.completion.chunk");
-    if (call.includeUsage()) {
-      // OpenAI's clients expect the field in every chunk once it is asked for.
-      root.putNull("usage");
+  private void putLogprobs(ObjectNode choice, List<SampledToken> tokens) {
+    if (!call.logprobs()) {
+      choice.putNull("logprobs");
+      return;
     }
-    return root;
-  }
-
-  private ObjectNode head(String object) {
-    return JSON.objectNode()
-        .put("id", "chatcmpl-" + call.request().id())
-        .put("object", object)
-        .put("created", createdSeconds)
-        .put("model", call.request().shownModel(model.name()));
-  }
-
-  private static String name(FinishReason reason) {
-    return switch (reason) {
-      case FINISH_REASON_STOP -> "stop";
-      case FINISH_REASON_LENGTH -> "length";
-      case FINISH_REASON_ABORT -> "abort";
-      case FINISH_REASON_UNSPECIFIED, UNRECOGNIZED -> "unknown";
-    };
-  }
-
-  private static ObjectNode usage(List<AnswerListener.Finish> finishes) {
-    Usage first = finishes.isEmpty() ? Usage.getDefaultInstance() : finishes.getFirst().usage();
-    int completion = finishes.stream().mapToInt(f -> f.usage().getCompletionTokens()).sum();
-    ObjectNode usage =
-        JSON.objectNode()
-            .put("prompt_tokens", first.getPromptTokens())
-            .put("completion_tokens", completion)
-            .put("total_tokens", first.getPromptTokens() + completion);
-    usage.putObject("prompt_tokens_details").put("media_tokens", first.getMediaTokens());
-    return usage;
-  }
-
-  private ArrayNode logprobs(List<SampledToken> tokens) {
-    ArrayNode content = JSON.arrayNode();
+    ArrayNode content = choice.putObject("logprobs").putArray("content");
     for (SampledToken token : tokens) {
       ObjectNode entry = logprob(token.getTokenId(), token.getLogprob());
       ArrayNode top = entry.putArray("top_logprobs");
@@ -193,14 +117,16 @@ final class ChatJson {
       }
       content.add(entry);
     }
-    return content;
   }
 
   private ObjectNode logprob(int token, float logprob) {
     String text = model.tokenText(token);
-    ObjectNode entry = JSON.objectNode().put("token", text);
-    // JSON has no infinity; OpenAI writes this for a token that cannot be.
-    entry.put("logprob", Float.isFinite(logprob) ? logprob : -9999f);
+    ObjectNode entry =
+        JSON.objectNode().put("token", text).put("logprob", AnswerParts.finite(logprob));
+    if (text.indexOf(REPLACEMENT) >= 0) {
+      // A part of a character: its bytes are not those of the text that stands for it.
+      return entry.putNull("bytes");
+    }
     ArrayNode bytes = entry.putArray("bytes");
     for (byte b : text.getBytes(StandardCharsets.UTF_8)) {
       bytes.add(Byte.toUnsignedInt(b));

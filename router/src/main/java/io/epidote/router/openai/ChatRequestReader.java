@@ -1,148 +1,59 @@
 package io.epidote.router.openai;
 
-import com.fasterxml.jackson.core.JsonFactory;
-import com.fasterxml.jackson.core.JsonLocation;
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.core.StreamReadConstraints;
-import com.fasterxml.jackson.core.util.JsonRecyclerPools;
-import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectReader;
-import com.fasterxml.jackson.databind.json.JsonMapper;
-import io.epidote.engine.error.EpidoteException;
-import io.epidote.router.request.CacheSalt;
-import io.epidote.router.request.GenerationRequest;
 import io.epidote.router.request.InvalidField;
 import io.epidote.router.request.MediaInput;
 import io.epidote.router.request.PromptInput;
 import io.epidote.router.request.Sampling;
-import io.epidote.router.request.Slo;
-import java.io.IOException;
-import java.io.InputStream;
+import io.epidote.router.request.ServedModel;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Reads the body of {@code POST /v1/chat/completions}. Fields that Epidote does not know are
- * ignored, because OpenAI's clients send many; fields that it knows must have the right type and
- * range. Thread-safe.
+ * Reads the body of {@code POST /v1/chat/completions}. Fields that Epidote knows must have the
+ * right type and range; what it cannot honour is refused ({@link Unsupported}); all others are
+ * ignored, because OpenAI's clients send many. Thread-safe.
  */
 final class ChatRequestReader {
-  private static final int MAX_CHOICES = 8;
+  private final ServedModel model;
 
-  private final ObjectReader json;
-
-  /**
-   * @param maxBody bytes; no string in a body can be longer
-   */
-  ChatRequestReader(long maxBody) {
-    JsonFactory factory =
-        JsonFactory.builder()
-            // The usual pool is one for each thread, which is new for every request.
-            .recyclerPool(JsonRecyclerPools.sharedLockFreePool())
-            .streamReadConstraints(
-                StreamReadConstraints.builder()
-                    .maxStringLength((int) Math.min(Integer.MAX_VALUE - 8, maxBody))
-                    .maxNestingDepth(100)
-                    .build())
-            .build();
-    json =
-        JsonMapper.builder(factory)
-            .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
-            .build()
-            .reader();
+  ChatRequestReader(ServedModel model) {
+    this.model = model;
   }
 
   /**
-   * @param body closed by this method
-   * @param id of the request
-   * @param salt whose cached prompts it may find
-   * @param slo how fast it should be answered
-   * @param tenant for whom it is
    * @throws InvalidField naming the field that must change
-   * @throws EpidoteException.InvalidRequest when the body is not JSON
    */
-  ChatCall read(InputStream body, String id, CacheSalt salt, Slo slo, String tenant) {
-    Fields fields = Fields.of(parse(body), "");
+  ApiCall read(JsonNode body, Caller caller) {
+    Fields fields = Fields.of(body, "");
     PromptInput prompt = new PromptInput.Chat(turns(fields));
-    Fields streamOptions = fields.object("stream_options");
-    Long choices = fields.whole("n");
-    if (choices != null && (choices < 1 || choices > MAX_CHOICES)) {
-      throw new InvalidField(
-          fields.path("n"),
-          "is %d; expected a whole number from 1 to %d".formatted(choices, MAX_CHOICES));
-    }
+    CommonFields common = new CommonFields(fields);
     boolean logprobs = fields.flag("logprobs");
-    Sampling sampling =
-        Sampling.of(
-            new Sampling.Input(
-                "",
-                maxTokens(fields),
-                fields.real("temperature"),
-                fields.real("top_p"),
-                fields.whole("top_k"),
-                fields.whole("seed"),
-                stops(fields),
-                fields.flag("ignore_eos"),
-                logprobs,
-                fields.whole("top_logprobs")));
-    return new ChatCall(
-        new GenerationRequest(
-            id,
-            Optional.ofNullable(fields.text("model")).orElse(""),
-            prompt,
-            sampling,
-            choices == null ? 1 : choices.intValue(),
-            salt,
-            slo,
-            tenant,
-            priority(fields)),
-        fields.flag("stream"),
-        streamOptions != null && streamOptions.flag("include_usage"),
+    Sampling sampling = common.sampling(maxTokens(fields), logprobs, fields.whole("top_logprobs"));
+    Unsupported.refuseInChat(fields);
+    return new ApiCall(
+        caller.id(),
+        List.of(common.request(caller, caller.id(), prompt, sampling)),
+        common.stream,
+        common.includeUsage,
         logprobs,
-        fields.flag("timeline"));
+        common.timeline,
+        false);
   }
 
-  /** Less is earlier, as vLLM's field of that name. */
-  private static int priority(Fields fields) {
-    Long priority = fields.whole("priority");
-    if (priority != null && priority != priority.intValue()) {
+  /** The messages of a chat. */
+  List<PromptInput.Turn> turns(Fields fields) {
+    List<JsonNode> messages = fields.list("messages", "a list of messages");
+    if (messages.isEmpty()) {
       throw new InvalidField(
-          fields.path("priority"),
-          "is %d; expected a whole number from %d to %d, less for earlier"
-              .formatted(priority, Integer.MIN_VALUE, Integer.MAX_VALUE));
+          fields.path("messages"), "is empty; expected at least one message of the role user");
     }
-    return priority == null ? 0 : priority.intValue();
-  }
-
-  private JsonNode parse(InputStream body) {
-    try (body) {
-      JsonNode root = json.readTree(body);
-      if (root.isMissingNode()) {
-        throw new EpidoteException.InvalidRequest(
-            "The body is empty; expected a JSON object with model and messages.");
-      }
-      return root;
-    } catch (JsonProcessingException e) {
-      JsonLocation at = e.getLocation();
-      throw new EpidoteException.InvalidRequest(
-          "The body is not JSON: line %d, column %d: %s. Expected one JSON object."
-              .formatted(
-                  at == null ? 0 : at.getLineNr(),
-                  at == null ? 0 : at.getColumnNr(),
-                  firstLine(e.getOriginalMessage())),
-          e);
-    } catch (IOException e) {
-      throw new EpidoteException.InvalidRequest(
-          "The body is not JSON: %s. Expected one JSON object in UTF-8.".formatted(e.getMessage()),
-          e);
+    List<PromptInput.Turn> turns = new ArrayList<>();
+    for (JsonNode message : messages) {
+      turns.add(turn(Fields.of(message, "messages[%d]".formatted(turns.size()))));
     }
-  }
-
-  private static String firstLine(@Nullable String message) {
-    return message == null ? "unreadable" : message.lines().findFirst().orElse("unreadable");
+    return turns;
   }
 
   private static @Nullable Long maxTokens(Fields fields) {
@@ -161,35 +72,7 @@ final class ChatRequestReader {
     return null;
   }
 
-  private static List<String> stops(Fields fields) {
-    JsonNode stop = fields.get("stop");
-    if (stop == null) {
-      return List.of();
-    }
-    if (stop.isTextual()) {
-      return List.of(stop.textValue());
-    }
-    List<String> texts = new ArrayList<>();
-    for (JsonNode text : fields.list("stop", "a string or a list of strings")) {
-      texts.add(Fields.text(text, "%s[%d]".formatted(fields.path("stop"), texts.size())));
-    }
-    return texts;
-  }
-
-  private static List<PromptInput.Turn> turns(Fields fields) {
-    List<JsonNode> messages = fields.list("messages", "a list of messages");
-    if (messages.isEmpty()) {
-      throw new InvalidField(
-          fields.path("messages"), "is empty; expected at least one message of the role user");
-    }
-    List<PromptInput.Turn> turns = new ArrayList<>();
-    for (JsonNode message : messages) {
-      turns.add(turn(Fields.of(message, "messages[%d]".formatted(turns.size()))));
-    }
-    return turns;
-  }
-
-  private static PromptInput.Turn turn(Fields message) {
+  private PromptInput.Turn turn(Fields message) {
     String role =
         Fields.text(message.require("role", "user, assistant or system"), message.path("role"));
     String known =
@@ -212,7 +95,7 @@ final class ChatRequestReader {
     return new PromptInput.Turn(known, parts);
   }
 
-  private static PromptInput.Content part(Fields part) {
+  private PromptInput.Content part(Fields part) {
     String expected = "text, image_url or video_url";
     JsonNode type = part.require("type", expected);
     return switch (Fields.text(type, part.path("type"))) {
@@ -235,7 +118,19 @@ final class ChatRequestReader {
                 video.path("url"),
                 rate == null ? MediaInput.Video.DEFAULT_FRAMES_PER_SECOND : rate));
       }
+      case "input_audio", "audio_url" ->
+          throw new InvalidField(
+              part.path("type"),
+              "is %s, but the model %s hears nothing: it takes %s; send a transcript as text"
+                  .formatted(type.textValue(), model.name(), inputs()));
       default -> throw Fields.wrong(part.path("type"), type, expected);
     };
+  }
+
+  private String inputs() {
+    List<String> names = model.inputs().stream().map(ServedModel.Input::plural).toList();
+    return names.size() == 1
+        ? names.getFirst() + " only"
+        : String.join(", ", names.subList(0, names.size() - 1)) + " and " + names.getLast();
   }
 }

@@ -26,6 +26,7 @@ import io.netty.handler.codec.http.LastHttpContent;
 import java.io.InputStream;
 import java.util.Map;
 import java.util.OptionalDouble;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -273,6 +274,8 @@ final class Exchange {
   private void fillHeaders(HttpHeaders headers, CharSequence type) {
     headers.set(HttpHeaderNames.CONTENT_TYPE, type);
     headers.set("x-request-id", requestId);
+    headers.set(
+        "openai-processing-ms", TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - arrivalNanos));
     if (!keepAlive) {
       headers.set(HttpHeaderNames.CONNECTION, HttpHeaderValues.CLOSE);
     } else if (!head.protocolVersion().isKeepAliveDefault()) {

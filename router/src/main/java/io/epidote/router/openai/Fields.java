@@ -74,11 +74,12 @@ final class Fields {
 
   @Nullable Long whole(String name) {
     JsonNode value = get(name);
-    if (value == null) {
-      return null;
-    }
+    return value == null ? null : Long.valueOf(whole(value, path(name)));
+  }
+
+  static long whole(JsonNode value, String path) {
     if (!value.isIntegralNumber() || !value.canConvertToLong()) {
-      throw wrong(path(name), value, "a whole number of at most 64 bits");
+      throw wrong(path, value, "a whole number of at most 64 bits");
     }
     return value.longValue();
   }
@@ -108,7 +109,8 @@ final class Fields {
     return new InvalidField(path, "is %s; expected %s".formatted(describe(value), expected));
   }
 
-  private static String describe(JsonNode value) {
+  /** A value in words, cut when it is long. */
+  static String describe(JsonNode value) {
     return switch (value.getNodeType()) {
       case OBJECT -> "an object";
       case ARRAY -> "a list";

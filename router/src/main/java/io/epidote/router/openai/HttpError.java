@@ -67,7 +67,7 @@ record HttpError(
   static HttpError noSuchPath(String path) {
     return new HttpError(
         HttpResponseStatus.NOT_FOUND,
-        "There is nothing at %s; this router has /v1/chat/completions, /v1/models, /healthz, /readyz and /metrics."
+        "There is nothing at %s; this router has /v1/chat/completions, /v1/completions, /v1/models, /tokenize, /detokenize, /healthz, /readyz and /metrics."
             .formatted(path.length() > 200 ? path.substring(0, 200) + "…" : path),
         INVALID,
         null,

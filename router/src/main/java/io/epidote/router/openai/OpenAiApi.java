@@ -12,6 +12,7 @@ import io.epidote.router.request.GenerationRequest;
 import io.epidote.router.request.InvalidField;
 import io.epidote.router.request.RequestFlow;
 import io.epidote.router.request.RunningRequest;
+import io.epidote.router.request.ServedModel;
 import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import io.netty.handler.codec.http.HttpHeaderValues;
 import io.netty.handler.codec.http.HttpMethod;
@@ -28,14 +29,18 @@ import org.slf4j.LoggerFactory;
 public final class OpenAiApi {
   private static final Logger log = LoggerFactory.getLogger(OpenAiApi.class);
   private static final String CHAT = "/v1/chat/completions";
+  private static final String COMPLETIONS = "/v1/completions";
   private static final String MODELS = "/v1/models";
 
   private final RequestFlow flow;
   private final Cluster cluster;
   private final PrometheusMeterRegistry meters;
   private final Executor threads;
-  private final ChatRequestReader reader;
   private final WebPaths others;
+  private final JsonBodies bodies;
+  private final ChatRequestReader chats;
+  private final CompletionRequestReader completions;
+  private final TokenCalls tokens;
   private final long startedSeconds = System.currentTimeMillis() / 1000;
 
   /**
@@ -54,8 +59,11 @@ public final class OpenAiApi {
     this.cluster = cluster;
     this.meters = meters;
     this.threads = threads;
-    this.reader = new ChatRequestReader(maxBody);
     this.others = others;
+    this.bodies = new JsonBodies(maxBody);
+    this.chats = new ChatRequestReader(flow.model());
+    this.completions = new CompletionRequestReader(flow.model());
+    this.tokens = new TokenCalls(flow.model(), chats);
   }
 
   /** Answers an exchange; returns at once, so that the event loop goes on. */
@@ -83,7 +91,21 @@ public final class OpenAiApi {
     String path = query < 0 ? uri : uri.substring(0, query);
     if (path.equals(CHAT)) {
       if (allowed(exchange, path, HttpMethod.POST)) {
-        chat(exchange);
+        ApiCall call = chats.read(bodies.parse(exchange.takeBody()), caller(exchange));
+        answer(exchange, call, ChatJson::new);
+      }
+    } else if (path.equals(COMPLETIONS)) {
+      if (allowed(exchange, path, HttpMethod.POST)) {
+        ApiCall call = completions.read(bodies.parse(exchange.takeBody()), caller(exchange));
+        answer(exchange, call, CompletionJson::new);
+      }
+    } else if (path.equals("/tokenize")) {
+      if (allowed(exchange, path, HttpMethod.POST)) {
+        json(exchange, tokens.tokenize(bodies.parse(exchange.takeBody())));
+      }
+    } else if (path.equals("/detokenize")) {
+      if (allowed(exchange, path, HttpMethod.POST)) {
+        json(exchange, tokens.detokenize(bodies.parse(exchange.takeBody())));
       }
     } else if (path.equals(MODELS)) {
       if (allowed(exchange, path, HttpMethod.GET)) {
@@ -131,23 +153,45 @@ public final class OpenAiApi {
     return false;
   }
 
-  private void chat(Exchange exchange) {
-    ChatCall asked =
-        reader.read(
-            exchange.takeBody(),
-            flow.freeId(exchange.requestId()),
-            exchange.cacheSalt(),
-            exchange.slo(),
-            exchange.tenant());
-    ChatCall call = asked.with(flow.addressed(asked.request()));
-    ChatJson json = new ChatJson(call, flow.model(), System.currentTimeMillis() / 1000);
+  private Caller caller(Exchange exchange) {
+    return new Caller(
+        flow.freeId(exchange.requestId()), exchange.cacheSalt(), exchange.slo(), exchange.tenant());
+  }
+
+  /** How a call's answers are written. */
+  private interface Writer {
+    AnswerJson of(ApiCall call, ServedModel model, long createdSeconds);
+  }
+
+  private void answer(Exchange exchange, ApiCall asked, Writer writer) {
+    ApiCall call = asked.with(flow::addressed);
+    AnswerJson json = writer.of(call, flow.model(), System.currentTimeMillis() / 1000);
     AnswerListener answer =
         call.stream()
             ? new StreamedAnswer(exchange, call, json)
             : new WholeAnswer(exchange, call, json);
-    RunningRequest admitted = flow.admit(call.request(), exchange.arrivalNanos(), answer);
-    exchange.onDisconnect(admitted::cancel);
-    admitted.run();
+    if (call.requests().size() == 1) {
+      RunningRequest admitted = flow.admit(call.request(), exchange.arrivalNanos(), answer);
+      exchange.onDisconnect(admitted::cancel);
+      admitted.run();
+    } else {
+      startAll(exchange, call, answer);
+    }
+  }
+
+  private void startAll(Exchange exchange, ApiCall call, AnswerListener answer) {
+    SeveralPrompts prompts =
+        new SeveralPrompts(answer, call.requests().size(), call.request().choices());
+    try {
+      for (int i = 0; i < call.requests().size(); i++) {
+        prompts.add(
+            flow.start(call.requests().get(i), exchange.arrivalNanos(), prompts.listener(i)));
+      }
+    } catch (EpidoteException e) {
+      prompts.cancel();
+      throw e;
+    }
+    exchange.onDisconnect(prompts::cancel);
   }
 
   private void models(Exchange exchange) {

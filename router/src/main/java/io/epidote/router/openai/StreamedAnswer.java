@@ -8,20 +8,20 @@ import java.util.BitSet;
 import java.util.List;
 
 /**
- * A chat completion as server-sent events. The response starts with the first token, so that what
+ * A call's answers as server-sent events. The response starts with the first token, so that what
  * goes wrong before it has an HTTP status of its own; later errors are an event, then the end.
  */
 final class StreamedAnswer implements AnswerListener {
   private static final byte[] DONE = "data: [DONE]\n\n".getBytes(StandardCharsets.US_ASCII);
 
   private final Exchange exchange;
-  private final ChatCall call;
-  private final ChatJson json;
+  private final ApiCall call;
+  private final AnswerJson json;
   private final List<Finish> finishes = new ArrayList<>();
   private final BitSet begun = new BitSet();
   private boolean started;
 
-  StreamedAnswer(Exchange exchange, ChatCall call, ChatJson json) {
+  StreamedAnswer(Exchange exchange, ApiCall call, AnswerJson json) {
     this.exchange = exchange;
     this.call = call;
     this.json = json;
@@ -46,13 +46,13 @@ final class StreamedAnswer implements AnswerListener {
   public void finished(Finish finish) {
     finishes.add(finish);
     start();
-    exchange.streamFinal(ChatJson.event(json.finish(finish)));
+    exchange.streamFinal(AnswerParts.event(json.finish(finish)));
   }
 
   @Override
   public void ended() {
     start();
-    byte[] usage = call.includeUsage() ? ChatJson.event(json.usageChunk(finishes)) : new byte[0];
+    byte[] usage = call.includeUsage() ? AnswerParts.event(json.usageChunk(finishes)) : new byte[0];
     byte[] last = new byte[usage.length + DONE.length];
     System.arraycopy(usage, 0, last, 0, usage.length);
     System.arraycopy(DONE, 0, last, usage.length, DONE.length);
@@ -64,7 +64,7 @@ final class StreamedAnswer implements AnswerListener {
     HttpError told = HttpError.of(error);
     if (started) {
       exchange.closeAfter();
-      exchange.endStream(ChatJson.event(told.json()));
+      exchange.endStream(AnswerParts.event(told.json()));
     } else {
       exchange.respond(told);
     }

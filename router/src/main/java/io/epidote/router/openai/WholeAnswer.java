@@ -11,22 +11,22 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.stream.IntStream;
 
-/** A chat completion as one response. What it collects is bounded by the context. */
+/** A call's answers as one response. What it collects is bounded by the context. */
 final class WholeAnswer implements AnswerListener {
   private record Collected(StringBuilder text, List<SampledToken> tokens) {}
 
   private final Exchange exchange;
-  private final ChatCall call;
-  private final ChatJson json;
+  private final ApiCall call;
+  private final AnswerJson json;
   private final List<Collected> answers;
   private final List<Finish> finishes = new ArrayList<>();
 
-  WholeAnswer(Exchange exchange, ChatCall call, ChatJson json) {
+  WholeAnswer(Exchange exchange, ApiCall call, AnswerJson json) {
     this.exchange = exchange;
     this.call = call;
     this.json = json;
     this.answers =
-        IntStream.range(0, call.request().choices())
+        IntStream.range(0, call.choices())
             .mapToObj(choice -> new Collected(new StringBuilder(), new ArrayList<>()))
             .toList();
   }
@@ -59,7 +59,7 @@ final class WholeAnswer implements AnswerListener {
     exchange.respond(
         HttpResponseStatus.OK,
         HttpHeaderValues.APPLICATION_JSON,
-        json.completion(whole, finishes).toString().getBytes(StandardCharsets.UTF_8));
+        json.whole(whole, finishes).toString().getBytes(StandardCharsets.UTF_8));
   }
 
   @Override

@@ -63,6 +63,10 @@ final class AdapterChoice {
   private static String text(PromptInput prompt) {
     return switch (prompt) {
       case PromptInput.Plain plain -> plain.text();
+      case PromptInput.Tokens _ ->
+          throw new InvalidField(
+              "model",
+              "leaves the adapter to the words of the prompt, which is tokens; name the adapter, or send text");
       case PromptInput.Chat chat ->
           chat.turns().isEmpty()
               ? ""

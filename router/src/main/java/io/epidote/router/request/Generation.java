@@ -11,6 +11,7 @@ import io.grpc.SynchronizationContext;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.IntPredicate;
 import org.jspecify.annotations.Nullable;
@@ -76,7 +77,10 @@ final class Generation {
   private final Recovery recovery;
   private final TokenList tokens = new TokenList();
   private final List<StageTiming> timings = new ArrayList<>();
-  private Attempt attempt;
+
+  /** The latest one; null before the first. */
+  private @Nullable Attempt attempt;
+
   private boolean arrived;
   private @Nullable String adapterDigest;
 
@@ -87,12 +91,9 @@ final class Generation {
   private boolean over;
 
   /**
-   * Chooses the nodes of the first attempt.
-   *
    * @param overlap whether a stage may begin while the one before is still at work
    * @param slo what is left of its targets now
    * @param isEnd whether a token ends an answer
-   * @throws EpidoteException when no nodes can do it now
    */
   Generation(
       PreparedRequest prepared,
@@ -119,11 +120,24 @@ final class Generation {
     this.recovery = recovery;
     this.turn = turn;
     this.events = events;
-    this.attempt = newAttempt();
   }
 
+  /**
+   * Chooses the nodes of the first attempt, for {@link #start}.
+   *
+   * @throws EpidoteException when no nodes can do it now
+   */
+  void place() {
+    attempt = newAttempt();
+  }
+
+  /** Begins where it was placed; what was not placed begins as soon as there are nodes. */
   void start() {
-    attempt.start();
+    if (attempt == null) {
+      tryAgain();
+    } else {
+      attempt.start();
+    }
   }
 
   private Attempt newAttempt() {
@@ -150,9 +164,9 @@ final class Generation {
     return tokens.size();
   }
 
-  /** Of the last attempt. */
-  Placement placement() {
-    return attempt.placement();
+  /** Of the last attempt, if there was one. */
+  Optional<Placement> placement() {
+    return Optional.ofNullable(attempt).map(Attempt::placement);
   }
 
   /** How often a stage was lost. */
@@ -232,7 +246,7 @@ final class Generation {
   // A stage is lost.
 
   private void lost(StageFailure failure) {
-    attempt.stop("a stage was lost");
+    endAttempt("a stage was lost");
     if (hasLastToken()) {
       return;
     }
@@ -267,8 +281,9 @@ final class Generation {
     if (over || reason != null) {
       return;
     }
+    Attempt next;
     try {
-      attempt = newAttempt();
+      next = newAttempt();
     } catch (EpidoteException e) {
       long wait = recovery.noPlace();
       if (wait < 0) {
@@ -278,7 +293,8 @@ final class Generation {
       }
       return;
     }
-    attempt.start();
+    attempt = next;
+    next.start();
   }
 
   // What the client sees.
@@ -305,6 +321,10 @@ final class Generation {
 
   /** The text that a token completes. */
   private String append(SampledToken token) {
+    if (prepared.request().sampling().stopTokens().contains(token.getTokenId())) {
+      reason = FinishReason.FINISH_REASON_STOP;
+      return text.flush();
+    }
     String completed = text.append(token.getTokenId());
     if (text.stopped()) {
       reason = FinishReason.FINISH_REASON_STOP;
@@ -343,7 +363,7 @@ final class Generation {
     if (over || reason == null) {
       return;
     }
-    if (attempt.hasEnded()) {
+    if (attempt == null || attempt.hasEnded()) {
       settleNow();
     } else {
       events.settleLater(this);
@@ -370,7 +390,13 @@ final class Generation {
   /** Ends everything at once; nothing is told. */
   void stop(String why) {
     over = true;
-    attempt.stop(why);
+    endAttempt(why);
+  }
+
+  private void endAttempt(String why) {
+    if (attempt != null) {
+      attempt.stop(why);
+    }
   }
 
   private void fail(EpidoteException error) {

@@ -52,6 +52,30 @@ public sealed interface PromptInput {
   }
 
   /**
+   * Tokens that are used as they are; none of them may stand for media.
+   *
+   * @param ids in the model's vocabulary
+   */
+  record Tokens(List<Integer> ids) implements PromptInput {
+    /** A token's usual length. */
+    private static final int CHARACTERS = 4;
+
+    public Tokens {
+      ids = List.copyOf(ids);
+    }
+
+    @Override
+    public List<MediaInput> media() {
+      return List.of();
+    }
+
+    @Override
+    public int characters() {
+      return CHARACTERS * ids.size();
+    }
+  }
+
+  /**
    * @param role user, assistant or system
    */
   record Turn(String role, List<Content> content) {

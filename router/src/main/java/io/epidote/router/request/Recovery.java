@@ -113,6 +113,10 @@ final class Recovery {
    * @return milliseconds after which to look again; negative when that has been done long enough
    */
   long noPlace() {
+    if (tries == 0) {
+      began();
+      tries++;
+    }
     return isTooLong() ? -1 : NO_PLACE_DELAY_MS;
   }
 
@@ -142,7 +146,7 @@ final class Recovery {
   }
 
   private EpidoteException gaveUp(EpidoteException last, String why) {
-    String message = lastLoss + " " + why;
+    String message = (lastLoss + " " + why).strip();
     return last instanceof EpidoteException.Internal
         ? new EpidoteException.Internal(message, last)
         : new EpidoteException.Unavailable(message, last);

@@ -1,7 +1,9 @@
 package io.epidote.router.request;
 
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.engine.model.DecoderShape;
 import io.epidote.proto.v1.FinishReason;
+import io.epidote.proto.v1.Stage;
 import io.epidote.proto.v1.StageTiming;
 import io.epidote.proto.v1.Timeline;
 import io.epidote.proto.v1.Usage;
@@ -10,8 +12,10 @@ import io.epidote.router.cluster.Cluster;
 import io.epidote.router.cluster.Member;
 import io.epidote.router.cluster.Placement;
 import io.grpc.SynchronizationContext;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Queue;
 import java.util.Set;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.ScheduledExecutorService;
@@ -62,6 +66,13 @@ public final class RunningRequest {
   // Only within the turn:
   private final List<Generation> generations = new ArrayList<>();
   private final List<Timeline> timelines = new ArrayList<>();
+
+  /**
+   * Those that begin when the first one's prompt is done and can be found in a prefix cache, so
+   * that it is computed once for all of them.
+   */
+  private final Queue<Generation> siblings = new ArrayDeque<>();
+
   private int incomplete;
 
   /** Generations that no decode node has taken yet. */
@@ -160,43 +171,47 @@ public final class RunningRequest {
     }
     Slo slo = slo();
     for (int choice = 0; choice < request.choices(); choice++) {
-      AnswerText text = new AnswerText(around.model().newText(), request.sampling().stop());
-      try {
-        generations.add(
-            new Generation(
-                ready,
-                choice,
-                (tokens, avoiding) -> place(ready, tokens, avoiding),
-                around.overlap(),
-                slo,
-                text,
-                around.model()::isEnd,
-                new Recovery(around.recoveryWaitMs(), System::nanoTime),
-                turn,
-                new Answers()));
-      } catch (EpidoteException.Unavailable e) {
-        noNodes(ready, slo, since, e);
-        return;
-      } catch (EpidoteException e) {
-        fail(e);
-        return;
-      }
+      generations.add(
+          new Generation(
+              ready,
+              choice,
+              (tokens, avoiding) -> place(ready, tokens, avoiding),
+              around.overlap(),
+              slo,
+              new AnswerText(around.model().newText(), request.sampling().stop()),
+              around.model()::isEnd,
+              new Recovery(around.recoveryWaitMs(), System::nanoTime),
+              turn,
+              new Answers()));
+    }
+    boolean worthWaiting = ready.promptTokens() > DecoderShape.BLOCK_TOKENS;
+    List<Generation> first = worthWaiting ? generations.subList(0, 1) : generations;
+    siblings.addAll(generations.subList(first.size(), generations.size()));
+    try {
+      first.forEach(Generation::place);
+    } catch (EpidoteException.Unavailable e) {
+      noNodes(ready, slo, since, e);
+      return;
+    } catch (EpidoteException e) {
+      fail(e);
+      return;
     }
     double predictedMs =
-        generations.stream()
-            .mapToDouble(generation -> generation.placement().predictedFirstTokenMs())
+        first.stream()
+            .flatMap(generation -> generation.placement().stream())
+            .mapToDouble(Placement::predictedFirstTokenMs)
             .max()
             .orElse(0);
     expectedLate = slo.isMissedBy(predictedMs);
     // Who waits for nobody is served: were that refused, costs that were once measured wrong, on a
     // busy machine say, would never be measured again.
-    boolean refused = slo.isMissedBy(0) || generations.getFirst().placement().waits();
+    boolean refused = slo.isMissedBy(0) || first.getFirst().placement().map(Placement::waits).orElse(false);
     if (expectedLate && refused && around.refusesLate() && !slo.lateOk()) {
       recording.refusedLate();
       fail(RequestFlow.tooLate(predictedMs, slo));
       return;
     }
-    generations.forEach(generation -> recording.placed(generation.placement().topology()));
+    first.forEach(this::placed);
     around
         .cluster()
         .demand()
@@ -212,11 +227,22 @@ public final class RunningRequest {
     recording.admitted();
     listener.started(request.id(), ready.promptTokens(), ready.prompt().mediaTokens());
     // A generation that fails at once ends the request while this list is walked.
-    for (Generation generation : generations) {
+    for (Generation generation : List.copyOf(first)) {
       if (!over) {
         generation.start();
       }
     }
+  }
+
+  private void startSiblings() {
+    for (Generation next = siblings.poll(); next != null && !over; next = siblings.poll()) {
+      next.start();
+      placed(next);
+    }
+  }
+
+  private void placed(Generation generation) {
+    generation.placement().ifPresent(placement -> recording.placed(placement.topology()));
   }
 
   /**
@@ -226,6 +252,7 @@ public final class RunningRequest {
       PreparedRequest ready, Slo left, long since, EpidoteException.Unavailable why) {
     generations.forEach(generation -> generation.stop("a stage has no node"));
     generations.clear();
+    siblings.clear();
     long waitedMs = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - since);
     if (around.refusesLate() && !left.lateOk() && left.isMissedBy(0)) {
       recording.refusedLate();
@@ -356,6 +383,10 @@ public final class RunningRequest {
   private AnswerListener.Finish finish(
       int choice, FinishReason reason, int tokens, List<StageTiming> timings) {
     Usage.Builder usage = Usage.newBuilder().setCompletionTokens(tokens);
+    timings.stream()
+        .filter(timing -> timing.getStage() == Stage.STAGE_PREFILL)
+        .findFirst()
+        .ifPresent(timing -> usage.setCachedTokens(timing.getCachedUnits()));
     if (prepared != null) {
       usage
           .setPromptTokens(prepared.promptTokens())
@@ -363,13 +394,16 @@ public final class RunningRequest {
     }
     Timeline.Builder timeline =
         recording.timeline().addAllStages(timings).setExpectedLate(expectedLate);
-    generations.stream()
-        .filter(generation -> generation.choice() == choice)
-        .forEach(generation ->
-            timeline
-                .setTopology(generation.placement().topology().label())
-                .setPredictedTtftMs(generation.placement().predictedFirstTokenMs())
-                .setRecoveries(generation.recoveries()));
+    if (choice < generations.size()) {
+      timeline.setRecoveries(generations.get(choice).recoveries());
+      generations
+          .get(choice)
+          .placement()
+          .ifPresent(placement ->
+              timeline
+                  .setTopology(placement.topology().label())
+                  .setPredictedTtftMs(placement.predictedFirstTokenMs()));
+    }
     Timeline told = timeline.build();
     timelines.add(told);
     return new AnswerListener.Finish(choice, reason, usage.build(), told);
@@ -380,7 +414,11 @@ public final class RunningRequest {
     @Override
     public boolean chunk(AnswerListener.Piece chunk) {
       recording.tokens(chunk.tokens().size());
-      return listener.chunk(chunk);
+      boolean taken = listener.chunk(chunk);
+      if (taken && !chunk.tokens().isEmpty()) {
+        startSiblings();
+      }
+      return taken;
     }
 
     @Override

@@ -1,7 +1,9 @@
 package io.epidote.router.request;
 
 import io.epidote.proto.v1.SamplingParams;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.ThreadLocalRandom;
 import org.jspecify.annotations.Nullable;
 
@@ -11,6 +13,7 @@ import org.jspecify.annotations.Nullable;
  * @param maxTokens most tokens to generate; more than the prompt leaves of the context is cut to
  *     that, more than the context itself is refused
  * @param seed always explicit, so that any node can continue the stream
+ * @param stopTokens an answer ends before the first of these tokens
  * @param logprobs alternatives to report per token, or -1 for no log-probabilities
  */
 public record Sampling(
@@ -20,6 +23,7 @@ public record Sampling(
     int topK,
     long seed,
     List<String> stop,
+    Set<Integer> stopTokens,
     boolean ignoreEos,
     int logprobs) {
 
@@ -28,10 +32,12 @@ public record Sampling(
 
   static final int MAX_STOPS = 16;
   static final int MAX_STOP_CHARS = 256;
+  static final int MAX_STOP_TOKENS = 64;
   static final int MAX_ALTERNATIVES = 20;
 
   public Sampling {
     stop = List.copyOf(stop);
+    stopTokens = Set.copyOf(stopTokens);
   }
 
   /**
@@ -47,6 +53,7 @@ public record Sampling(
       @Nullable Long topK,
       @Nullable Long seed,
       List<String> stop,
+      List<Long> stopTokens,
       boolean ignoreEos,
       boolean logprobs,
       @Nullable Long topLogprobs) {}
@@ -65,11 +72,12 @@ public record Sampling(
         (int) whole(prefix + "top_k", input.topK(), 0, Integer.MAX_VALUE, 0),
         input.seed() != null ? input.seed() : ThreadLocalRandom.current().nextLong(),
         stops(prefix + "stop", input.stop()),
+        stopTokens(prefix + "stop_token_ids", input.stopTokens()),
         input.ignoreEos(),
         alternatives(input));
   }
 
-  /** As the stages are told; stop strings are the router's business. */
+  /** As the stages are told; stop strings and stop tokens are the router's business. */
   SamplingParams toProto(int maxTokens, int choice) {
     SamplingParams.Builder params =
         SamplingParams.newBuilder()
@@ -107,6 +115,18 @@ public record Sampling(
       }
     }
     return stops;
+  }
+
+  private static Set<Integer> stopTokens(String field, List<Long> ids) {
+    if (ids.size() > MAX_STOP_TOKENS) {
+      throw new InvalidField(
+          field, "has %d tokens; expected at most %d".formatted(ids.size(), MAX_STOP_TOKENS));
+    }
+    Set<Integer> tokens = new HashSet<>();
+    for (int i = 0; i < ids.size(); i++) {
+      tokens.add((int) whole("%s[%d]".formatted(field, i), ids.get(i), 0, Integer.MAX_VALUE, 0));
+    }
+    return tokens;
   }
 
   private static long whole(

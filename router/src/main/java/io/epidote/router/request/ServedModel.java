@@ -21,6 +21,9 @@ public interface ServedModel {
 
   int vocabulary();
 
+  /** What a request may have in it, text first. */
+  List<Input> inputs();
+
   /** Whether a token ends an answer, unless the request goes on after it. */
   boolean isEnd(int tokenId);
 
@@ -42,8 +45,29 @@ public interface ServedModel {
   /** Starts to turn an answer's tokens into text. */
   TokenText newText();
 
+  /** The text of tokens, special ones by their names. */
+  String text(int[] tokenIds);
+
   /** One token alone, for reports of log-probabilities. */
   String tokenText(int tokenId);
+
+  /** A kind of input. */
+  enum Input {
+    TEXT("text"),
+    IMAGE("pictures"),
+    VIDEO("videos");
+
+    private final String plural;
+
+    Input(String plural) {
+      this.plural = plural;
+    }
+
+    /** For messages. */
+    public String plural() {
+      return plural;
+    }
+  }
 
   /** A media item whose tiles are planned. */
   interface Media {

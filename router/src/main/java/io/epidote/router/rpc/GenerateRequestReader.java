@@ -146,6 +146,7 @@ final class GenerateRequestReader {
             params.hasTopK() ? Integer.toUnsignedLong(params.getTopK()) : null,
             params.hasSeed() ? params.getSeed() : null,
             params.getStopList(),
+            params.getStopTokenIdsList().stream().map(Integer::toUnsignedLong).toList(),
             params.getIgnoreEos(),
             params.getLogprobs(),
             Integer.toUnsignedLong(params.getTopLogprobs())));

@@ -23,6 +23,7 @@ import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import java.time.Duration;
+import java.util.Locale;
 
 /** The public gRPC service. Its calls run on virtual threads, so they may block. Thread-safe. */
 public final class InferenceEndpoint extends InferenceGrpc.InferenceImplBase {
@@ -89,6 +90,10 @@ public final class InferenceEndpoint extends InferenceGrpc.InferenceImplBase {
             .setContextTokens(model.contextTokens())
             .setMediaTokensPerTile(model.mediaTokensPerTile())
             .setVocabulary(model.vocabulary())
+            .addAllInputs(
+                model.inputs().stream()
+                    .map(input -> input.name().toLowerCase(Locale.ROOT))
+                    .toList())
             .build());
   }
 
@@ -108,7 +113,7 @@ public final class InferenceEndpoint extends InferenceGrpc.InferenceImplBase {
   }
 
   /** As the node module maps errors; whoever may try again is told when. */
-  static StatusRuntimeException toStatus(EpidoteException error) {
+  public static StatusRuntimeException toStatus(EpidoteException error) {
     StatusRuntimeException mapped = GrpcErrors.toStatus(error);
     if (!(error instanceof EpidoteException.Exhausted)) {
       return mapped;

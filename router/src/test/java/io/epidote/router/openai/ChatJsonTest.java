@@ -18,19 +18,17 @@ import org.junit.jupiter.params.provider.ValueSource;
 class ChatJsonTest {
   private final ChatJson json = new ChatJson(call(), new TestModel(), 1234);
 
-  private static ChatCall call() {
+  private static ApiCall call() {
     String body =
         """
         {"model": "say \\"content\\":\\"\\" twice", "n": 2, "stream": true,
          "messages": [{"role": "user", "content": "x"}]}\
         """;
-    return new ChatRequestReader(1 << 20)
+    return new ChatRequestReader(new TestModel())
         .read(
-            new ByteArrayInputStream(body.getBytes(StandardCharsets.UTF_8)),
-            "id-7",
-            CacheSalt.NONE,
-            Slo.NONE,
-            "");
+            new JsonBodies(1 << 20)
+                .parse(new ByteArrayInputStream(body.getBytes(StandardCharsets.UTF_8))),
+            new Caller("id-7", CacheSalt.NONE, Slo.NONE, ""));
   }
 
   @ParameterizedTest

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.google.protobuf.ByteString;
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.router.TestModel;
 import io.epidote.router.request.CacheSalt;
 import io.epidote.router.request.InvalidField;
 import io.epidote.router.request.MediaInput;
@@ -13,6 +14,7 @@ import io.epidote.router.request.Slo;
 import java.io.ByteArrayInputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
+import java.util.Set;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
 import org.junit.jupiter.api.Test;
@@ -23,19 +25,22 @@ import org.junit.jupiter.params.provider.ValueSource;
 class ChatRequestReaderTest {
   private static final String HELLO = "\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]";
 
-  private final ChatRequestReader reader = new ChatRequestReader(1 << 20);
+  private final JsonBodies bodies = new JsonBodies(1 << 20);
+  private final ChatRequestReader reader = new ChatRequestReader(new TestModel());
 
-  private ChatCall read(String body) {
+  private ApiCall read(String body) {
     return read(body.getBytes(StandardCharsets.UTF_8));
   }
 
-  private ChatCall read(byte[] body) {
-    return reader.read(new ByteArrayInputStream(body), "id", CacheSalt.NONE, Slo.NONE, "");
+  private ApiCall read(byte[] body) {
+    return reader.read(
+        bodies.parse(new ByteArrayInputStream(body)),
+        new Caller("id", CacheSalt.NONE, Slo.NONE, ""));
   }
 
   @Test
   void readsEveryFieldThatItKnowsAndIgnoresTheRest() {
-    ChatCall call =
+    ApiCall call =
         read(
             """
             {"model":"m","messages":[
@@ -44,7 +49,7 @@ class ChatRequestReaderTest {
                 {"type":"text","text":"what is "},
                 {"type":"image_url","image_url":{"url":"data:image/png;base64,aGk=","detail":"low"}}]}],
              "stream":true,"stream_options":{"include_usage":true,"other":1},
-             "max_tokens":7,"temperature":0.5,"top_p":0.9,"top_k":40,"seed":-3,"stop":["a","b"],
+             "max_tokens":7,"temperature":0.5,"top_p":0.9,"top_k":40,"seed":-3,"stop":["a","b"],"stop_token_ids":[5],
              "logprobs":true,"top_logprobs":2,"n":2,"ignore_eos":true,"user":"u","timeline":true,
              "response_format":{"type":"text"},"tools":null}\
             """);
@@ -56,7 +61,7 @@ class ChatRequestReaderTest {
     assertThat(call.request().sampling())
         .isEqualTo(
             new io.epidote.router.request.Sampling(
-                7, 0.5f, 0.9f, 40, -3, List.of("a", "b"), true, 2));
+                7, 0.5f, 0.9f, 40, -3, List.of("a", "b"), Set.of(5), true, 2));
     assertThat(call.request().prompt())
         .isEqualTo(
             new PromptInput.Chat(
@@ -72,7 +77,7 @@ class ChatRequestReaderTest {
 
   @Test
   void defaultsAreThoseOfTheContract() {
-    ChatCall call = read("{" + HELLO + "}");
+    ApiCall call = read("{" + HELLO + "}");
     assertThat(call.request().sampling().temperature()).isEqualTo(1f);
     assertThat(call.request().sampling().topP()).isEqualTo(1f);
     assertThat(call.request().sampling().topK()).isZero();

@@ -1,0 +1,112 @@
+package io.epidote.router.openai;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.epidote.router.request.GenerationRequest;
+import io.epidote.router.request.InvalidField;
+import io.epidote.router.request.PromptInput;
+import io.epidote.router.request.Sampling;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+
+/** The fields that chat and text completions share. */
+final class CommonFields {
+  private static final int MAX_CHOICES = 8;
+
+  private final Fields fields;
+  final String model;
+  final int choices;
+  final int priority;
+  final boolean stream;
+  final boolean includeUsage;
+  final boolean timeline;
+
+  /**
+   * @throws InvalidField naming a field that cannot be
+   */
+  CommonFields(Fields fields) {
+    this.fields = fields;
+    model = Optional.ofNullable(fields.text("model")).orElse("");
+    choices = (int) number(fields, "n", 1, MAX_CHOICES, 1);
+    priority = (int) number(fields, "priority", Integer.MIN_VALUE, Integer.MAX_VALUE, 0);
+    stream = fields.flag("stream");
+    Fields options = fields.object("stream_options");
+    includeUsage = options != null && options.flag("include_usage");
+    timeline = fields.flag("timeline");
+  }
+
+  /**
+   * @param logprobs whether log-probabilities are wanted
+   * @param alternatives to each token, of those; null: none
+   */
+  Sampling sampling(@Nullable Long maxTokens, boolean logprobs, @Nullable Long alternatives) {
+    return Sampling.of(
+        new Sampling.Input(
+            fields.path(""),
+            maxTokens,
+            fields.real("temperature"),
+            fields.real("top_p"),
+            fields.whole("top_k"),
+            fields.whole("seed"),
+            stops(),
+            stopTokens(),
+            fields.flag("ignore_eos"),
+            logprobs,
+            alternatives));
+  }
+
+  /** A request of a call. */
+  GenerationRequest request(Caller caller, String id, PromptInput prompt, Sampling sampling) {
+    return new GenerationRequest(
+        id,
+        model,
+        prompt,
+        sampling,
+        choices,
+        caller.salt(),
+        caller.slo(),
+        caller.tenant(),
+        priority);
+  }
+
+  /** A whole number in a range, or what stands for none. */
+  static long number(Fields fields, String name, long least, long most, long otherwise) {
+    Long value = fields.whole(name);
+    if (value == null) {
+      return otherwise;
+    }
+    if (value < least || value > most) {
+      throw new InvalidField(
+          fields.path(name),
+          "is %d; expected a whole number from %d to %d".formatted(value, least, most));
+    }
+    return value;
+  }
+
+  private List<String> stops() {
+    JsonNode stop = fields.get("stop");
+    if (stop == null) {
+      return List.of();
+    }
+    if (stop.isTextual()) {
+      return List.of(stop.textValue());
+    }
+    List<String> texts = new ArrayList<>();
+    for (JsonNode text : fields.list("stop", "a string or a list of strings")) {
+      texts.add(Fields.text(text, "%s[%d]".formatted(fields.path("stop"), texts.size())));
+    }
+    return texts;
+  }
+
+  private List<Long> stopTokens() {
+    if (fields.get("stop_token_ids") == null) {
+      return List.of();
+    }
+    List<Long> ids = new ArrayList<>();
+    for (JsonNode id : fields.list("stop_token_ids", "a list of token ids")) {
+      ids.add(Fields.whole(id, "%s[%d]".formatted(fields.path("stop_token_ids"), ids.size())));
+    }
+    return ids;
+  }
+}
