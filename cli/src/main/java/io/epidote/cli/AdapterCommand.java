@@ -55,6 +55,12 @@ final class AdapterCommand implements Runnable {
         description =
             "Where the router has its --admin-port, or a node its port. Default: ${DEFAULT-VALUE}.")
     String address = "localhost:8002";
+
+    @Mixin ConnectionOptions connection = new ConnectionOptions();
+
+    InferenceClient open() {
+      return new InferenceClient(address, connection);
+    }
   }
 
   @Command(
@@ -83,7 +89,7 @@ final class AdapterCommand implements Runnable {
 
     @Override
     public Integer call() {
-      try (InferenceClient client = new InferenceClient(admin.address)) {
+      try (InferenceClient client = admin.open()) {
         print(
             client
                 .loadAdapter(
@@ -112,7 +118,7 @@ final class AdapterCommand implements Runnable {
 
     @Override
     public Integer call() {
-      try (InferenceClient client = new InferenceClient(admin.address)) {
+      try (InferenceClient client = admin.open()) {
         client.unloadAdapter(name);
         System.out.println(name + " is unloaded.");
       }
@@ -132,7 +138,7 @@ final class AdapterCommand implements Runnable {
 
     @Override
     public Integer call() {
-      try (InferenceClient client = new InferenceClient(admin.address)) {
+      try (InferenceClient client = admin.open()) {
         ListAdaptersResponse all = client.listAdapters();
         if (json) {
           report(all).print(System.out);

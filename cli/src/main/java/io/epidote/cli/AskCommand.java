@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -40,6 +41,8 @@ final class AskCommand implements Callable<Integer> {
       paramLabel = "HOST:PORT",
       description = "The router's gRPC address. Default: ${DEFAULT-VALUE}.")
   private String router = "localhost:8001";
+
+  @Mixin private ConnectionOptions connection = new ConnectionOptions();
 
   @Option(
       names = "--model",
@@ -74,7 +77,7 @@ final class AskCommand implements Callable<Integer> {
       sampling.setMaxTokens(maxTokens);
     }
     PrintStream out = System.out;
-    try (InferenceClient client = new InferenceClient(router)) {
+    try (InferenceClient client = new InferenceClient(router, connection)) {
       InferenceClient.Answer answer =
           client.generate(
               InferenceClient.question(model, read(images), question, sampling.build()),

@@ -138,7 +138,7 @@ final class BenchRouterCommand implements Callable<Integer> {
         all.add(new InstantNode("prefill-" + i, PREFILL, router, model));
         all.add(new InstantNode("decode-" + i, DECODE, router, model));
       }
-      ClusterStart.awaitNodes(router, all.size(), progress);
+      ClusterStart.awaitNodes(router, all.size(), progress, ConnectionOptions.plain());
     }
 
     void hold() {

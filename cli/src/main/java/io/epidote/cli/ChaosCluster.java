@@ -132,7 +132,8 @@ final class ChaosCluster implements Cluster, FaultTarget {
     specs.keySet().forEach(this::launch);
     progress.update("starting " + (specs.size() + 1) + " processes");
     specs.keySet().forEach(this::awaitServing);
-    ClusterStart.awaitNodes(grpcAddress, specs.size(), progress);
+    ClusterStart.awaitNodes(
+        grpcAddress, specs.size(), progress, ConnectionOptions.of(options.node.tls));
   }
 
   private static String word(String ready, String key) {

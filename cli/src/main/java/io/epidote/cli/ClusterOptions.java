@@ -49,6 +49,7 @@ final class ClusterOptions {
     arguments.addAll(router.arguments());
     arguments.addAll(node.roots.arguments());
     arguments.addAll(node.tenants.arguments());
+    arguments.addAll(node.tls.arguments());
     return arguments;
   }
 

@@ -1,5 +1,6 @@
 package io.epidote.cli;
 
+import io.epidote.engine.error.EpidoteException.Unauthenticated;
 import io.epidote.engine.error.EpidoteException.Unavailable;
 import java.lang.management.ManagementFactory;
 import java.time.Duration;
@@ -17,11 +18,24 @@ final class ClusterStart {
     return String.format(Locale.ROOT, "%.1fs", (System.currentTimeMillis() - started) / 1000.0);
   }
 
-  /** Returns when the router knows this many nodes. */
-  static void awaitNodes(String router, int nodes, Progress progress) {
+  private static boolean areThere(InferenceClient client, int nodes) {
+    try {
+      return client.load().getNodesCount() >= nodes;
+    } catch (Unauthenticated e) {
+      // Whoever has no key for its own router still sees whether every stage has a node.
+      return client.isServing();
+    }
+  }
+
+  /**
+   * Returns when the router knows this many nodes.
+   *
+   * @param as whoever asks it
+   */
+  static void awaitNodes(String router, int nodes, Progress progress, ConnectionOptions as) {
     long deadline = System.nanoTime() + TIMEOUT.toNanos();
-    try (InferenceClient client = new InferenceClient(router)) {
-      while (client.load().getNodesCount() < nodes) {
+    try (InferenceClient client = new InferenceClient(router, as)) {
+      while (!areThere(client, nodes)) {
         progress.update("waiting for the nodes to join the router");
         if (System.nanoTime() > deadline) {
           throw new Unavailable(

@@ -45,6 +45,7 @@ public final class EpidoteCommand implements Runnable {
           TopCommand.class,
           AdapterCommand.class,
           RolesCommand.class,
+          KeysCommand.class,
           EvalCommand.class,
           BenchCommand.class,
           ChaosCommand.class,

@@ -32,7 +32,9 @@ import io.epidote.proto.v1.UnloadAdapterRequest;
 import io.grpc.ManagedChannel;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
-import io.grpc.netty.NettyChannelBuilder;
+import io.grpc.health.v1.HealthCheckRequest;
+import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
+import io.grpc.health.v1.HealthGrpc;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Iterator;
@@ -55,12 +57,15 @@ final class InferenceClient implements AutoCloseable {
    * @param address host:port of the router's gRPC port
    */
   InferenceClient(String address) {
+    this(address, ConnectionOptions.plain());
+  }
+
+  /**
+   * @param address host:port of the router's gRPC port
+   */
+  InferenceClient(String address, ConnectionOptions connection) {
     this.address = address;
-    this.channel =
-        NettyChannelBuilder.forTarget("dns:///" + address)
-            .usePlaintext()
-            .maxInboundMessageSize(64 << 20)
-            .build();
+    this.channel = connection.open(address);
     this.stub = InferenceGrpc.newBlockingStub(channel);
   }
 
@@ -139,6 +144,19 @@ final class InferenceClient implements AutoCloseable {
     try {
       return stub.withDeadlineAfter(10, TimeUnit.SECONDS)
           .getModel(GetModelRequest.getDefaultInstance());
+    } catch (StatusRuntimeException e) {
+      throw translated(e);
+    }
+  }
+
+  /** Whether every stage has a node; needs no API key. */
+  boolean isServing() {
+    try {
+      return HealthGrpc.newBlockingStub(channel)
+              .withDeadlineAfter(10, TimeUnit.SECONDS)
+              .check(HealthCheckRequest.getDefaultInstance())
+              .getStatus()
+          == ServingStatus.SERVING;
     } catch (StatusRuntimeException e) {
       throw translated(e);
     }

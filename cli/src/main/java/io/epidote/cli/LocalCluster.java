@@ -34,6 +34,7 @@ final class LocalCluster implements Cluster {
                         HOST,
                         options.ports,
                         options.node.tenants,
+                        options.node.tls,
                         options.node.roots)
                     .build()));
     Runtime.getRuntime().addShutdownHook(cluster.hook);
@@ -43,7 +44,8 @@ final class LocalCluster implements Cluster {
         cluster.nodes.add(
             NodeLauncher.start(cluster.settings(options, spec), new SimpleMeterRegistry()));
       }
-      ClusterStart.awaitNodes(cluster.grpcAddress(), specs.size(), progress);
+      ClusterStart.awaitNodes(
+          cluster.grpcAddress(), specs.size(), progress, ConnectionOptions.of(options.node.tls));
       cluster.startTime = "all in one process " + ClusterStart.age();
       return cluster;
     } catch (RuntimeException e) {
@@ -80,7 +82,8 @@ final class LocalCluster implements Cluster {
   /** Starts one more node, which has a copy of the cluster's options. */
   void addNode(ClusterOptions options, NodeSpec spec) {
     nodes.add(NodeLauncher.start(settings(options, spec), new SimpleMeterRegistry()));
-    ClusterStart.awaitNodes(grpcAddress(), nodes.size(), new Progress());
+    ClusterStart.awaitNodes(
+        grpcAddress(), nodes.size(), new Progress(), ConnectionOptions.of(options.node.tls));
   }
 
   /** Stops one node, in the order of the specs, as if it left for good. */

@@ -112,7 +112,8 @@ final class NodeLauncher {
                   settings.options().limits(),
                   settings.options().transfer())
               .withSharing(settings.options().sharing())
-              .withView(settings.view());
+              .withView(settings.view())
+              .withTls(settings.options().tls.server());
       NodeRuntime node = new NodeRuntime(config, meters);
       Roles roles = new Roles(settings);
       Role first;

@@ -125,6 +125,7 @@ final class NodeOptions {
   @Nullable Integer maxAdaptersPerBatch;
 
   @Mixin TenantOptions tenants = new TenantOptions();
+  @Mixin TlsOptions tls = new TlsOptions();
   @Mixin AdapterRootOptions roots = new AdapterRootOptions();
 
   @Option(
@@ -269,6 +270,7 @@ final class NodeOptions {
         arguments.addAll(List.of("--adapter", name + "=" + folder.toAbsolutePath())));
     arguments.addAll(tiers.arguments());
     arguments.addAll(tenants.arguments());
+    arguments.addAll(tls.arguments());
     arguments.addAll(roots.arguments());
     if (maxAdaptersPerBatch != null) {
       arguments.addAll(List.of("--max-adapters-per-batch", maxAdaptersPerBatch.toString()));

@@ -64,7 +64,8 @@ final class ProcessCluster implements Cluster {
       progress.update("starting " + children.size() + " processes");
       awaitReady(nodes.get(i).name(), children.get(i + 1));
     }
-    ClusterStart.awaitNodes(grpcAddress, nodes.size(), progress);
+    ClusterStart.awaitNodes(
+        grpcAddress, nodes.size(), progress, ConnectionOptions.of(options.node.tls));
   }
 
   /** The {@code key=value} words of the process's ready line. */

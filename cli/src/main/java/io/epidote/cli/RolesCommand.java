@@ -79,7 +79,7 @@ final class RolesCommand implements Runnable {
       if (drain != null) {
         request.setDrainMs((int) (drain * 1000));
       }
-      try (InferenceClient client = new InferenceClient(admin.address)) {
+      try (InferenceClient client = admin.open()) {
         SwitchResponse done = client.switchRole(request.build());
         System.out.printf(
             Locale.ROOT,
@@ -106,7 +106,7 @@ final class RolesCommand implements Runnable {
 
     @Override
     public Integer call() {
-      try (InferenceClient client = new InferenceClient(admin.address)) {
+      try (InferenceClient client = admin.open()) {
         ExplainResponse explained = client.explainRoles();
         if (json) {
           report(explained).print(System.out);

@@ -40,6 +40,7 @@ final class RouterCommand implements Callable<Integer> {
   @Mixin private RouterOptions options = new RouterOptions();
   @Mixin private AdapterRootOptions roots = new AdapterRootOptions();
   @Mixin private TenantOptions tenants = new TenantOptions();
+  @Mixin private TlsOptions tls = new TlsOptions();
   @Mixin private ParentWatch parent = new ParentWatch();
 
   @Override
@@ -50,7 +51,7 @@ final class RouterCommand implements Callable<Integer> {
     Router router =
         Router.start(
             options
-                .config(model.folder, host, ports, tenants, roots)
+                .config(model.folder, host, ports, tenants, tls, roots)
                 .surroundings(surroundings)
                 .build());
     Runtime.getRuntime()

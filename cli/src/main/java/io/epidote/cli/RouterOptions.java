@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** How a router lets stages work. */
@@ -129,6 +130,8 @@ final class RouterOptions {
       description = "Nodes that every stage keeps. Default: ${DEFAULT-VALUE}.")
   int roleFloor = RoleRules.MANUAL.floor();
 
+  @Mixin SecurityOptions security = new SecurityOptions();
+
   /** How roles change. */
   private RoleRules roles() {
     if (!roles.equals(AUTO) && !roles.equals("manual")) {
@@ -222,6 +225,7 @@ final class RouterOptions {
     classifier()
         .ifPresent(
             file -> arguments.addAll(List.of("--classifier", file.toAbsolutePath().toString())));
+    arguments.addAll(security.arguments());
     return arguments;
   }
 
@@ -238,6 +242,7 @@ final class RouterOptions {
       String host,
       PortOptions ports,
       TenantOptions tenants,
+      TlsOptions tls,
       AdapterRootOptions roots) {
     return RouterConfig.of(folder, Home.cache(), BuildInfo.VERSION)
         .listen(host, ports.http, ports.grpc)
@@ -250,7 +255,8 @@ final class RouterOptions {
         .admin(
             new RouterConfig.Admin(
                 adminHost, ports.admin, roots.roots(folder, adapterFolder()), adapterFolder()))
-        .page(!noPage);
+        .page(!noPage)
+        .security(security.of(tls));
   }
 
   private Optional<Path> classifier() {

@@ -21,6 +21,7 @@ import java.util.function.ToIntFunction;
 import java.util.function.ToLongFunction;
 import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 @Command(
@@ -40,12 +41,14 @@ final class StatusCommand implements Callable<Integer> {
       description = "The router's gRPC address. Default: ${DEFAULT-VALUE}.")
   private String router = "localhost:8001";
 
+  @Mixin private ConnectionOptions connection = new ConnectionOptions();
+
   @Option(names = "--json", description = "Print one JSON object.")
   private boolean json;
 
   @Override
   public Integer call() {
-    try (InferenceClient client = new InferenceClient(router)) {
+    try (InferenceClient client = new InferenceClient(router, connection)) {
       GetLoadResponse load = client.load();
       if (json) {
         report(load).print(System.out);

@@ -6,10 +6,12 @@ import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.node.discovery.ClusterView;
 import io.epidote.node.discovery.StaticView;
 import io.epidote.node.engine.TenantWeights;
+import io.epidote.node.tls.TlsFiles;
 import io.epidote.node.transfer.TransferOptions;
 import java.time.Duration;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 
 /**
  * How a node is started.
@@ -26,6 +28,7 @@ import java.util.Locale;
  * @param transfer how it pulls
  * @param sharing how requests share it
  * @param view how it finds routers
+ * @param tls its certificates, with which only members of the cluster reach it; empty for plaintext
  */
 public record NodeConfig(
     String nodeId,
@@ -39,7 +42,8 @@ public record NodeConfig(
     Limits limits,
     TransferOptions transfer,
     Sharing sharing,
-    ClusterView view) {
+    ClusterView view,
+    Optional<TlsFiles> tls) {
   public NodeConfig {
     requireNonNull(nodeId, "nodeId is null");
     routers = List.copyOf(routers);
@@ -47,6 +51,7 @@ public record NodeConfig(
     requireNonNull(transfer, "transfer is null");
     requireNonNull(sharing, "sharing is null");
     requireNonNull(view, "view is null");
+    requireNonNull(tls, "tls is null");
   }
 
   /** A node shared as usual. */
@@ -73,7 +78,8 @@ public record NodeConfig(
         limits,
         transfer,
         Sharing.DEFAULT,
-        new StaticView());
+        new StaticView(),
+        Optional.empty());
   }
 
   /** The same node with other bounds. */
@@ -90,7 +96,8 @@ public record NodeConfig(
         other,
         transfer,
         sharing,
-        view);
+        view,
+        tls);
   }
 
   /** The same node shared in another way. */
@@ -107,7 +114,8 @@ public record NodeConfig(
         limits,
         transfer,
         other,
-        view);
+        view,
+        tls);
   }
 
   /** The same node that finds routers in another way. */
@@ -124,7 +132,26 @@ public record NodeConfig(
         limits,
         transfer,
         sharing,
-        other);
+        other,
+        tls);
+  }
+
+  /** The same node that has and wants certificates, or not. */
+  public NodeConfig withTls(Optional<TlsFiles> files) {
+    return new NodeConfig(
+        nodeId,
+        bindHost,
+        advertisedHost,
+        port,
+        routers,
+        model,
+        fingerprint,
+        version,
+        limits,
+        transfer,
+        sharing,
+        view,
+        files);
   }
 
   /**

@@ -8,6 +8,7 @@ import io.epidote.node.grpc.ChannelPool;
 import io.epidote.node.grpc.GrpcTransport;
 import io.epidote.node.lease.LeaseTable;
 import io.epidote.node.registry.RegistrationClient;
+import io.epidote.node.tls.Tls;
 import io.epidote.node.transfer.BulkTransport;
 import io.epidote.node.transfer.TransferClient;
 import io.epidote.node.transfer.TransferServer;
@@ -68,8 +69,9 @@ public final class NodeRuntime implements AutoCloseable {
       new AdapterSource(new AdapterRoots(List.of()), Map.of());
 
   private final NodeConfig config;
-  private final BulkTransport bulk = new BulkTransport();
-  private final ChannelPool channels = new ChannelPool(bulk::channel);
+  private final Optional<Tls> tls;
+  private final BulkTransport bulk;
+  private final ChannelPool channels;
   private final long epoch = ThreadLocalRandom.current().nextLong();
   private final ScheduledThreadPoolExecutor timer;
   private final EngineLoop loop;
@@ -95,6 +97,9 @@ public final class NodeRuntime implements AutoCloseable {
   public NodeRuntime(NodeConfig config, MeterRegistry meters) {
     this.config = requireNonNull(config, "config is null");
     this.meters = requireNonNull(meters, "meters is null");
+    this.tls = config.tls().map(Tls::open);
+    this.bulk = new BulkTransport(tls);
+    this.channels = new ChannelPool(bulk::channel, tls.map(Tls::memberClient));
     NodeConfig.Limits limits = config.limits();
     this.timer =
         new ScheduledThreadPoolExecutor(
@@ -204,12 +209,19 @@ public final class NodeRuntime implements AutoCloseable {
       builder.addService(ProtoReflectionServiceV1.newInstance());
       switches.ifPresent(each -> builder.addService(new NodeControlEndpoint(each)));
       builder.fallbackHandlerRegistry(services);
+      if (tls.isPresent()) {
+        NodePeers.RULES.apply(builder);
+      }
       Server started = GrpcTransport.start(builder, bind);
       server = started;
       address = config.advertisedHost() + ":" + started.getPort();
       InetSocketAddress bulkBind =
           new InetSocketAddress(config.bindHost(), config.port() == 0 ? 0 : config.port() + 1);
-      Server pulled = GrpcTransport.start(bulk.server(bulkBind).addService(transfers), bulkBind);
+      NettyServerBuilder pulls = bulk.server(bulkBind).addService(transfers);
+      if (tls.isPresent()) {
+        NodePeers.RULES.apply(pulls);
+      }
+      Server pulled = GrpcTransport.start(pulls, bulkBind);
       bulkServer = pulled;
       bulkPort = pulled.getPort();
       if (config.transfer().unixSockets()) {
@@ -337,6 +349,7 @@ public final class NodeRuntime implements AutoCloseable {
           .awaitIdle(Duration.ofSeconds(2), () -> false);
     }
     bulk.close();
+    tls.ifPresent(Tls::close);
     boolean ended = loop.close(Duration.ofSeconds(state.stuck() == null ? 10 : 1));
     timer.shutdownNow();
     if (!ended) {

@@ -5,7 +5,16 @@ import io.epidote.node.discovery.ClusterView;
 import io.epidote.node.grpc.GrpcTransport;
 import io.epidote.proto.kserve.v2.GRPCInferenceServiceGrpc;
 import io.epidote.proto.v1.InferenceGrpc;
+import io.epidote.node.tls.AddedHandler;
+import io.epidote.node.tls.PeerRole;
+import io.epidote.node.tls.PeerRules;
+import io.epidote.node.tls.Tls;
+import io.epidote.proto.stage.v1.RegistryServiceGrpc;
+import io.epidote.proto.v1.AdapterAdminGrpc;
 import io.epidote.proto.v1.LoadAdapterRequest;
+import io.epidote.proto.v1.RoleAdminGrpc;
+import io.epidote.router.access.ApiKeys;
+import io.epidote.router.access.TenantRates;
 import io.epidote.router.adapters.AdapterFolderWatch;
 import io.epidote.router.adapters.AdapterGate;
 import io.epidote.router.adapters.ClusterAdapters;
@@ -13,6 +22,7 @@ import io.epidote.router.auto.RequestClassifier;
 import io.epidote.router.cluster.Cluster;
 import io.epidote.router.cluster.RegistryEndpoint;
 import io.epidote.router.kserve.KServeEndpoint;
+import io.epidote.router.media.MediaFetch;
 import io.epidote.router.openai.HttpServer;
 import io.epidote.router.openai.OpenAiApi;
 import io.epidote.router.openai.WebPaths;
@@ -25,22 +35,27 @@ import io.epidote.router.roles.RoleController;
 import io.epidote.router.roles.RoleLabels;
 import io.epidote.router.rpc.AdapterAdminEndpoint;
 import io.epidote.router.rpc.InferenceEndpoint;
+import io.epidote.router.rpc.KeyCheck;
 import io.epidote.router.rpc.RoleAdminEndpoint;
 import io.grpc.BindableService;
 import io.grpc.Server;
-import io.grpc.ServerBuilder;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
+import io.grpc.health.v1.HealthGrpc;
+import io.grpc.netty.NettyServerBuilder;
 import io.grpc.protobuf.services.HealthStatusManager;
 import io.grpc.protobuf.services.ProtoReflectionServiceV1;
 import io.micrometer.core.instrument.FunctionCounter;
 import io.micrometer.prometheusmetrics.PrometheusConfig;
 import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
+import io.netty.handler.ssl.SslContext;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.net.InetSocketAddress;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
@@ -54,8 +69,29 @@ import org.slf4j.LoggerFactory;
 public final class Router implements AutoCloseable {
   private static final Logger log = LoggerFactory.getLogger(Router.class);
 
+  /** Who may do what by certificate, where there are any. */
+  private static final PeerRules PEERS =
+      new PeerRules(
+          Map.of(
+              RegistryServiceGrpc.SERVICE_NAME,
+              Set.of(PeerRole.NODE),
+              AdapterAdminGrpc.SERVICE_NAME,
+              Set.of(PeerRole.ADMIN),
+              RoleAdminGrpc.SERVICE_NAME,
+              Set.of(PeerRole.ADMIN)));
+
+  /** Services of nodes and administrators, which are known by their certificates, and probes. */
+  private static final Set<String> WITHOUT_KEY =
+      Set.of(
+          RegistryServiceGrpc.SERVICE_NAME,
+          AdapterAdminGrpc.SERVICE_NAME,
+          RoleAdminGrpc.SERVICE_NAME,
+          HealthGrpc.SERVICE_NAME);
+
   private final RouterConfig config;
   private final ServedModel model;
+  private final Optional<Tls> tls;
+  private final ApiKeys keys;
   private final ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor();
   private final PrometheusMeterRegistry meters =
       new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
@@ -74,6 +110,9 @@ public final class Router implements AutoCloseable {
   private Router(RouterConfig config, ServedModel model) {
     this.config = config;
     this.model = model;
+    keys = new ApiKeys(config.security().keys());
+    tls = config.security().tls().map(Tls::open);
+    boolean certificates = config.security().certificates();
     RouterConfig.Limits limits = config.limits();
     ByteBudget budget = new ByteBudget(limits.maxHeldBytes());
     AdapterGate gate = new AdapterGate();
@@ -90,6 +129,9 @@ public final class Router implements AutoCloseable {
             config.slo(),
             config.limits().refusesLate(),
             config.classifier().map(RequestClassifier::load),
+            new RequestFlow.Tenants(
+                new TenantRates(keys::limits, System::nanoTime, System::currentTimeMillis),
+                config.security().shareCaches()),
             gate,
             meters,
             threads);
@@ -100,7 +142,8 @@ public final class Router implements AutoCloseable {
             model.fingerprint(),
             config.version(),
             threads,
-            limits.nodeSilence());
+            limits.nodeSilence(),
+            tls.map(Tls::memberClient));
     adapters = new ClusterAdapters(cluster, registry, config.admin().roots(), gate);
     ClusterView view = config.surroundings().view();
     roles = new RoleController(cluster, config.roles(), config.slo(), threads, view::leads);
@@ -114,6 +157,7 @@ public final class Router implements AutoCloseable {
             config.host(),
             config.grpcPort(),
             "--grpc-port",
+            tls.map(own -> own.openServer(certificates)),
             List.of(
                 new InferenceEndpoint(flow, registry, budget),
                 new KServeEndpoint(flow, cluster, budget, config.version()),
@@ -125,6 +169,7 @@ public final class Router implements AutoCloseable {
               config.admin().host(),
               config.admin().port(),
               "--admin-port",
+              tls.map(Tls::memberServer),
               List.of(new AdapterAdminEndpoint(adapters), new RoleAdminEndpoint(roles)));
     } catch (EpidoteException e) {
       grpc.shutdownNow();
@@ -142,10 +187,14 @@ public final class Router implements AutoCloseable {
               config.httpPort(),
               limits.maxBodyBytes(),
               budget,
+              config.security().http(),
+              tls.map(own -> own.httpServer(certificates)),
               new OpenAiApi(
                   flow,
                   cluster,
                   meters,
+                  keys,
+                  new MediaFetch(config.security().media()),
                   limits.maxBodyBytes(),
                   threads,
                   page.<WebPaths>map(each -> each).orElse(WebPaths.NONE)));
@@ -255,6 +304,8 @@ public final class Router implements AutoCloseable {
       Thread.currentThread().interrupt();
     }
     threads.shutdownNow();
+    tls.ifPresent(Tls::close);
+    keys.close();
     if (model instanceof AutoCloseable closeable) {
       close(closeable);
     }
@@ -275,10 +326,21 @@ public final class Router implements AutoCloseable {
     health.setStatus(GRPCInferenceServiceGrpc.SERVICE_NAME, status);
   }
 
-  private Server startGrpc(String host, int port, String option, List<BindableService> services) {
+  private Server startGrpc(
+      String host,
+      int port,
+      String option,
+      Optional<SslContext> secured,
+      List<BindableService> services) {
     try {
-      ServerBuilder<?> builder =
-          GrpcTransport.server(new InetSocketAddress(host, port)).executor(threads);
+      NettyServerBuilder builder =
+          GrpcTransport.server(new InetSocketAddress(host, port))
+              .executor(threads)
+              .protocolNegotiator(AddedHandler.server(secured));
+      builder.intercept(new KeyCheck(keys, WITHOUT_KEY));
+      if (secured.isPresent()) {
+        PEERS.apply(builder);
+      }
       services.forEach(builder::addService);
       return builder.addService(ProtoReflectionServiceV1.newInstance()).build().start();
     } catch (IOException e) {

@@ -7,6 +7,7 @@ import io.epidote.node.discovery.ClusterView;
 import io.epidote.node.discovery.StaticView;
 import io.epidote.node.engine.TenantWeights;
 import io.epidote.router.cluster.Cluster;
+import io.epidote.router.access.Security;
 import io.epidote.router.cluster.PlacementRules;
 import io.epidote.router.request.Slo;
 import io.epidote.router.roles.RoleRules;
@@ -34,6 +35,7 @@ import java.util.stream.Stream;
  * @param roles how it changes the roles of nodes
  * @param surroundings how it learns what is known of the cluster from outside
  * @param page whether it has a page at {@code /} and what the page shows as JSON
+ * @param security whom it lets in, and what it fetches for them
  */
 public record RouterConfig(
     Path model,
@@ -50,7 +52,8 @@ public record RouterConfig(
     Admin admin,
     RoleRules roles,
     Surroundings surroundings,
-    boolean page) {
+    boolean page,
+    Security security) {
   public RouterConfig {
     requireNonNull(model, "model is null");
     requireNonNull(cache, "cache is null");
@@ -64,6 +67,7 @@ public record RouterConfig(
     requireNonNull(admin, "admin is null");
     requireNonNull(roles, "roles is null");
     requireNonNull(surroundings, "surroundings is null");
+    requireNonNull(security, "security is null");
   }
 
   /**
@@ -94,6 +98,7 @@ public record RouterConfig(
     private RoleRules roles = RoleRules.MANUAL;
     private Surroundings surroundings = Surroundings.NONE;
     private boolean page = true;
+    private Security security = Security.OPEN;
 
     private Builder(Path model, Path cache, String version) {
       this.model = model;
@@ -156,6 +161,11 @@ public record RouterConfig(
       return this;
     }
 
+    public Builder security(Security rules) {
+      security = rules;
+      return this;
+    }
+
     public RouterConfig build() {
       return new RouterConfig(
           model,
@@ -172,7 +182,8 @@ public record RouterConfig(
           admin,
           roles,
           surroundings,
-          page);
+          page,
+          security);
     }
   }
 

@@ -8,6 +8,7 @@ import io.epidote.proto.v1.GenerateRequest;
 import io.epidote.proto.v1.InferenceGrpc;
 import io.epidote.proto.v1.Media;
 import io.epidote.proto.v1.Stage;
+import io.epidote.router.access.Security;
 import io.epidote.router.cluster.PlacementRules;
 import io.epidote.router.cluster.Sharding;
 import io.epidote.router.cluster.Topology;
@@ -49,7 +50,11 @@ final class TestCluster implements AutoCloseable {
   final HttpClient http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
 
   private TestCluster(RouterConfig.Limits limits, Optional<Topology> topology) throws Exception {
-    router = router(limits, topology);
+    this(router(limits, topology));
+  }
+
+  private TestCluster(Router started) throws Exception {
+    router = started;
     encode = ScriptedNode.start("e1", Stage.STAGE_ENCODE).join(router.grpcPort());
     prefill = ScriptedNode.start("p1", Stage.STAGE_PREFILL).join(router.grpcPort());
     decode = ScriptedNode.start("d1", Stage.STAGE_DECODE).join(router.grpcPort());
@@ -76,6 +81,17 @@ final class TestCluster implements AutoCloseable {
 
   static TestCluster start(RouterConfig.Limits limits) throws Exception {
     return new TestCluster(limits, Optional.empty());
+  }
+
+  /** A cluster whose router does not let everybody in. */
+  static TestCluster start(Security security) throws Exception {
+    return new TestCluster(
+        Router.start(
+            RouterConfig.of(Path.of("unused"), Path.of("unused"), "test")
+                .limits(LIMITS)
+                .security(security)
+                .build(),
+            new TestModel()));
   }
 
   /** A cluster that is held to a topology. */

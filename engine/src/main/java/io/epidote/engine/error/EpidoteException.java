@@ -2,6 +2,8 @@ package io.epidote.engine.error;
 
 import static java.util.Objects.requireNonNull;
 
+import java.time.Duration;
+
 /**
  * An error with a meaning to whoever called. The message is written for them: what was wrong, what
  * was expected, what to do.
@@ -48,12 +50,46 @@ public abstract sealed class EpidoteException extends RuntimeException {
     }
   }
 
-  /** A bounded queue or pool is full: gRPC RESOURCE_EXHAUSTED, HTTP 429 with Retry-After. */
+  /** Nobody knows who calls: gRPC UNAUTHENTICATED, HTTP 401. */
+  public static final class Unauthenticated extends EpidoteException {
+    private static final long serialVersionUID = 1L;
+
+    public Unauthenticated(String message) {
+      super(message);
+    }
+  }
+
+  /** Whoever calls is known and may not do this: gRPC PERMISSION_DENIED, HTTP 403. */
+  public static final class Forbidden extends EpidoteException {
+    private static final long serialVersionUID = 1L;
+
+    public Forbidden(String message) {
+      super(message);
+    }
+  }
+
+  /**
+   * A bounded queue or pool is full, or a limit is reached: gRPC RESOURCE_EXHAUSTED, HTTP 429 with
+   * Retry-After.
+   */
   public static final class Exhausted extends EpidoteException {
     private static final long serialVersionUID = 1L;
 
+    private final Duration retryAfter;
+
+    /** To be tried again after a second. */
     public Exhausted(String message) {
+      this(message, Duration.ofSeconds(1));
+    }
+
+    public Exhausted(String message, Duration retryAfter) {
       super(message);
+      this.retryAfter = requireNonNull(retryAfter, "retryAfter is null");
+    }
+
+    /** When it is worth to try again, in whole seconds. */
+    public long retryAfterSeconds() {
+      return Math.max(1, retryAfter.plusMillis(999).toSeconds());
     }
   }
 

@@ -23,7 +23,6 @@ import javax.imageio.ImageReadParam;
 import javax.imageio.ImageReader;
 import javax.imageio.spi.ImageReaderSpi;
 import javax.imageio.stream.ImageInputStream;
-import javax.imageio.stream.MemoryCacheImageInputStream;
 
 /**
  * Reads pictures that come from anyone. Size is judged by the header before pixels are allocated.
@@ -218,12 +217,16 @@ final class PictureReader {
 
   private <T> T read(ImageFormat format, ByteBuffer file, String what, Work<T> work) {
     ImageReader reader = null;
-    try (ImageInputStream stream = new MemoryCacheImageInputStream(stream(file))) {
+    DecodeDeadline deadline = new DecodeDeadline(limits.maxDecode());
+    try (ImageInputStream stream = new FileStream(stream(file), deadline)) {
       reader = requireNonNull(readers.get(format)).createReaderInstance();
       List<String> warnings = new ArrayList<>();
       reader.addIIOReadWarningListener((_, warning) -> warnings.add(warning));
       reader.setInput(stream, true, format != ImageFormat.GIF);
-      return work.with(reader, warnings);
+      reader.addIIOReadProgressListener(deadline);
+      T made = work.with(reader, warnings);
+      deadline.check();
+      return made;
     } catch (InvalidRequest | TooLarge e) {
       throw e;
     } catch (IOException
@@ -231,6 +234,7 @@ final class PictureReader {
         | OutOfMemoryError
         | StackOverflowError
         | AssertionError e) {
+      deadline.check();
       throw new InvalidRequest(
           "the %s %s cannot be read (%s); it is truncated or damaged: send the whole file"
               .formatted(

@@ -12,7 +12,9 @@ import java.awt.image.BufferedImage;
 import java.nio.FloatBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.Arrays;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.BeforeEach;
@@ -44,6 +46,32 @@ class BadPictureTest {
   void tellsAnEmptyFile() {
     assertInvalid(
         new byte[0], "the picture is empty (0 bytes); expected one of PNG, JPEG, GIF, BMP, WebP");
+  }
+
+  @Test
+  void tellsWhatTakesTooLong() {
+    ImageProcessor hasty = open(new ImageLimits(1 << 20, 1_000_000, 4096, Duration.ofNanos(1)));
+    for (ImageFormat format : List.of(ImageFormat.PNG, ImageFormat.JPEG, ImageFormat.GIF)) {
+      assertThatThrownBy(() -> hasty.tiles(Pictures.file(format)))
+          .as(format.label())
+          .isInstanceOf(TooLarge.class)
+          .hasMessageContaining("to decode");
+    }
+  }
+
+  /** Found by fuzzing: it took seconds, and gigabytes of exceptions. */
+  @Test
+  void tellsAWebPThatAnnouncesMoreCodesThanItHas() {
+    byte[] file =
+        HexFormat.of()
+            .parseHex(
+                "5249464648000000574542505650384c3c0000002f2fc0090009802006fc3f3b"
+                    + "88e87fca054012fecf1d44f43fa58168da266aff9f3d3b88e87fca05db10fecf"
+                    + "1d44f43fa58168da266aff9f3de66714a46dc0c2764720904439f3583101d8b5"
+                    + "3dd70e60fd1f01");
+    long begun = System.nanoTime();
+    assertThatThrownBy(() -> processor.tiles(file)).isInstanceOf(InvalidRequest.class);
+    assertThat(Duration.ofNanos(System.nanoTime() - begun)).isLessThan(Duration.ofSeconds(2));
   }
 
   @ParameterizedTest

@@ -5,9 +5,11 @@ import static java.util.Objects.requireNonNull;
 import io.epidote.engine.error.EpidoteException;
 import io.grpc.ManagedChannel;
 import io.grpc.ManagedChannelBuilder;
+import io.netty.handler.ssl.SslContext;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
 
@@ -23,17 +25,20 @@ public final class ChannelPool implements AutoCloseable {
 
   private final Map<Key, ManagedChannel> channels = new HashMap<>();
   private final Function<String, ManagedChannelBuilder<?>> bulk;
+  private final Optional<SslContext> tls;
   private boolean closed;
 
   /** A pool of a process that moves no bulk data. */
   public ChannelPool() {
-    this(address -> GrpcTransport.channel(address, ChannelKind.BULK));
+    this(address -> GrpcTransport.channel(address, ChannelKind.BULK), Optional.empty());
   }
 
   /**
    * @param bulk makes a channel for bulk data to an address, of whatever form it understands
+   * @param tls of the other channels; empty for plaintext
    */
-  public ChannelPool(Function<String, ManagedChannelBuilder<?>> bulk) {
+  public ChannelPool(Function<String, ManagedChannelBuilder<?>> bulk, Optional<SslContext> tls) {
+    this.tls = tls;
     this.bulk = requireNonNull(bulk, "bulk is null");
   }
 
@@ -53,7 +58,7 @@ public final class ChannelPool implements AutoCloseable {
         new Key(address, kind),
         key ->
             switch (kind) {
-              case CONTROL -> GrpcTransport.channel(address, kind).build();
+              case CONTROL -> GrpcTransport.channel(address, kind, tls).build();
               case BULK -> bulk.apply(address).build();
             });
   }

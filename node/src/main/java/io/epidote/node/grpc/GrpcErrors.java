@@ -57,6 +57,9 @@ public final class GrpcErrors {
               new Mapping(Status.INVALID_ARGUMENT, "invalid-request");
           case EpidoteException.TooLarge e -> new Mapping(Status.INVALID_ARGUMENT, "too-large");
           case EpidoteException.NotFound e -> new Mapping(Status.NOT_FOUND, "not-found");
+          case EpidoteException.Unauthenticated e ->
+              new Mapping(Status.UNAUTHENTICATED, "unauthenticated");
+          case EpidoteException.Forbidden e -> new Mapping(Status.PERMISSION_DENIED, "forbidden");
           case EpidoteException.Exhausted e -> new Mapping(Status.RESOURCE_EXHAUSTED, "exhausted");
           case EpidoteException.Unavailable e -> new Mapping(Status.UNAVAILABLE, "unavailable");
           case EpidoteException.BadCheckpoint e ->
@@ -90,6 +93,8 @@ public final class GrpcErrors {
       case "invalid-request" -> new EpidoteException.InvalidRequest(message, cause);
       case "too-large" -> new EpidoteException.TooLarge(message);
       case "not-found" -> new EpidoteException.NotFound(message);
+      case "unauthenticated" -> new EpidoteException.Unauthenticated(message);
+      case "forbidden" -> new EpidoteException.Forbidden(message);
       case "exhausted" -> new EpidoteException.Exhausted(message);
       case "unavailable" -> new EpidoteException.Unavailable(message, cause);
       case "bad-checkpoint" -> new EpidoteException.BadCheckpoint(message, cause);
@@ -109,6 +114,8 @@ public final class GrpcErrors {
     return switch (status.getCode()) {
       case INVALID_ARGUMENT, OUT_OF_RANGE -> "invalid-request";
       case NOT_FOUND -> "not-found";
+      case UNAUTHENTICATED -> "unauthenticated";
+      case PERMISSION_DENIED -> "forbidden";
       case RESOURCE_EXHAUSTED -> "exhausted";
       // Nobody is left to tell a cancelled call anything: the peer, or we, gave it up.
       case UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, ABORTED -> "unavailable";

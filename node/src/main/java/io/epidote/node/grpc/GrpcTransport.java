@@ -6,9 +6,11 @@ import io.epidote.engine.error.EpidoteException;
 import io.grpc.Server;
 import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.netty.NettyServerBuilder;
+import io.netty.handler.ssl.SslContext;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.time.Duration;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 
 /**
@@ -27,6 +29,13 @@ public final class GrpcTransport {
 
   /** Must stay below every client's {@link #KEEPALIVE_TIME}, or the server hangs up on them. */
   static final Duration PERMITTED_KEEPALIVE = Duration.ofSeconds(5);
+
+  static final Duration HANDSHAKE_TIMEOUT = Duration.ofSeconds(10);
+
+  /**
+   * Calls that a client may begin and reset in ten seconds; a flood of them costs a server more.
+   */
+  private static final int MAX_RESETS = 5000;
 
   /** A connection without calls closes after this. */
   public static final Duration IDLE_TIMEOUT = Duration.ofMinutes(5);
@@ -47,7 +56,10 @@ public final class GrpcTransport {
         .keepAliveTime(KEEPALIVE_TIME.toMillis(), TimeUnit.MILLISECONDS)
         .keepAliveTimeout(KEEPALIVE_TIMEOUT.toMillis(), TimeUnit.MILLISECONDS)
         .permitKeepAliveTime(PERMITTED_KEEPALIVE.toMillis(), TimeUnit.MILLISECONDS)
-        .permitKeepAliveWithoutCalls(true);
+        .permitKeepAliveWithoutCalls(true)
+        // Whoever connects and says nothing has a place for that long.
+        .handshakeTimeout(HANDSHAKE_TIMEOUT.toMillis(), TimeUnit.MILLISECONDS)
+        .maxRstFramesPerWindow(MAX_RESETS, 10);
   }
 
   /**
@@ -74,11 +86,23 @@ public final class GrpcTransport {
   /**
    * A plaintext channel to one peer.
    *
-   * @param address {@code host:port}, an IPv6 host in brackets
-   * @throws EpidoteException.InvalidRequest when the address is not of that form
+   * @throws EpidoteException.InvalidRequest when the address is not {@code host:port}
    */
   public static NettyChannelBuilder channel(String address, ChannelKind kind) {
-    return configure(forAddress(address), kind);
+    return channel(address, kind, Optional.empty());
+  }
+
+  /**
+   * A channel to one peer.
+   *
+   * @param address {@code host:port}, an IPv6 host in brackets
+   * @param tls empty for plaintext
+   * @throws EpidoteException.InvalidRequest when the address is not of that form
+   */
+  public static NettyChannelBuilder channel(
+      String address, ChannelKind kind, Optional<SslContext> tls) {
+    NettyChannelBuilder builder = configure(forAddress(address), kind);
+    return tls.map(builder::sslContext).orElseGet(builder::usePlaintext);
   }
 
   /**
@@ -91,10 +115,9 @@ public final class GrpcTransport {
     return NettyChannelBuilder.forAddress(peer.getHostString(), peer.getPort());
   }
 
-  /** The settings of every channel, whatever it connects to. */
+  /** The settings of every channel, whatever it connects to; says nothing of TLS. */
   public static NettyChannelBuilder configure(NettyChannelBuilder builder, ChannelKind kind) {
     return builder
-        .usePlaintext()
         // The process decides what to repeat; only it knows whether the first token has left.
         .disableRetry()
         .maxInboundMessageSize(MAX_MESSAGE_BYTES)

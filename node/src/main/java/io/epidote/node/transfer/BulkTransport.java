@@ -5,6 +5,8 @@ import static io.grpc.MethodDescriptor.generateFullMethodName;
 import com.google.common.util.concurrent.MoreExecutors;
 import io.epidote.node.grpc.ChannelKind;
 import io.epidote.node.grpc.GrpcTransport;
+import io.epidote.node.tls.AddedHandler;
+import io.epidote.node.tls.Tls;
 import io.epidote.proto.stage.v1.TransferServiceGrpc;
 import io.grpc.ManagedChannelBuilder;
 import io.grpc.Metadata;
@@ -12,14 +14,10 @@ import io.grpc.ServerCall;
 import io.grpc.ServerCallExecutorSupplier;
 import io.grpc.netty.GrpcHttp2ConnectionHandler;
 import io.grpc.netty.InternalNettyChannelBuilder;
-import io.grpc.netty.InternalProtocolNegotiator;
-import io.grpc.netty.InternalProtocolNegotiators;
 import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.netty.NettyServerBuilder;
 import io.netty.channel.AdaptiveRecvByteBufAllocator;
-import io.netty.channel.ChannelHandler;
 import io.netty.channel.ChannelHandlerContext;
-import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.ChannelOption;
 import io.netty.channel.ChannelOutboundHandlerAdapter;
 import io.netty.channel.ChannelPromise;
@@ -33,13 +31,13 @@ import io.netty.channel.socket.nio.NioServerSocketChannel;
 import io.netty.channel.socket.nio.NioSocketChannel;
 import io.netty.handler.codec.ByteToMessageDecoder;
 import io.netty.handler.codec.http2.Http2Settings;
-import io.netty.util.AsciiString;
+import io.netty.handler.ssl.SslContext;
 import java.net.InetSocketAddress;
 import java.net.UnixDomainSocketAddress;
 import java.nio.file.Path;
+import java.util.Optional;
 import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
-import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -80,8 +78,20 @@ public final class BulkTransport implements AutoCloseable {
           TransferServiceGrpc.getPullMethod().getBareMethodName());
 
   private final ChunkSender sender = new ChunkSender();
+  private final Optional<SslContext> serverTls;
+  private final Optional<SslContext> clientTls;
   private final EventLoopGroup pulling = threads("epidote-pull");
   private final EventLoopGroup giving = threads("epidote-give");
+
+  /** Without TLS. */
+  public BulkTransport() {
+    this(Optional.empty());
+  }
+
+  public BulkTransport(Optional<Tls> tls) {
+    this.serverTls = tls.map(Tls::memberServer);
+    this.clientTls = tls.map(Tls::memberClient);
+  }
 
   /** One thread moves gigabytes a second. They start when they are needed. */
   private static EventLoopGroup threads(String name) {
@@ -121,11 +131,12 @@ public final class BulkTransport implements AutoCloseable {
         .withOption(
             ChannelOption.RECVBUF_ALLOCATOR,
             new AdaptiveRecvByteBufAllocator(READ_BYTES / 4, READ_BYTES, READ_BYTES));
+    Optional<SslContext> secured = address.startsWith(UNIX) ? Optional.empty() : clientTls;
     InternalNettyChannelBuilder.setProtocolNegotiatorFactory(
         builder,
         () ->
-            new Negotiator(
-                InternalProtocolNegotiators.plaintext(),
+            new AddedHandler(
+                AddedHandler.client(secured),
                 http2 -> {
                   http2.setCumulator(ByteToMessageDecoder.COMPOSITE_CUMULATOR);
                   return new FrameSize(http2);
@@ -133,14 +144,17 @@ public final class BulkTransport implements AutoCloseable {
     return builder;
   }
 
-  /** Makes a server fit for {@link TransferServer}. */
+  /** Makes a server fit for {@link TransferServer}; with TLS only members reach it. */
   public NettyServerBuilder prepare(NettyServerBuilder builder) {
+    return prepare(builder, serverTls);
+  }
+
+  private NettyServerBuilder prepare(NettyServerBuilder builder, Optional<SslContext> secured) {
     LateWrites.areExpected();
     return builder
         .withChildOption(ChannelOption.WRITE_BUFFER_WATER_MARK, BUFFERED)
         .callExecutor(new PullsOnTheirConnection())
-        .protocolNegotiator(
-            new Negotiator(InternalProtocolNegotiators.serverPlaintext(), _ -> sender.splicer()));
+        .protocolNegotiator(new AddedHandler(AddedHandler.server(secured), _ -> sender.splicer()));
   }
 
   /** A server for pulls alone, on threads for bulk data. */
@@ -153,7 +167,7 @@ public final class BulkTransport implements AutoCloseable {
             .directExecutor());
   }
 
-  /** The same on a Unix socket. */
+  /** The same on a Unix socket, which is in a folder of this user alone and needs no TLS. */
   NettyServerBuilder unixServer(Path socket) {
     return prepare(
         GrpcTransport.configure(NettyServerBuilder.forAddress(UnixDomainSocketAddress.of(socket)))
@@ -162,7 +176,8 @@ public final class BulkTransport implements AutoCloseable {
             .workerEventLoopGroup(giving)
             .directExecutor()
             .withChildOption(ChannelOption.SO_KEEPALIVE, NOT_FOR_UNIX)
-            .withChildOption(ChannelOption.SO_SNDBUF, UNIX_BUFFER_BYTES));
+            .withChildOption(ChannelOption.SO_SNDBUF, UNIX_BUFFER_BYTES),
+        Optional.empty());
   }
 
   /** Stops the threads. To be called when all channels and servers are closed. */
@@ -179,35 +194,6 @@ public final class BulkTransport implements AutoCloseable {
       return call.getMethodDescriptor().getFullMethodName().equals(PULL)
           ? MoreExecutors.directExecutor()
           : null;
-    }
-  }
-
-  /** Adds a handler to a connection, nearer to the application than HTTP/2. */
-  private record Negotiator(
-      InternalProtocolNegotiator.ProtocolNegotiator plaintext,
-      Function<GrpcHttp2ConnectionHandler, ChannelHandler> handler)
-      implements InternalProtocolNegotiator.ProtocolNegotiator {
-    @Override
-    public AsciiString scheme() {
-      return plaintext.scheme();
-    }
-
-    @Override
-    public ChannelHandler newHandler(GrpcHttp2ConnectionHandler http2) {
-      ChannelHandler added = handler.apply(http2);
-      ChannelHandler negotiation = plaintext.newHandler(http2);
-      return new ChannelInboundHandlerAdapter() {
-        @Override
-        public void handlerAdded(ChannelHandlerContext context) {
-          context.pipeline().addAfter(context.name(), null, added);
-          context.pipeline().replace(this, null, negotiation);
-        }
-      };
-    }
-
-    @Override
-    public void close() {
-      plaintext.close();
     }
   }
 

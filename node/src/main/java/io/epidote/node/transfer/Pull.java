@@ -133,7 +133,7 @@ public final class Pull {
   }
 
   /** The contract's method, but its messages are read into this pull's destinations. */
-  private MethodDescriptor<PullRequest, Chunk> method() {
+  MethodDescriptor<PullRequest, Chunk> method() {
     MethodDescriptor<PullRequest, PullResponse> contract = TransferServiceGrpc.getPullMethod();
     return contract.toBuilder(contract.getRequestMarshaller(), new Reader()).build();
   }
@@ -208,7 +208,7 @@ public final class Pull {
    *
    * @param fault what was wrong with it, or null
    */
-  private record Chunk(@Nullable PullEnd fault) {
+  record Chunk(@Nullable PullEnd fault) {
     static final Chunk GOOD = new Chunk(null);
   }
 

@@ -17,9 +17,11 @@ import io.epidote.proto.v1.NodeStatus;
 import io.grpc.Status;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
+import io.netty.handler.ssl.SslContext;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Executor;
@@ -45,6 +47,7 @@ public final class RegistryEndpoint extends RegistryServiceGrpc.RegistryServiceI
   private final String version;
   private final Executor callbacks;
   private final Duration silence;
+  private final Optional<SslContext> tls;
   private final ScheduledThreadPoolExecutor timer;
   private final Map<String, Registration> registrations = new ConcurrentHashMap<>();
   private final AtomicLong nonces = new AtomicLong();
@@ -55,6 +58,7 @@ public final class RegistryEndpoint extends RegistryServiceGrpc.RegistryServiceI
    * @param version of Epidote that every node must run
    * @param callbacks runs the callbacks of calls to the nodes
    * @param silence after which a node that says nothing is taken for lost
+   * @param tls of connections to nodes; empty for plaintext
    */
   public RegistryEndpoint(
       Cluster cluster,
@@ -62,13 +66,15 @@ public final class RegistryEndpoint extends RegistryServiceGrpc.RegistryServiceI
       String fingerprint,
       String version,
       Executor callbacks,
-      Duration silence) {
+      Duration silence,
+      Optional<SslContext> tls) {
     this.cluster = cluster;
     this.model = model;
     this.fingerprint = fingerprint;
     this.version = version;
     this.callbacks = callbacks;
     this.silence = silence;
+    this.tls = tls;
     this.timer =
         new ScheduledThreadPoolExecutor(
             1, Thread.ofPlatform().daemon().name("node-silence").factory());
@@ -217,7 +223,7 @@ public final class RegistryEndpoint extends RegistryServiceGrpc.RegistryServiceI
       Member joined =
           new Member(
               hello,
-              GrpcTransport.channel(hello.getStatus().getAddress(), ChannelKind.CONTROL)
+              GrpcTransport.channel(hello.getStatus().getAddress(), ChannelKind.CONTROL, tls)
                   .executor(callbacks)
                   .build());
       Registration earlier;

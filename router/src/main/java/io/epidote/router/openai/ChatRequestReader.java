@@ -1,6 +1,8 @@
 package io.epidote.router.openai;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.epidote.router.media.MediaFetch;
+import io.epidote.router.media.MediaUrls;
 import io.epidote.router.request.InvalidField;
 import io.epidote.router.request.MediaInput;
 import io.epidote.router.request.PromptInput;
@@ -17,15 +19,25 @@ import org.jspecify.annotations.Nullable;
  */
 final class ChatRequestReader {
   private final ServedModel model;
+  private final MediaFetch fetch;
 
+  /** Fetches nothing. */
   ChatRequestReader(ServedModel model) {
+    this(model, new MediaFetch(MediaUrls.NONE));
+  }
+
+  /**
+   * @param fetch of pictures that are named by web addresses
+   */
+  ChatRequestReader(ServedModel model, MediaFetch fetch) {
     this.model = model;
+    this.fetch = fetch;
   }
 
   /**
    * @throws InvalidField naming the field that must change
    */
-  ApiCall read(JsonNode body, Caller caller) {
+  ApiCall read(JsonNode body, CallHead head) {
     Fields fields = Fields.of(body, "");
     PromptInput prompt = new PromptInput.Chat(turns(fields));
     CommonFields common = new CommonFields(fields);
@@ -33,8 +45,8 @@ final class ChatRequestReader {
     Sampling sampling = common.sampling(maxTokens(fields), logprobs, fields.whole("top_logprobs"));
     Unsupported.refuseInChat(fields);
     return new ApiCall(
-        caller.id(),
-        List.of(common.request(caller, caller.id(), prompt, sampling)),
+        head.id(),
+        List.of(common.request(head, head.id(), prompt, sampling)),
         common.stream,
         common.includeUsage,
         logprobs,
@@ -105,7 +117,7 @@ final class ChatRequestReader {
         Fields image =
             Fields.of(part.require("image_url", "an object with url"), part.path("image_url"));
         String url = Fields.text(image.require("url", "a data: URI"), image.path("url"));
-        yield new PromptInput.Media(DataUri.picture(url, image.path("url")));
+        yield new PromptInput.Media(picture(url, image.path("url")));
       }
       case "video_url" -> {
         Fields video =
@@ -132,5 +144,11 @@ final class ChatRequestReader {
     return names.size() == 1
         ? names.getFirst() + " only"
         : String.join(", ", names.subList(0, names.size() - 1)) + " and " + names.getLast();
+  }
+
+  private MediaInput picture(String url, String path) {
+    return MediaFetch.isWeb(url)
+        ? new MediaInput.Picture(fetch.get(url, path))
+        : DataUri.picture(url, path);
   }
 }

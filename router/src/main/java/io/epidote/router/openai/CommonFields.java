@@ -57,16 +57,16 @@ final class CommonFields {
   }
 
   /** A request of a call. */
-  GenerationRequest request(Caller caller, String id, PromptInput prompt, Sampling sampling) {
+  GenerationRequest request(CallHead head, String id, PromptInput prompt, Sampling sampling) {
     return new GenerationRequest(
         id,
         model,
         prompt,
         sampling,
         choices,
-        caller.salt(),
-        caller.slo(),
-        caller.tenant(),
+        head.salt(),
+        head.slo(),
+        head.tenant(),
         priority);
   }
 

@@ -32,7 +32,7 @@ final class CompletionRequestReader {
   /**
    * @throws InvalidField naming the field that must change
    */
-  ApiCall read(JsonNode body, Caller caller) {
+  ApiCall read(JsonNode body, CallHead head) {
     Fields fields = Fields.of(body, "");
     List<PromptInput> prompts = prompts(fields);
     CommonFields common = new CommonFields(fields);
@@ -47,11 +47,11 @@ final class CompletionRequestReader {
     Unsupported.refuseInCompletion(fields);
     List<GenerationRequest> requests = new ArrayList<>();
     for (PromptInput prompt : prompts) {
-      String id = prompts.size() == 1 ? caller.id() : caller.id() + "-" + requests.size();
-      requests.add(common.request(caller, id, prompt, sampling));
+      String id = prompts.size() == 1 ? head.id() : head.id() + "-" + requests.size();
+      requests.add(common.request(head, id, prompt, sampling));
     }
     return new ApiCall(
-        caller.id(),
+        head.id(),
         requests,
         common.stream,
         common.includeUsage,

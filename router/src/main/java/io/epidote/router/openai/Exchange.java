@@ -1,5 +1,7 @@
 package io.epidote.router.openai;
 
+import io.epidote.engine.error.EpidoteException;
+import io.epidote.router.access.Caller;
 import io.epidote.router.request.CacheSalt;
 import io.epidote.router.request.InvalidField;
 import io.epidote.router.request.Outbox;
@@ -49,6 +51,7 @@ final class Exchange {
 
   private final Channel channel;
   private final HttpRequest head;
+  private final Caller caller;
   private final String requestId;
   private final Runnable onComplete;
   private final Outbox<Part> outbox;
@@ -61,13 +64,21 @@ final class Exchange {
   private @Nullable ByteBuf gathered;
 
   /**
+   * @param caller whose request it is
    * @param body owned by the exchange
    * @param newId for a request that names no valid {@code x-request-id}
    * @param onComplete called by the event loop when the whole response was written
    */
-  Exchange(Channel channel, HttpRequest head, ByteBuf body, String newId, Runnable onComplete) {
+  Exchange(
+      Channel channel,
+      HttpRequest head,
+      Caller caller,
+      ByteBuf body,
+      String newId,
+      Runnable onComplete) {
     this.channel = channel;
     this.head = head;
+    this.caller = caller;
     this.body = new AtomicReference<>(body);
     String wanted = head.headers().get("x-request-id");
     boolean known = wanted != null && REQUEST_ID.matcher(wanted).matches();
@@ -120,13 +131,14 @@ final class Exchange {
   }
 
   /**
-   * For whom the request is; empty when it does not say.
+   * For whom the request is, by its key or by its header; empty when neither says.
    *
    * @throws InvalidField when the header cannot be a tenant's name
+   * @throws EpidoteException.Forbidden when the header names another tenant than the key's
    */
   String tenant() {
     String name = head.headers().get(TENANT);
-    return name == null ? "" : Tenant.of(TENANT, name);
+    return caller.tenant(name == null ? "" : Tenant.of(TENANT, name));
   }
 
   /**
@@ -226,9 +238,11 @@ final class Exchange {
    */
   void respond(HttpError error, @Nullable String allow) {
     Map<String, String> headers =
-        error.mayRetry()
-            ? Map.of(HttpHeaderNames.RETRY_AFTER.toString(), HttpError.RETRY_AFTER)
-            : allow == null ? Map.of() : Map.of(HttpHeaderNames.ALLOW.toString(), allow);
+        error.status().equals(HttpResponseStatus.UNAUTHORIZED)
+            ? Map.of(HttpHeaderNames.WWW_AUTHENTICATE.toString(), "Bearer")
+            : error.mayRetry()
+                ? Map.of(HttpHeaderNames.RETRY_AFTER.toString(), error.retryAfter())
+                : allow == null ? Map.of() : Map.of(HttpHeaderNames.ALLOW.toString(), allow);
     respond(error.status(), HttpHeaderValues.APPLICATION_JSON, error.bytes(), headers);
   }
 

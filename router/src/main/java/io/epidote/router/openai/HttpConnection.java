@@ -1,5 +1,7 @@
 package io.epidote.router.openai;
 
+import io.epidote.engine.error.EpidoteException;
+import io.epidote.router.access.Caller;
 import io.epidote.router.request.ByteBudget;
 import io.epidote.router.request.RequestFlow;
 import io.netty.buffer.ByteBuf;
@@ -19,12 +21,15 @@ import io.netty.handler.codec.http.HttpResponseStatus;
 import io.netty.handler.codec.http.HttpUtil;
 import io.netty.handler.codec.http.HttpVersion;
 import io.netty.handler.codec.http.LastHttpContent;
-import io.netty.handler.timeout.IdleStateEvent;
+import io.netty.handler.ssl.SslHandler;
 import io.netty.util.ReferenceCountUtil;
+import java.net.InetAddress;
 import java.util.ArrayDeque;
+import java.util.Optional;
 import java.util.Queue;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -43,7 +48,12 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
 
   private final long maxBody;
   private final ByteBudget budget;
+  private final Function<HttpRequest, Caller> gate;
   private final Consumer<Exchange> dispatch;
+  private final Pace pace;
+  private final Connections all;
+  private Optional<InetAddress> address = Optional.empty();
+  private volatile @Nullable ChannelHandlerContext context;
 
   /**
    * An exchange that waits for those before it.
@@ -58,16 +68,76 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
 
   private @Nullable HttpRequest head;
   private @Nullable CompositeByteBuf body;
+  private Caller caller = Caller.ANYBODY;
   private boolean refused;
 
   /**
    * @param maxBody largest body in bytes
+   * @param gate says whose request it is by its head, or throws; called in the event loop
    * @param dispatch answers an exchange; called in the event loop, must not block
    */
-  HttpConnection(long maxBody, ByteBudget budget, Consumer<Exchange> dispatch) {
+  HttpConnection(
+      long maxBody,
+      ByteBudget budget,
+      Function<HttpRequest, Caller> gate,
+      Consumer<Exchange> dispatch,
+      Pace pace,
+      Connections all) {
     this.maxBody = maxBody;
     this.budget = budget;
+    this.gate = gate;
     this.dispatch = dispatch;
+    this.pace = pace;
+    this.all = all;
+  }
+
+  Pace pace() {
+    return pace;
+  }
+
+  /** Is among all from now on. */
+  void joined(InetAddress from) {
+    address = Optional.of(from);
+  }
+
+  /** Where it is from, once it is among all. */
+  Optional<InetAddress> address() {
+    return address;
+  }
+
+  /** Whether it is this side that waits. */
+  boolean isReading() {
+    ChannelHandlerContext ctx = context;
+    return ctx != null && ctx.channel().config().isAutoRead();
+  }
+
+  /** Ends it at once; by any thread. */
+  void close() {
+    ChannelHandlerContext ctx = context;
+    if (ctx != null) {
+      ctx.close();
+    }
+  }
+
+  /** Ends it because its client was too slow; by any thread. */
+  void late() {
+    ChannelHandlerContext ctx = context;
+    if (ctx != null) {
+      ctx.executor()
+          .execute(() -> {
+            boolean begun = pace.waits() == Pace.Waits.HEAD || pace.waits() == Pace.Waits.BODY;
+            if (begun && waiting.isEmpty() && !refused) {
+              refuse(ctx, HttpError.tooSlow());
+            } else if (!refused) {
+              ctx.close();
+            }
+          });
+    }
+  }
+
+  @Override
+  public void handlerAdded(ChannelHandlerContext ctx) {
+    context = ctx;
   }
 
   @Override
@@ -101,6 +171,13 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
 
   private void begin(ChannelHandlerContext ctx, HttpRequest request) {
     head = request;
+    pace.head();
+    try {
+      caller = gate.apply(request);
+    } catch (EpidoteException e) {
+      refuse(ctx, HttpError.of(e));
+      return;
+    }
     if (HttpUtil.getContentLength(request, 0L) > maxBody) {
       refuse(ctx, HttpError.tooLarge(maxBody));
       return;
@@ -119,6 +196,7 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
       return;
     }
     int size = content.content().readableBytes();
+    pace.body(size);
     if (received.readableBytes() + (long) size > maxBody) {
       refuse(ctx, HttpError.tooLarge(maxBody));
     } else if (!budget.take(size)) {
@@ -129,6 +207,7 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
         HttpRequest request = head;
         head = null;
         body = null;
+        pace.request();
         add(ctx, request, received, received.readableBytes(), null);
       }
     }
@@ -150,7 +229,8 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
       long bytes,
       @Nullable HttpError refusal) {
     Exchange exchange =
-        new Exchange(ctx.channel(), request, received, RequestFlow.newId(), () -> answered(ctx));
+        new Exchange(
+            ctx.channel(), request, caller, received, RequestFlow.newId(), () -> answered(ctx));
     waiting.add(new Waiting(exchange, refusal, bytes));
     if (waiting.size() == 1) {
       answerNext();
@@ -179,12 +259,14 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
       // Closing while the client still sends would reset the connection under the answer: say that
       // the answer is complete, and read what comes to nowhere for a while.
       ctx.channel().config().setAutoRead(true);
-      ctx.writeAndFlush(Unpooled.EMPTY_BUFFER)
-          .addListener(sent -> ((DuplexChannel) ctx.channel()).shutdownOutput());
+      ctx.writeAndFlush(Unpooled.EMPTY_BUFFER).addListener(sent -> endOutput(ctx));
       ctx.executor().schedule(() -> ctx.close(), REFUSED_SECONDS, TimeUnit.SECONDS);
     } else if (!done.exchange().keepAlive()) {
       ctx.writeAndFlush(Unpooled.EMPTY_BUFFER).addListener(ChannelFutureListener.CLOSE);
     } else {
+      if (waiting.isEmpty()) {
+        pace.answered();
+      }
       if (waiting.size() < MAX_PIPELINED / 2) {
         ctx.channel().config().setAutoRead(true);
       }
@@ -193,8 +275,18 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
     }
   }
 
+  private static void endOutput(ChannelHandlerContext ctx) {
+    SslHandler tls = ctx.pipeline().get(SslHandler.class);
+    if (tls != null) {
+      tls.closeOutbound();
+    } else if (ctx.channel() instanceof DuplexChannel plain) {
+      plain.shutdownOutput();
+    }
+  }
+
   @Override
   public void channelWritabilityChanged(ChannelHandlerContext ctx) {
+    pace.writable(ctx.channel().isWritable());
     Waiting current = waiting.peek();
     if (current != null && ctx.channel().isWritable()) {
       current.exchange().writable();
@@ -204,6 +296,7 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
 
   @Override
   public void channelInactive(ChannelHandlerContext ctx) {
+    all.leave(this);
     dropBody();
     for (Waiting gone : waiting) {
       gone.exchange().disconnected();
@@ -219,15 +312,6 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
       budget.giveBack(body.readableBytes());
       body.release();
       body = null;
-    }
-  }
-
-  @Override
-  public void userEventTriggered(ChannelHandlerContext ctx, Object event) {
-    if (event instanceof IdleStateEvent && waiting.isEmpty()) {
-      ctx.close();
-    } else {
-      ctx.fireUserEventTriggered(event);
     }
   }
 

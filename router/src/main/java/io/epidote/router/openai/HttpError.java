@@ -12,13 +12,23 @@ import org.jspecify.annotations.Nullable;
  * An error as OpenAI's clients read it. The one place where {@link EpidoteException} becomes HTTP.
  *
  * @param param the JSON path of the field at fault, or null
+ * @param retryAfter seconds after which it is worth to try again, where {@link #mayRetry}
  */
 record HttpError(
-    HttpResponseStatus status, String message, String type, @Nullable String param, String code) {
+    HttpResponseStatus status,
+    String message,
+    String type,
+    @Nullable String param,
+    String code,
+    String retryAfter) {
   private static final String INVALID = "invalid_request_error";
 
-  /** Seconds after which it is worth to try again. */
-  static final String RETRY_AFTER = "1";
+  private static final String SOON = "1";
+
+  HttpError(
+      HttpResponseStatus status, String message, String type, @Nullable String param, String code) {
+    this(status, message, type, param, code, SOON);
+  }
 
   static HttpError of(EpidoteException error) {
     String message = String.valueOf(error.getMessage());
@@ -31,9 +41,24 @@ record HttpError(
               HttpResponseStatus.REQUEST_ENTITY_TOO_LARGE, message, INVALID, null, "too_large");
       case EpidoteException.NotFound e ->
           new HttpError(HttpResponseStatus.NOT_FOUND, message, INVALID, "model", "model_not_found");
+      case EpidoteException.Unauthenticated e ->
+          new HttpError(
+              HttpResponseStatus.UNAUTHORIZED,
+              message,
+              "authentication_error",
+              null,
+              "invalid_api_key");
+      case EpidoteException.Forbidden e ->
+          new HttpError(
+              HttpResponseStatus.FORBIDDEN, message, "permission_error", null, "forbidden");
       case EpidoteException.Exhausted e ->
           new HttpError(
-              HttpResponseStatus.TOO_MANY_REQUESTS, message, "rate_limit_error", null, "busy");
+              HttpResponseStatus.TOO_MANY_REQUESTS,
+              message,
+              "rate_limit_error",
+              null,
+              "busy",
+              Long.toString(e.retryAfterSeconds()));
       case EpidoteException.Unavailable e ->
           new HttpError(
               HttpResponseStatus.SERVICE_UNAVAILABLE,
@@ -91,6 +116,15 @@ record HttpError(
         INVALID,
         null,
         "too_large");
+  }
+
+  static HttpError tooSlow() {
+    return new HttpError(
+        HttpResponseStatus.REQUEST_TIMEOUT,
+        "The request came too slowly to be waited for; send it again, at once.",
+        INVALID,
+        null,
+        "timeout");
   }
 
   static HttpError busyReceiving() {

@@ -1,6 +1,8 @@
 package io.epidote.router.openai;
 
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.node.tls.Refusals;
+import io.epidote.router.access.HttpLimits;
 import io.epidote.router.request.ByteBudget;
 import io.netty.bootstrap.ServerBootstrap;
 import io.netty.channel.Channel;
@@ -18,16 +20,18 @@ import io.netty.channel.nio.NioIoHandler;
 import io.netty.channel.socket.nio.NioServerSocketChannel;
 import io.netty.handler.codec.http.HttpDecoderConfig;
 import io.netty.handler.codec.http.HttpServerCodec;
-import io.netty.handler.timeout.IdleStateHandler;
+import io.netty.handler.ssl.SslContext;
+import io.netty.handler.ssl.SslHandler;
 import io.netty.util.concurrent.DefaultThreadFactory;
 import io.netty.util.concurrent.GlobalEventExecutor;
 import java.net.InetSocketAddress;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
-import java.util.function.Consumer;
 
 /** The HTTP listener: accepts connections and gives each its {@link HttpConnection}. */
 public final class HttpServer implements AutoCloseable {
-  private static final int IDLE_SECONDS = 120;
+  private static final long SWEEP_MILLIS = 500;
+  private static final int HANDSHAKE_MILLIS = 10_000;
 
   private final EventLoopGroup loops;
   private final ChannelGroup connections;
@@ -44,10 +48,18 @@ public final class HttpServer implements AutoCloseable {
    *
    * @param port 0 picks a free one
    * @param maxBody largest body of a request in bytes
+   * @param limits of connections
+   * @param tls empty for plaintext
    * @throws EpidoteException.Unavailable when it cannot listen there
    */
   public static HttpServer start(
-      String host, int port, long maxBody, ByteBudget budget, OpenAiApi api) {
+      String host,
+      int port,
+      long maxBody,
+      ByteBudget budget,
+      HttpLimits limits,
+      Optional<SslContext> tls,
+      OpenAiApi api) {
     boolean epoll = Epoll.isAvailable();
     EventLoopGroup loops =
         new MultiThreadIoEventLoopGroup(
@@ -57,6 +69,7 @@ public final class HttpServer implements AutoCloseable {
     ChannelGroup connections = new DefaultChannelGroup(GlobalEventExecutor.INSTANCE, true);
     Class<? extends ServerChannel> type =
         epoll ? EpollServerSocketChannel.class : NioServerSocketChannel.class;
+    Connections counted = new Connections(limits, api.meters());
     ServerBootstrap bootstrap =
         new ServerBootstrap()
             .group(loops)
@@ -64,9 +77,13 @@ public final class HttpServer implements AutoCloseable {
             .option(ChannelOption.SO_BACKLOG, 1024)
             .option(ChannelOption.SO_REUSEADDR, true)
             .childOption(ChannelOption.TCP_NODELAY, true)
-            .childHandler(new Pipeline(connections, maxBody, budget, api::handle));
+            .childHandler(new Pipeline(connections, counted, maxBody, budget, tls, api));
     try {
       Channel listener = bootstrap.bind(host, port).syncUninterruptibly().channel();
+      loops
+          .next()
+          .scheduleWithFixedDelay(
+              counted::sweep, SWEEP_MILLIS, SWEEP_MILLIS, TimeUnit.MILLISECONDS);
       return new HttpServer(loops, connections, listener);
     } catch (Exception e) {
       // Netty throws the bind's checked exception without declaring it.
@@ -96,28 +113,59 @@ public final class HttpServer implements AutoCloseable {
 
   private static final class Pipeline extends ChannelInitializer<Channel> {
     private final ChannelGroup connections;
+    private final Connections counted;
     private final long maxBody;
     private final ByteBudget budget;
-    private final Consumer<Exchange> dispatch;
+    private final Optional<SslContext> tls;
+    private final OpenAiApi api;
 
     Pipeline(
-        ChannelGroup connections, long maxBody, ByteBudget budget, Consumer<Exchange> dispatch) {
+        ChannelGroup connections,
+        Connections counted,
+        long maxBody,
+        ByteBudget budget,
+        Optional<SslContext> tls,
+        OpenAiApi api) {
       this.connections = connections;
+      this.counted = counted;
       this.maxBody = maxBody;
       this.budget = budget;
-      this.dispatch = dispatch;
+      this.tls = tls;
+      this.api = api;
     }
 
     @Override
     protected void initChannel(Channel channel) {
+      Pace pace = new Pace();
+      HttpConnection connection =
+          new HttpConnection(maxBody, budget, api::caller, api::handle, pace, counted);
+      if (!(channel.remoteAddress() instanceof InetSocketAddress from)
+          || !counted.admit(connection, from.getAddress())) {
+        channel.close();
+        return;
+      }
       connections.add(channel);
+      tls.ifPresent(context -> channel.pipeline().addLast(secured(context, channel)));
       channel
           .pipeline()
-          .addLast(new IdleStateHandler(IDLE_SECONDS, 0, 0))
+          .addLast(pace)
           .addLast(
               new HttpServerCodec(
                   new HttpDecoderConfig().setMaxHeaderSize(32 << 10).setMaxChunkSize(256 << 10)))
-          .addLast(new HttpConnection(maxBody, budget, dispatch));
+          .addLast(connection);
+    }
+
+    private static SslHandler secured(SslContext context, Channel channel) {
+      SslHandler handler = context.newHandler(channel.alloc());
+      handler.setHandshakeTimeoutMillis(HANDSHAKE_MILLIS);
+      handler
+          .handshakeFuture()
+          .addListener(done -> {
+            if (!done.isSuccess()) {
+              Refusals.handshake(channel, done.cause());
+            }
+          });
+      return handler;
     }
   }
 }

@@ -5,8 +5,11 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.proto.v1.Stage;
+import io.epidote.router.access.ApiKeys;
+import io.epidote.router.access.Caller;
 import io.epidote.router.cluster.Cluster;
 import io.epidote.router.cluster.StageNames;
+import io.epidote.router.media.MediaFetch;
 import io.epidote.router.request.AnswerListener;
 import io.epidote.router.request.GenerationRequest;
 import io.epidote.router.request.InvalidField;
@@ -14,13 +17,16 @@ import io.epidote.router.request.RequestFlow;
 import io.epidote.router.request.RunningRequest;
 import io.epidote.router.request.ServedModel;
 import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
+import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpHeaderValues;
 import io.netty.handler.codec.http.HttpMethod;
+import io.netty.handler.codec.http.HttpRequest;
 import io.netty.handler.codec.http.HttpResponseStatus;
 import java.net.URLDecoder;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.Executor;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -32,9 +38,13 @@ public final class OpenAiApi {
   private static final String COMPLETIONS = "/v1/completions";
   private static final String MODELS = "/v1/models";
 
+  /** For whom a key is not asked. */
+  private static final Set<String> KEYLESS = Set.of("/healthz", "/readyz");
+
   private final RequestFlow flow;
   private final Cluster cluster;
   private final PrometheusMeterRegistry meters;
+  private final ApiKeys keys;
   private final Executor threads;
   private final WebPaths others;
   private final JsonBodies bodies;
@@ -44,6 +54,8 @@ public final class OpenAiApi {
   private final long startedSeconds = System.currentTimeMillis() / 1000;
 
   /**
+   * @param keys by which clients are known
+   * @param fetch of media that clients name
    * @param maxBody largest body in bytes
    * @param threads for work that blocks or takes long: virtual threads
    * @param others paths besides the API's
@@ -52,18 +64,41 @@ public final class OpenAiApi {
       RequestFlow flow,
       Cluster cluster,
       PrometheusMeterRegistry meters,
+      ApiKeys keys,
+      MediaFetch fetch,
       long maxBody,
       Executor threads,
       WebPaths others) {
     this.flow = flow;
     this.cluster = cluster;
     this.meters = meters;
+    this.keys = keys;
     this.threads = threads;
     this.others = others;
     this.bodies = new JsonBodies(maxBody);
-    this.chats = new ChatRequestReader(flow.model());
+    this.chats = new ChatRequestReader(flow.model(), fetch);
     this.completions = new CompletionRequestReader(flow.model());
     this.tokens = new TokenCalls(flow.model(), chats);
+  }
+
+  /**
+   * Who sends a request, before its body has come. Probes need no key.
+   *
+   * @throws EpidoteException.Unauthenticated when a key is asked for, and this is none
+   */
+  Caller caller(HttpRequest head) {
+    return KEYLESS.contains(path(head.uri()))
+        ? Caller.ANYBODY
+        : keys.caller(head.headers().get(HttpHeaderNames.AUTHORIZATION));
+  }
+
+  private static String path(String uri) {
+    int query = uri.indexOf('?');
+    return query < 0 ? uri : uri.substring(0, query);
+  }
+
+  PrometheusMeterRegistry meters() {
+    return meters;
   }
 
   /** Answers an exchange; returns at once, so that the event loop goes on. */
@@ -87,16 +122,15 @@ public final class OpenAiApi {
 
   private void route(Exchange exchange) {
     String uri = exchange.uri();
-    int query = uri.indexOf('?');
-    String path = query < 0 ? uri : uri.substring(0, query);
+    String path = path(uri);
     if (path.equals(CHAT)) {
       if (allowed(exchange, path, HttpMethod.POST)) {
-        ApiCall call = chats.read(bodies.parse(exchange.takeBody()), caller(exchange));
+        ApiCall call = chats.read(bodies.parse(exchange.takeBody()), head(exchange));
         answer(exchange, call, ChatJson::new);
       }
     } else if (path.equals(COMPLETIONS)) {
       if (allowed(exchange, path, HttpMethod.POST)) {
-        ApiCall call = completions.read(bodies.parse(exchange.takeBody()), caller(exchange));
+        ApiCall call = completions.read(bodies.parse(exchange.takeBody()), head(exchange));
         answer(exchange, call, CompletionJson::new);
       }
     } else if (path.equals("/tokenize")) {
@@ -131,7 +165,7 @@ public final class OpenAiApi {
             meters.scrape().getBytes(StandardCharsets.UTF_8));
       }
     } else {
-      other(exchange, path, query < 0 ? "" : uri.substring(query + 1));
+      other(exchange, path, uri.substring(Math.min(uri.length(), path.length() + 1)));
     }
   }
 
@@ -153,8 +187,8 @@ public final class OpenAiApi {
     return false;
   }
 
-  private Caller caller(Exchange exchange) {
-    return new Caller(
+  private CallHead head(Exchange exchange) {
+    return new CallHead(
         flow.freeId(exchange.requestId()), exchange.cacheSalt(), exchange.slo(), exchange.tenant());
   }
 

@@ -8,13 +8,14 @@ import java.nio.charset.StandardCharsets;
 /**
  * What separates a tenant's prompts from others' in caches. Only its digest leaves the router.
  *
- * @param text empty where all share what is cached
+ * @param tenant empty where tenants share what is cached
+ * @param text of the client's own; empty where all of a tenant's requests share what is cached
  */
-public record CacheSalt(String text) {
+public record CacheSalt(String tenant, String text) {
   private static final int MOST = 256;
 
   /** No separation. */
-  public static final CacheSalt NONE = new CacheSalt("");
+  public static final CacheSalt NONE = new CacheSalt("", "");
 
   /**
    * @param field names where the text is from, for messages
@@ -25,15 +26,22 @@ public record CacheSalt(String text) {
       throw new InvalidField(
           field, "has %d characters; expected at most %d".formatted(text.length(), MOST));
     }
-    return new CacheSalt(text);
+    return new CacheSalt("", text);
+  }
+
+  /** The same for one tenant alone. */
+  CacheSalt within(String name) {
+    return new CacheSalt(name, text);
   }
 
   /** For the stages; empty for {@link #NONE}. */
   ByteString digest() {
-    if (text.isEmpty()) {
+    if (tenant.isEmpty() && text.isEmpty()) {
       return ByteString.EMPTY;
     }
+    // No text of a client's can be that of another tenant: names have no line ends.
+    String whole = tenant + "\n" + text;
     return ByteString.copyFrom(
-        KeyChain.digest(ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8))));
+        KeyChain.digest(ByteBuffer.wrap(whole.getBytes(StandardCharsets.UTF_8))));
   }
 }

@@ -37,6 +37,17 @@ public record GenerationRequest(
     return new GenerationRequest(id, other, prompt, sampling, choices, salt, slo, tenant, priority);
   }
 
+  /** The same request that finds its own tenant's cached prompts only. */
+  GenerationRequest apart() {
+    return new GenerationRequest(
+        id, model, prompt, sampling, choices, salt.within(tenant), slo, tenant, priority);
+  }
+
+  /** The same request for another tenant. */
+  public GenerationRequest withTenant(String other) {
+    return new GenerationRequest(id, model, prompt, sampling, choices, salt, slo, other, priority);
+  }
+
   /**
    * What the answer says of its model.
    *

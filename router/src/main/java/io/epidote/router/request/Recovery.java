@@ -80,7 +80,11 @@ final class Recovery {
           nodes++;
         }
       }
-      case EpidoteException.Internal _ -> nodes++;
+      // A node that does not let its router in is of no use to anybody.
+      case EpidoteException.Internal _,
+          EpidoteException.Unauthenticated _,
+          EpidoteException.Forbidden _ ->
+          nodes++;
       case EpidoteException.Exhausted _, EpidoteException.NotFound _ -> {
         // Who has not begun can come again; who has, waits.
         if (first) {

@@ -2,6 +2,8 @@ package io.epidote.router.request;
 
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.node.engine.Flow;
+import io.epidote.router.access.Caller;
+import io.epidote.router.access.TenantRates;
 import io.epidote.router.adapters.AdapterGate;
 import io.epidote.router.auto.RequestClassifier;
 import io.epidote.router.cluster.Cluster;
@@ -33,6 +35,15 @@ public final class RequestFlow implements AutoCloseable {
   private final Executor threads;
   private final AdapterChoice choice;
   private final List<Consumer<EndedRequest>> endListeners = new CopyOnWriteArrayList<>();
+  private final Tenants tenants;
+
+  /**
+   * What tenants may.
+   *
+   * @param rates that they are held to
+   * @param shareCaches whether they find each other's cached prompts
+   */
+  public record Tenants(TenantRates rates, boolean shareCaches) {}
 
   /**
    * @param threads for work that blocks: virtual threads
@@ -42,6 +53,7 @@ public final class RequestFlow implements AutoCloseable {
    * @param slo of requests that say none
    * @param refusesLate whether requests are refused that are predicted to miss it
    * @param classifier chooses the adapter of requests to MODEL:auto
+   * @param tenants what they may
    * @param gate that lets no adapter change between prefill and decode
    */
   public RequestFlow(
@@ -55,10 +67,12 @@ public final class RequestFlow implements AutoCloseable {
       Slo slo,
       boolean refusesLate,
       Optional<RequestClassifier> classifier,
+      Tenants tenants,
       AdapterGate gate,
       MeterRegistry meters,
       Executor threads) {
     this.admission = admission;
+    this.tenants = tenants;
     this.threads = threads;
     this.choice = new AdapterChoice(model.name(), classifier, cluster::adapters, meters);
     this.timer =
@@ -113,24 +127,37 @@ public final class RequestFlow implements AutoCloseable {
    * @param arrivalNanos {@link System#nanoTime} when the request arrived
    * @throws EpidoteException when it is not even queued; then the listener hears nothing
    */
-  public RunningRequest admit(
-      GenerationRequest request, long arrivalNanos, AnswerListener listener) {
+  public RunningRequest admit(GenerationRequest asked, long arrivalNanos, AnswerListener listener) {
+    GenerationRequest request = tenants.shareCaches() ? asked : asked.apart();
     around.preparation().check(request);
     String adapter = request.adapter(around.model().name());
     if (!adapter.isEmpty()) {
       around.cluster().checkAdapter(adapter);
     }
+    // First, because whoever is queued may push out somebody else.
+    TenantRates.Use use = tenants.rates().begin(request.tenant());
     Admission.Ticket ticket;
     try {
       ticket = enter(request, adapter);
     } catch (EpidoteException e) {
+      use.ended();
       tell(refused(request, arrivalNanos, e));
       throw e;
     }
     RunningRequest admitted =
-        new RunningRequest(request, listener, ticket, around, arrivalNanos, this::ended);
+        new RunningRequest(
+            request,
+            new CountedAnswer(listener, use),
+            ticket,
+            around,
+            arrivalNanos,
+            over -> {
+              use.ended();
+              ended(over);
+            });
     if (running.putIfAbsent(request.id(), admitted) != null) {
       ticket.close();
+      use.ended();
       throw new EpidoteException.InvalidRequest(
           "A request with the id \"%s\" is at work already; send another id, or none."
               .formatted(request.id()));
@@ -209,13 +236,18 @@ public final class RequestFlow implements AutoCloseable {
     return "%016x".formatted(ThreadLocalRandom.current().nextLong());
   }
 
-  /** Ends a running request; false when there is none of that id. */
-  public boolean abort(String id) {
+  /**
+   * Ends a running request; false when there is none of that id.
+   *
+   * @param caller only its own requests, where it is certain who it is
+   */
+  public boolean abort(String id, Caller caller) {
     RunningRequest found = running.get(id);
-    if (found != null) {
-      found.abort();
+    if (found == null || (caller.certain() && !found.tenant().equals(caller.tenant()))) {
+      return false;
     }
-    return found != null;
+    found.abort();
+    return true;
   }
 
   public int inFlight() {

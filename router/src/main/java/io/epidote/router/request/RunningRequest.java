@@ -275,6 +275,10 @@ public final class RunningRequest {
     turn.execute(() -> end(FinishReason.FINISH_REASON_ABORT));
   }
 
+  String tenant() {
+    return request.tenant();
+  }
+
   /** The answers end early, with what they have so far. */
   public void abort() {
     ticket.close();

@@ -62,7 +62,8 @@ public final class InferenceEndpoint extends InferenceGrpc.InferenceImplBase {
     client.setOnReadyHandler(answer::writable);
     client.setOnCancelHandler(answer::cancelled);
     try {
-      GenerationRequest addressed = flow.addressed(GenerateRequestReader.read(request));
+      GenerationRequest addressed =
+          flow.addressed(KeyCheck.claimed(GenerateRequestReader.read(request)));
       answer.shows(addressed.shownModel(flow.model().name()));
       RunningRequest running = flow.start(addressed, arrivalNanos, answer);
       answer.onCancel(running::cancel);
@@ -75,7 +76,7 @@ public final class InferenceEndpoint extends InferenceGrpc.InferenceImplBase {
 
   @Override
   public void abort(AbortRequest request, StreamObserver<AbortResponse> response) {
-    boolean found = flow.abort(request.getRequestId());
+    boolean found = flow.abort(request.getRequestId(), KeyCheck.caller());
     answer(response, AbortResponse.newBuilder().setFound(found).build());
   }
 
@@ -115,7 +116,7 @@ public final class InferenceEndpoint extends InferenceGrpc.InferenceImplBase {
   /** As the node module maps errors; whoever may try again is told when. */
   public static StatusRuntimeException toStatus(EpidoteException error) {
     StatusRuntimeException mapped = GrpcErrors.toStatus(error);
-    if (!(error instanceof EpidoteException.Exhausted)) {
+    if (!(error instanceof EpidoteException.Exhausted exhausted)) {
       return mapped;
     }
     Metadata trailers = new Metadata();
@@ -123,7 +124,7 @@ public final class InferenceEndpoint extends InferenceGrpc.InferenceImplBase {
     if (given != null) {
       trailers.merge(given);
     }
-    trailers.put(RETRY_AFTER, "1");
+    trailers.put(RETRY_AFTER, Long.toString(exhausted.retryAfterSeconds()));
     return mapped.getStatus().asRuntimeException(trailers);
   }
 }

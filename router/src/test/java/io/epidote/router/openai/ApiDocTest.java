@@ -26,7 +26,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 class ApiDocTest {
   private static final Path PAGE = Path.of("..", "docs", "api.md");
   private static final ObjectMapper JSON = new ObjectMapper();
-  private static final Caller CALLER = new Caller("id", CacheSalt.NONE, Slo.NONE, "");
+  private static final CallHead CALLER = new CallHead("id", CacheSalt.NONE, Slo.NONE, "");
 
   /** No field can be that. */
   private static final String NONSENSE = "[[[7]]]";

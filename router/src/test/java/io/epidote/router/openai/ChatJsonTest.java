@@ -28,7 +28,7 @@ class ChatJsonTest {
         .read(
             new JsonBodies(1 << 20)
                 .parse(new ByteArrayInputStream(body.getBytes(StandardCharsets.UTF_8))),
-            new Caller("id-7", CacheSalt.NONE, Slo.NONE, ""));
+            new CallHead("id-7", CacheSalt.NONE, Slo.NONE, ""));
   }
 
   @ParameterizedTest

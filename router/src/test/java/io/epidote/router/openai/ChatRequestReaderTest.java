@@ -35,7 +35,7 @@ class ChatRequestReaderTest {
   private ApiCall read(byte[] body) {
     return reader.read(
         bodies.parse(new ByteArrayInputStream(body)),
-        new Caller("id", CacheSalt.NONE, Slo.NONE, ""));
+        new CallHead("id", CacheSalt.NONE, Slo.NONE, ""));
   }
 
   @Test

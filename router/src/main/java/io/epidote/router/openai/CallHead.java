@@ -11,4 +11,4 @@ import io.epidote.router.request.Slo;
  * @param slo how fast it should be answered
  * @param tenant for whom it is
  */
-record Caller(String id, CacheSalt salt, Slo slo, String tenant) {}
+record CallHead(String id, CacheSalt salt, Slo slo, String tenant) {}

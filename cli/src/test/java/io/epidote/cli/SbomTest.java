@@ -1,0 +1,58 @@
+package io.epidote.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import org.junit.jupiter.api.Test;
+
+/** The bill of materials that the build has made says what is shipped, under which licences. */
+class SbomTest {
+  /** Whoever adds a part under another licence has to think about it here. */
+  private static final Set<String> ACCEPTED =
+      Set.of(
+          "Apache-2.0",
+          "MIT",
+          "MIT-0",
+          "BSD-2-Clause",
+          "BSD-3-Clause",
+          "EPL-1.0",
+          "EPL-2.0",
+          "CC0-1.0",
+          "Public Domain",
+          "The MIT License",
+          "The BSD License");
+
+  @Test
+  void everyPartHasALicenceThatIsAccepted() throws Exception {
+    Path file = Home.folder().resolve("cli/target/bom.json");
+    JsonNode bom = new ObjectMapper().readTree(Files.readString(file));
+    assertThat(bom.path("bomFormat").asText()).isEqualTo("CycloneDX");
+    assertThat(bom.path("components").size()).isGreaterThan(50);
+    List<String> refused = new ArrayList<>();
+    for (JsonNode part : bom.path("components")) {
+      if (part.path("group").asText().equals("io.epidote")) {
+        continue;
+      }
+      List<String> licences = new ArrayList<>();
+      for (JsonNode each : part.path("licenses")) {
+        licences.add(
+            each.has("expression")
+                ? each.path("expression").asText()
+                : each.path("license")
+                    .path("id")
+                    .asText(each.path("license").path("name").asText()));
+      }
+      // One that is accepted is enough: where there are several, whoever ships may choose.
+      if (licences.stream().noneMatch(ACCEPTED::contains)) {
+        refused.add(part.path("purl").asText() + " " + licences);
+      }
+    }
+    assertThat(refused).isEmpty();
+  }
+}
