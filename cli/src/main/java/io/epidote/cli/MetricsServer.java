@@ -2,24 +2,33 @@ package io.epidote.cli;
 
 import com.sun.net.httpserver.HttpServer;
 import io.epidote.engine.error.EpidoteException.Unavailable;
+import io.epidote.node.BuildInfo;
+import io.epidote.node.metrics.MetricsPage;
+import io.epidote.node.metrics.ProcessMetrics;
 import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import java.io.IOException;
 import java.net.InetSocketAddress;
-import java.nio.charset.StandardCharsets;
 
 /** A node's {@code /metrics}. Whoever reaches the port may read them, and nothing else. */
 final class MetricsServer implements AutoCloseable {
   private final HttpServer server;
+  private final ProcessMetrics process;
 
-  private MetricsServer(HttpServer server) {
+  private MetricsServer(HttpServer server, ProcessMetrics process) {
     this.server = server;
+    this.process = process;
   }
 
   /**
+   * Serves a node's meters, and the process's own beside them.
+   *
    * @param port 0 for any free one
+   * @param node its name
+   * @param model name of what it serves
    * @throws Unavailable when the port cannot be had
    */
-  static MetricsServer start(String host, int port, PrometheusMeterRegistry meters) {
+  static MetricsServer start(
+      String host, int port, String node, String model, PrometheusMeterRegistry meters) {
     HttpServer server;
     try {
       server = HttpServer.create(new InetSocketAddress(host, port), 0);
@@ -29,20 +38,22 @@ final class MetricsServer implements AutoCloseable {
               .formatted(host, port, e.getMessage()),
           e);
     }
+    ProcessMetrics process =
+        ProcessMetrics.register(meters, "node", node, model, BuildInfo.VERSION);
+    MetricsPage page = new MetricsPage(meters);
     server.createContext(
         "/metrics",
         exchange -> {
           try (exchange) {
-            byte[] text = meters.scrape().getBytes(StandardCharsets.UTF_8);
-            exchange
-                .getResponseHeaders()
-                .set("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
-            exchange.sendResponseHeaders(200, text.length);
-            exchange.getResponseBody().write(text);
+            MetricsPage.Content content =
+                page.read(exchange.getRequestHeaders().getFirst("Accept"));
+            exchange.getResponseHeaders().set("Content-Type", content.type());
+            exchange.sendResponseHeaders(200, content.bytes().length);
+            exchange.getResponseBody().write(content.bytes());
           }
         });
     server.start();
-    return new MetricsServer(server);
+    return new MetricsServer(server, process);
   }
 
   int port() {
@@ -52,5 +63,6 @@ final class MetricsServer implements AutoCloseable {
   @Override
   public void close() {
     server.stop(0);
+    process.close();
   }
 }

@@ -106,7 +106,9 @@ final class NodeCommand implements Callable<Integer> {
     String metrics = "";
     if (metricsPort != null) {
       String address = bind.isEmpty() ? host : bind;
-      MetricsServer served = MetricsServer.start(address, metricsPort, meters);
+      MetricsServer served =
+          MetricsServer.start(
+              address, metricsPort, ownName, model.folder.getFileName().toString(), meters);
       Runtime.getRuntime().addShutdownHook(new Thread(served::close, "stop-metrics"));
       metrics = " metrics=%s:%d".formatted(address, served.port());
     }

@@ -58,7 +58,7 @@ class MetricsServerTest {
                     List.of("127.0.0.1:" + router.grpcPort()),
                     options.node),
                 meters);
-        MetricsServer server = MetricsServer.start("127.0.0.1", 0, meters);
+        MetricsServer server = MetricsServer.start("127.0.0.1", 0, "PD", "base", meters);
         InferenceClient client = new InferenceClient("127.0.0.1:" + router.grpcPort())) {
       Awaitility.await().until(node::isRegistered);
       assertThat(client.load().getNodes(0).getExperts().getLayersList()).isEmpty();
@@ -89,7 +89,8 @@ class MetricsServerTest {
       ByteArrayOutputStream out = new ByteArrayOutputStream();
       StatusCommand.print(load, new PrintStream(out, true, StandardCharsets.UTF_8));
       assertThat(out.toString(StandardCharsets.UTF_8)).contains("hottest experts: layer");
-      assertThatThrownBy(() -> MetricsServer.start("127.0.0.1", server.port(), meters))
+      assertThatThrownBy(
+              () -> MetricsServer.start("127.0.0.1", server.port(), "PD", "base", meters))
           .isInstanceOf(Unavailable.class)
           .hasMessageContaining("--metrics-port");
     }

@@ -6,6 +6,7 @@ import io.epidote.engine.error.EpidoteException;
 import io.epidote.node.engine.EngineLoop;
 import io.epidote.node.grpc.ChannelPool;
 import io.epidote.node.grpc.GrpcTransport;
+import io.epidote.node.lease.LeaseEnd;
 import io.epidote.node.lease.LeaseTable;
 import io.epidote.node.registry.RegistrationClient;
 import io.epidote.node.tls.Tls;
@@ -27,6 +28,7 @@ import java.net.InetSocketAddress;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
@@ -286,24 +288,86 @@ public final class NodeRuntime implements AutoCloseable {
   }
 
   private void registerMeters(NodeReports reports) {
-    gauge(reports, "epidote.kv.blocks.used", NodeStatus::getKvBlocksUsed);
-    gauge(reports, "epidote.kv.blocks.cached", NodeStatus::getKvBlocksCached);
-    gauge(reports, "epidote.kv.blocks.total", NodeStatus::getKvBlocksTotal);
-    gauge(reports, "epidote.swap.blocks.used", NodeStatus::getSwapBlocksUsed);
-    gauge(reports, "epidote.swap.blocks.total", NodeStatus::getSwapBlocksTotal);
-    gauge(reports, "epidote.media.blocks.used", NodeStatus::getMediaBlocksUsed);
-    gauge(reports, "epidote.media.blocks.total", NodeStatus::getMediaBlocksTotal);
-    gauge(reports, "epidote.media.blocks.cached", NodeStatus::getMediaBlocksCached);
+    gauge(reports, "epidote.kv.blocks.used", "KV blocks in use", NodeStatus::getKvBlocksUsed);
+    gauge(
+        reports,
+        "epidote.kv.blocks.cached",
+        "KV blocks that nobody uses and a later prompt may",
+        NodeStatus::getKvBlocksCached);
+    gauge(
+        reports,
+        "epidote.kv.blocks.capacity",
+        "KV blocks of the pool",
+        NodeStatus::getKvBlocksTotal);
+    gauge(
+        reports,
+        "epidote.swap.blocks.used",
+        "KV blocks in swap space",
+        NodeStatus::getSwapBlocksUsed);
+    gauge(
+        reports,
+        "epidote.swap.blocks.capacity",
+        "KV blocks that swap space holds",
+        NodeStatus::getSwapBlocksTotal);
+    gauge(
+        reports,
+        "epidote.media.blocks.used",
+        "Blocks of media tokens in use",
+        NodeStatus::getMediaBlocksUsed);
+    gauge(
+        reports,
+        "epidote.media.blocks.capacity",
+        "Blocks of media tokens of the pools",
+        NodeStatus::getMediaBlocksTotal);
+    gauge(
+        reports,
+        "epidote.media.blocks.cached",
+        "Blocks of media tokens that nobody uses and a later request may",
+        NodeStatus::getMediaBlocksCached);
     gauge(
         reports,
         "epidote.media.cache.bytes",
+        "Media tokens that are cached",
         status -> (double) status.getMediaBlocksCached() * status.getMediaBlockBytes());
-    gauge(reports, "epidote.handles", NodeStatus::getHandles);
-    gauge(reports, "epidote.requests.running", NodeStatus::getRunning);
-    gauge(reports, "epidote.requests.queued", NodeStatus::getQueued);
-    gauge(reports, "epidote.requests.awaiting", NodeStatus::getAwaiting);
-    gauge(reports, "epidote.resident.bytes", NodeStatus::getResidentBytes);
-    Gauge.builder("epidote.engine.defects", loop, EngineLoop::defects).register(meters);
+    gauge(reports, "epidote.handles", "Leases that are out", NodeStatus::getHandles);
+    gauge(
+        reports,
+        "epidote.requests.running",
+        "Requests that have what they need to compute",
+        NodeStatus::getRunning);
+    gauge(
+        reports,
+        "epidote.requests.queued",
+        "Requests that wait for something of this node",
+        NodeStatus::getQueued);
+    gauge(
+        reports,
+        "epidote.requests.awaiting",
+        "Requests whose input other stages are making",
+        NodeStatus::getAwaiting);
+    gauge(
+        reports,
+        "epidote.resident.bytes",
+        "Resident memory of the process",
+        NodeStatus::getResidentBytes);
+    FunctionCounter.builder("epidote.leases.granted", leases, LeaseTable::granted)
+        .description("Leases on blocks that other nodes may pull")
+        .register(meters);
+    for (LeaseEnd end : LeaseEnd.values()) {
+      FunctionCounter.builder("epidote.leases.ended", leases, each -> each.ended(end))
+          .tag("end", end.name().toLowerCase(Locale.ROOT))
+          .description("Leases that are over, by why")
+          .register(meters);
+    }
+    Gauge.builder("epidote.node.healthy", this, each -> each.fault() == null ? 1 : 0)
+        .description("0 while something makes the node unhealthy; its status says what")
+        .register(meters);
+    Gauge.builder("epidote.node.registered", this, each -> each.isRegistered() ? 1 : 0)
+        .description("1 while every router has welcomed the node")
+        .register(meters);
+    Gauge.builder("epidote.engine.defects", loop, EngineLoop::defects)
+        .description("Exceptions that the engine thread caught and that are defects")
+        .register(meters);
     Gauge.builder("epidote.integrity.faults", state, each -> each.isDiscrepant() ? 1 : 0)
         .description("1 while blocks are in use that no request or lease accounts for")
         .register(meters);
@@ -318,8 +382,11 @@ public final class NodeRuntime implements AutoCloseable {
         .register(meters);
   }
 
-  private void gauge(NodeReports reports, String name, ToDoubleFunction<NodeStatus> value) {
-    Gauge.builder(name, reports, each -> value.applyAsDouble(each.latest())).register(meters);
+  private void gauge(
+      NodeReports reports, String name, String description, ToDoubleFunction<NodeStatus> value) {
+    Gauge.builder(name, reports, each -> value.applyAsDouble(each.latest()))
+        .description(description)
+        .register(meters);
   }
 
   /**

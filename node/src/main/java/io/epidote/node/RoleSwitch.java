@@ -3,6 +3,7 @@ package io.epidote.node;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.memory.NativePages;
 import io.epidote.node.memory.SystemMemory;
+import io.epidote.node.metrics.Buckets;
 import io.epidote.proto.stage.v1.SwitchRoleResponse;
 import io.epidote.proto.v1.RolePhase;
 import io.epidote.proto.v1.Stage;
@@ -11,6 +12,7 @@ import io.micrometer.core.instrument.Counter;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.micrometer.core.instrument.Timer;
 import java.time.Duration;
+import java.util.List;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
@@ -64,6 +66,23 @@ final class RoleSwitch {
     this.reports = reports;
     this.routers = routers;
     this.meters = meters;
+    List.of("done", "failed").forEach(outcome -> outcome(meters, outcome));
+    List.of("hand_over", "load", "drain", "unload", "admit").forEach(phase -> timer(meters, phase));
+  }
+
+  private static Counter outcome(MeterRegistry meters, String outcome) {
+    return Counter.builder("epidote.role.switches")
+        .tag("outcome", outcome)
+        .description("Changes of the node's stages")
+        .register(meters);
+  }
+
+  private static Timer timer(MeterRegistry meters, String phase) {
+    return Timer.builder("epidote.role.phase")
+        .tag("phase", phase)
+        .description("Duration of one phase of a change of stages")
+        .serviceLevelObjectives(Buckets.times())
+        .register(meters);
   }
 
   /**
@@ -155,7 +174,7 @@ final class RoleSwitch {
         throw failed(e);
       }
       timed("admit", this::admit);
-      Counter.builder("epidote.role.switches").tag("outcome", "done").register(meters).increment();
+      outcome(meters, "done").increment();
       log.info("The node has the stages {} now: {}", stages, response.getPhasesList());
       return response.setRoleGeneration(state.generation()).build();
     }
@@ -268,10 +287,7 @@ final class RoleSwitch {
               ? wrapped.getCause()
               : error;
       log.error("The node goes on with {}: {} cannot be had", roles.role().kinds(), stages, cause);
-      Counter.builder("epidote.role.switches")
-          .tag("outcome", "failed")
-          .register(meters)
-          .increment();
+      outcome(meters, "failed").increment();
       Status status =
           switch (cause) {
             case OutOfMemoryError _, EpidoteException.Exhausted _ -> Status.RESOURCE_EXHAUSTED;
@@ -316,11 +332,7 @@ final class RoleSwitch {
       synchronized (response) {
         response.addPhases(RolePhase.newBuilder().setName(phase).setMs(nanos / 1e6));
       }
-      Timer.builder("epidote.role.phase")
-          .tag("phase", phase)
-          .description("Duration of one phase of a change of stages")
-          .register(meters)
-          .record(nanos, TimeUnit.NANOSECONDS);
+      timer(meters, phase).record(nanos, TimeUnit.NANOSECONDS);
     }
   }
 }

@@ -99,8 +99,10 @@ final class Roles {
           // Wakes the stages: one of them may have waited for what is read in now.
           all.tiers().onChange(() -> node.loop().execute(() -> {}));
         });
-    return new Installed(
-        role, new StatusReport(node, role.stages(), role.adapters(), experts), own);
+    node.meters().serve(role.kinds());
+    StatusReport report = new StatusReport(node, role.stages(), role.adapters(), experts);
+    report.register(own);
+    return new Installed(role, report, own);
   }
 
   private static List<BooleanSupplier> steps(Role role) {

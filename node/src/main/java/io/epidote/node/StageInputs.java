@@ -149,6 +149,7 @@ public final class StageInputs {
 
     private void ended(PullGroup group, PullEnd end, Runnable arrived) {
       pulls.remove(group);
+      node.meters().pulled(end);
       account.transferEnded(end instanceof PullEnd.Pulled pulled ? pulled.moved() : 0);
       if (end instanceof PullEnd.Pulled whole) {
         cost.add(whole.bytes() / MIB, whole.nanos());

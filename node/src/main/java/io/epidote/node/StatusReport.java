@@ -11,8 +11,10 @@ import io.epidote.proto.stage.v1.NodeLoad;
 import io.epidote.proto.v1.MemoryUse;
 import io.epidote.proto.v1.NodeStatus;
 import io.epidote.proto.v1.WeightGroup;
+import io.micrometer.core.instrument.Gauge;
 import java.util.Collection;
 import java.util.Collections;
+import java.util.EnumMap;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
@@ -21,6 +23,7 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.BooleanSupplier;
 import java.util.function.Function;
+import java.util.function.ToIntFunction;
 import org.jspecify.annotations.Nullable;
 
 /** The node's numbers over all its stages. Belongs to the engine thread. */
@@ -30,6 +33,9 @@ final class StatusReport {
   private final LeaseTable leases;
   private final Optional<Adapters> adapters;
   private final Optional<ExpertMeters> experts;
+
+  /** As they were last told; for metrics, which are read beside the engine thread. */
+  private volatile Map<io.epidote.proto.v1.Stage, StageLoad> loads = Map.of();
 
   StatusReport(
       NodeContext node,
@@ -53,8 +59,11 @@ final class StatusReport {
     int running = 0;
     int queued = 0;
     int awaiting = 0;
+    Map<io.epidote.proto.v1.Stage, StageLoad> byKind =
+        new EnumMap<>(io.epidote.proto.v1.Stage.class);
     for (Stage stage : stages) {
       StageLoad load = stage.load();
+      byKind.put(stage.kind(), load);
       status.addStages(stage.kind());
       running += load.running();
       queued += load.queued();
@@ -68,6 +77,7 @@ final class StatusReport {
               .setBytes(group.bytes())
               .setPrecision(group.precision()));
     }
+    loads = byKind;
     Set<KvMemory> kv = distinct(StageLoad::kv);
     Set<BlockPool> media = distinct(StageLoad::mediaPools);
     stages.forEach(stage -> stage.describe(status));
@@ -104,6 +114,44 @@ final class StatusReport {
     NodeLoad.Builder load = NodeLoad.newBuilder().setStatus(take(memory));
     stages.forEach(stage -> stage.mediaCache().ifPresent(load::setMediaCache));
     return load.build();
+  }
+
+  /** Meters of what each stage has to do, which are there for as long as the node has it. */
+  void register(RoleMeters meters) {
+    for (Stage stage : stages) {
+      gauge(meters, stage, "running", "Requests that the stage computes", StageLoad::running);
+      gauge(
+          meters,
+          stage,
+          "queued",
+          "Requests that wait for something of this node at the stage",
+          StageLoad::queued);
+      gauge(
+          meters,
+          stage,
+          "awaiting",
+          "Requests whose input for the stage others are making",
+          StageLoad::awaiting);
+    }
+  }
+
+  private void gauge(
+      RoleMeters meters,
+      Stage stage,
+      String name,
+      String description,
+      ToIntFunction<StageLoad> value) {
+    meters.add(
+        Gauge.builder(
+                "epidote.stage." + name,
+                this,
+                each -> {
+                  StageLoad load = each.loads.get(stage.kind());
+                  return load == null ? 0 : value.applyAsInt(load);
+                })
+            .tag("stage", StageMeters.word(stage.kind()))
+            .description(description)
+            .register(meters.registry()));
   }
 
   /** What the node's stages have of memory. */

@@ -11,6 +11,8 @@ import io.epidote.node.tls.PeerRules;
 import io.epidote.node.tls.Tls;
 import io.epidote.proto.stage.v1.RegistryServiceGrpc;
 import io.epidote.proto.v1.AdapterAdminGrpc;
+import io.epidote.node.metrics.MetricsPage;
+import io.epidote.node.metrics.ProcessMetrics;
 import io.epidote.proto.v1.LoadAdapterRequest;
 import io.epidote.proto.v1.RoleAdminGrpc;
 import io.epidote.router.access.ApiKeys;
@@ -23,6 +25,8 @@ import io.epidote.router.cluster.Cluster;
 import io.epidote.router.cluster.RegistryEndpoint;
 import io.epidote.router.kserve.KServeEndpoint;
 import io.epidote.router.media.MediaFetch;
+import io.epidote.router.observe.AdapterMetrics;
+import io.epidote.router.observe.ClusterMetrics;
 import io.epidote.router.openai.HttpServer;
 import io.epidote.router.openai.OpenAiApi;
 import io.epidote.router.openai.WebPaths;
@@ -106,6 +110,7 @@ public final class Router implements AutoCloseable {
   private final Server admin;
   private final Optional<StatusPage> page;
   private final HttpServer http;
+  private final ProcessMetrics process;
 
   private Router(RouterConfig config, ServedModel model) {
     this.config = config;
@@ -149,6 +154,7 @@ public final class Router implements AutoCloseable {
     roles = new RoleController(cluster, config.roles(), config.slo(), threads, view::leads);
     labels = new RoleLabels(cluster, view);
     cluster.onReadiness(this::showHealth);
+    process = ProcessMetrics.register(meters, "router", "", model.name(), config.version());
     FunctionCounter.builder("epidote_allocated_bytes", this, _ -> allocatedBytes())
         .description("Heap that this process has allocated since its start")
         .register(meters);
@@ -192,12 +198,13 @@ public final class Router implements AutoCloseable {
               new OpenAiApi(
                   flow,
                   cluster,
-                  meters,
+                  metrics(),
                   keys,
                   new MediaFetch(config.security().media()),
                   limits.maxBodyBytes(),
                   threads,
-                  page.<WebPaths>map(each -> each).orElse(WebPaths.NONE)));
+                  page.<WebPaths>map(each -> each).orElse(WebPaths.NONE)),
+              meters);
     } catch (EpidoteException e) {
       grpc.shutdownNow();
       admin.shutdownNow();
@@ -206,6 +213,14 @@ public final class Router implements AutoCloseable {
     }
     config.surroundings().tell(cluster);
     adapters.start(config.admin().folder().map(this::watching).orElse(() -> {}));
+  }
+
+  /** What Prometheus reads. */
+  private MetricsPage metrics() {
+    ClusterMetrics.register(cluster, roles, model.name(), meters);
+    MetricsPage page = new MetricsPage(meters);
+    page.before(new AdapterMetrics(cluster, flow, meters)::update);
+    return page;
   }
 
   private Runnable watching(Path folder) {
@@ -306,6 +321,7 @@ public final class Router implements AutoCloseable {
     threads.shutdownNow();
     tls.ifPresent(Tls::close);
     keys.close();
+    process.close();
     if (model instanceof AutoCloseable closeable) {
       close(closeable);
     }

@@ -8,6 +8,7 @@ import io.epidote.proto.stage.v1.Handle;
 import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -53,6 +54,7 @@ public final class LeaseTable {
   private final LongSupplier clock;
   private final Executor engine;
   private final Map<Long, Lease> leases = new HashMap<>();
+  private final Map<LeaseEnd, Long> ends = new EnumMap<>(LeaseEnd.class);
   private long nextId = 1;
   private int outstanding;
 
@@ -194,6 +196,16 @@ public final class LeaseTable {
     return outstanding;
   }
 
+  /** Leases that this process has given out. */
+  public synchronized long granted() {
+    return nextId - 1;
+  }
+
+  /** Leases that ended so. */
+  public synchronized long ended(LeaseEnd how) {
+    return ends.getOrDefault(how, 0L);
+  }
+
   /** Where the node's services answer. */
   public String address() {
     return address.get();
@@ -218,6 +230,7 @@ public final class LeaseTable {
         return false;
       }
       lease.end = end;
+      ends.merge(end, 1L, Long::sum);
       pins = List.copyOf(lease.pins);
       if (pins.isEmpty()) {
         free(lease, end);

@@ -181,6 +181,11 @@ final class Exchange {
     return head.uri();
   }
 
+  /** What the client can read, or null when it does not say. */
+  @Nullable String accept() {
+    return head.headers().get(HttpHeaderNames.ACCEPT);
+  }
+
   long arrivalNanos() {
     return arrivalNanos;
   }

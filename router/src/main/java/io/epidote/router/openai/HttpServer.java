@@ -4,6 +4,8 @@ import io.epidote.engine.error.EpidoteException;
 import io.epidote.node.tls.Refusals;
 import io.epidote.router.access.HttpLimits;
 import io.epidote.router.request.ByteBudget;
+import io.micrometer.core.instrument.Gauge;
+import io.micrometer.core.instrument.MeterRegistry;
 import io.netty.bootstrap.ServerBootstrap;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelInitializer;
@@ -50,6 +52,7 @@ public final class HttpServer implements AutoCloseable {
    * @param maxBody largest body of a request in bytes
    * @param limits of connections
    * @param tls empty for plaintext
+   * @param meters count responses and connections
    * @throws EpidoteException.Unavailable when it cannot listen there
    */
   public static HttpServer start(
@@ -59,7 +62,8 @@ public final class HttpServer implements AutoCloseable {
       ByteBudget budget,
       HttpLimits limits,
       Optional<SslContext> tls,
-      OpenAiApi api) {
+      OpenAiApi api,
+      MeterRegistry meters) {
     boolean epoll = Epoll.isAvailable();
     EventLoopGroup loops =
         new MultiThreadIoEventLoopGroup(
@@ -67,9 +71,12 @@ public final class HttpServer implements AutoCloseable {
             new DefaultThreadFactory("http", true),
             epoll ? EpollIoHandler.newFactory() : NioIoHandler.newFactory());
     ChannelGroup connections = new DefaultChannelGroup(GlobalEventExecutor.INSTANCE, true);
+    Gauge.builder("epidote_http_connections", connections, ChannelGroup::size)
+        .description("Connections that are open at the HTTP port")
+        .register(meters);
     Class<? extends ServerChannel> type =
         epoll ? EpollServerSocketChannel.class : NioServerSocketChannel.class;
-    Connections counted = new Connections(limits, api.meters());
+    Connections counted = new Connections(limits, meters);
     ServerBootstrap bootstrap =
         new ServerBootstrap()
             .group(loops)
@@ -77,7 +84,15 @@ public final class HttpServer implements AutoCloseable {
             .option(ChannelOption.SO_BACKLOG, 1024)
             .option(ChannelOption.SO_REUSEADDR, true)
             .childOption(ChannelOption.TCP_NODELAY, true)
-            .childHandler(new Pipeline(connections, counted, maxBody, budget, tls, api));
+            .childHandler(
+                new Pipeline(
+                    connections,
+                    counted,
+                    maxBody,
+                    budget,
+                    new ResponseCounter(meters),
+                    tls,
+                    api));
     try {
       Channel listener = bootstrap.bind(host, port).syncUninterruptibly().channel();
       loops
@@ -116,6 +131,7 @@ public final class HttpServer implements AutoCloseable {
     private final Connections counted;
     private final long maxBody;
     private final ByteBudget budget;
+    private final ResponseCounter counter;
     private final Optional<SslContext> tls;
     private final OpenAiApi api;
 
@@ -124,12 +140,14 @@ public final class HttpServer implements AutoCloseable {
         Connections counted,
         long maxBody,
         ByteBudget budget,
+        ResponseCounter counter,
         Optional<SslContext> tls,
         OpenAiApi api) {
       this.connections = connections;
       this.counted = counted;
       this.maxBody = maxBody;
       this.budget = budget;
+      this.counter = counter;
       this.tls = tls;
       this.api = api;
     }
@@ -152,6 +170,7 @@ public final class HttpServer implements AutoCloseable {
           .addLast(
               new HttpServerCodec(
                   new HttpDecoderConfig().setMaxHeaderSize(32 << 10).setMaxChunkSize(256 << 10)))
+          .addLast(counter)
           .addLast(connection);
     }
 

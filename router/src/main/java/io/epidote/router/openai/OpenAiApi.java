@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.node.metrics.MetricsPage;
 import io.epidote.proto.v1.Stage;
 import io.epidote.router.access.ApiKeys;
 import io.epidote.router.access.Caller;
@@ -16,7 +17,6 @@ import io.epidote.router.request.InvalidField;
 import io.epidote.router.request.RequestFlow;
 import io.epidote.router.request.RunningRequest;
 import io.epidote.router.request.ServedModel;
-import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpHeaderValues;
 import io.netty.handler.codec.http.HttpMethod;
@@ -43,7 +43,7 @@ public final class OpenAiApi {
 
   private final RequestFlow flow;
   private final Cluster cluster;
-  private final PrometheusMeterRegistry meters;
+  private final MetricsPage metrics;
   private final ApiKeys keys;
   private final Executor threads;
   private final WebPaths others;
@@ -63,7 +63,7 @@ public final class OpenAiApi {
   public OpenAiApi(
       RequestFlow flow,
       Cluster cluster,
-      PrometheusMeterRegistry meters,
+      MetricsPage metrics,
       ApiKeys keys,
       MediaFetch fetch,
       long maxBody,
@@ -71,7 +71,7 @@ public final class OpenAiApi {
       WebPaths others) {
     this.flow = flow;
     this.cluster = cluster;
-    this.meters = meters;
+    this.metrics = metrics;
     this.keys = keys;
     this.threads = threads;
     this.others = others;
@@ -95,10 +95,6 @@ public final class OpenAiApi {
   private static String path(String uri) {
     int query = uri.indexOf('?');
     return query < 0 ? uri : uri.substring(0, query);
-  }
-
-  PrometheusMeterRegistry meters() {
-    return meters;
   }
 
   /** Answers an exchange; returns at once, so that the event loop goes on. */
@@ -159,10 +155,8 @@ public final class OpenAiApi {
       }
     } else if (path.equals("/metrics")) {
       if (allowed(exchange, path, HttpMethod.GET)) {
-        exchange.respond(
-            HttpResponseStatus.OK,
-            "text/plain; version=0.0.4; charset=utf-8",
-            meters.scrape().getBytes(StandardCharsets.UTF_8));
+        MetricsPage.Content page = metrics.read(exchange.accept());
+        exchange.respond(HttpResponseStatus.OK, page.type(), page.bytes());
       }
     } else {
       other(exchange, path, uri.substring(Math.min(uri.length(), path.length() + 1)));

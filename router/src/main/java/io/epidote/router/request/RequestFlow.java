@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.Executor;
@@ -127,7 +128,18 @@ public final class RequestFlow implements AutoCloseable {
    * @param arrivalNanos {@link System#nanoTime} when the request arrived
    * @throws EpidoteException when it is not even queued; then the listener hears nothing
    */
-  public RunningRequest admit(GenerationRequest asked, long arrivalNanos, AnswerListener listener) {
+  public RunningRequest admit(
+      GenerationRequest request, long arrivalNanos, AnswerListener listener) {
+    try {
+      return tryAdmit(request, arrivalNanos, listener);
+    } catch (EpidoteException e) {
+      around.metrics().failed(e);
+      throw e;
+    }
+  }
+
+  private RunningRequest tryAdmit(
+      GenerationRequest asked, long arrivalNanos, AnswerListener listener) {
     GenerationRequest request = tenants.shareCaches() ? asked : asked.apart();
     around.preparation().check(request);
     String adapter = request.adapter(around.model().name());
@@ -248,6 +260,26 @@ public final class RequestFlow implements AutoCloseable {
     }
     found.abort();
     return true;
+  }
+
+  /**
+   * Adapters with requests, by name.
+   *
+   * @param running requests that are at work
+   * @param waiting requests that wait to be admitted
+   */
+  public record AdapterUse(Map<String, Integer> running, Map<String, Integer> waiting) {}
+
+  /** What each adapter has to do now. */
+  public AdapterUse adapterUse() {
+    AdapterUse use = new AdapterUse(new TreeMap<>(), new TreeMap<>());
+    for (RunningRequest request : running.values()) {
+      String adapter = request.adapter();
+      if (!adapter.isEmpty()) {
+        (request.isAdmitted() ? use.running() : use.waiting()).merge(adapter, 1, Integer::sum);
+      }
+    }
+    return use;
   }
 
   public int inFlight() {

@@ -1,5 +1,7 @@
 package io.epidote.router.request;
 
+import io.epidote.engine.error.EpidoteException;
+import io.epidote.node.metrics.Buckets;
 import io.epidote.proto.v1.FinishReason;
 import io.epidote.proto.v1.Stage;
 import io.epidote.proto.v1.StageTiming;
@@ -7,10 +9,11 @@ import io.epidote.proto.v1.Timeline;
 import io.epidote.router.cluster.StageNames;
 import io.epidote.router.cluster.Topology;
 import io.micrometer.core.instrument.Counter;
+import io.micrometer.core.instrument.DistributionSummary;
 import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.micrometer.core.instrument.Timer;
-import java.time.Duration;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.OptionalDouble;
@@ -23,23 +26,16 @@ import org.jspecify.annotations.Nullable;
  * {@code epidote_} names for the stages. Thread-safe; a {@link Recording} is for one request.
  */
 final class RequestMetrics {
-  private static final Duration[] BUCKETS = {
-    Duration.ofMillis(5),
-    Duration.ofMillis(10),
-    Duration.ofMillis(20),
-    Duration.ofMillis(40),
-    Duration.ofMillis(80),
-    Duration.ofMillis(160),
-    Duration.ofMillis(320),
-    Duration.ofMillis(640),
-    Duration.ofMillis(1280),
-    Duration.ofMillis(2560),
-    Duration.ofMillis(5120),
-    Duration.ofMillis(10240),
-    Duration.ofMillis(20480),
-    Duration.ofMillis(40960),
-    Duration.ofMillis(81920)
-  };
+  /** From its name to that of a metric's label: as the HTTP errors have it. */
+  private static final List<String> KINDS =
+      List.of(
+          "invalid_request",
+          "too_large",
+          "not_found",
+          "exhausted",
+          "unavailable",
+          "bad_checkpoint",
+          "internal");
 
   private final MeterRegistry meters;
   private final String model;
@@ -49,11 +45,26 @@ final class RequestMetrics {
   private final Timer endToEnd;
   private final Counter promptTokens;
   private final Counter generationTokens;
+  private final Timer queueTime;
+  private final Timer prefillTime;
+  private final Timer decodeTime;
+  private final Timer inferenceTime;
+  private final DistributionSummary requestPromptTokens;
+  private final DistributionSummary requestGenerationTokens;
+  private final Counter prefixQueries;
+  private final Counter prefixHits;
+  private final Counter mediaQueries;
+  private final Counter mediaHits;
+  private final Counter refusedLate;
 
   // Finding a meter in the registry by name and tags takes longer than recording: once is enough.
   private final Map<Stage, StageMeters> stages = new ConcurrentHashMap<>();
   private final Map<String, Counter> topologies = new ConcurrentHashMap<>();
   private final Map<FinishReason, Counter> successes = new ConcurrentHashMap<>();
+  private final Map<String, Counter> failures = new ConcurrentHashMap<>();
+  private final Map<Stage, Counter> recoveries = new ConcurrentHashMap<>();
+  private final TargetCounts ttftTargets;
+  private final TargetCounts tpotTargets;
 
   RequestMetrics(MeterRegistry meters, String model, Admission admission) {
     this.meters = meters;
@@ -73,14 +84,49 @@ final class RequestMetrics {
     endToEnd = timer("vllm:e2e_request_latency", "From arrival to the end");
     promptTokens = counter("vllm:prompt_tokens", "Prompt tokens of requests that ended");
     generationTokens = counter("vllm:generation_tokens", "Tokens generated");
+    queueTime =
+        timer(
+            "vllm:request_queue_time",
+            "Waiting before the first computation: for admission, and at encode and prefill nodes");
+    prefillTime =
+        timer(
+            "vllm:request_prefill_time",
+            "From the end of waiting to the first token: encode, prefill and transfers");
+    decodeTime = timer("vllm:request_decode_time", "From the first token to the last");
+    inferenceTime =
+        timer("vllm:request_inference_time", "From the end of waiting to the last token");
+    requestPromptTokens =
+        tokens("vllm:request_prompt_tokens", "Prompt tokens of a request, those of media included");
+    requestGenerationTokens =
+        tokens("vllm:request_generation_tokens", "Tokens of a request's answers");
+    prefixQueries =
+        counter(
+            "vllm:prefix_cache_queries", "Prompt tokens that were looked up in the prefix cache");
+    prefixHits =
+        counter("vllm:prefix_cache_hits", "Prompt tokens that were found in the prefix cache");
+    mediaQueries =
+        counter("vllm:mm_cache_queries", "Tiles that were looked up in the media-token cache");
+    mediaHits = counter("vllm:mm_cache_hits", "Tiles that were found in the media-token cache");
+    refusedLate =
+        counter(
+            "epidote_requests_refused_late",
+            "Requests that were refused because their first token would have missed its target");
+    ttftTargets = new TargetCounts("ttft");
+    tpotTargets = new TargetCounts("tpot");
+    // There before the first of them: what a counter counted before it was seen is not known.
+    StageNames.ALL.forEach(this::stage);
+    StageNames.ALL.forEach(this::recoveries);
+    KINDS.forEach(this::failures);
+    List.of(
+            FinishReason.FINISH_REASON_STOP,
+            FinishReason.FINISH_REASON_LENGTH,
+            FinishReason.FINISH_REASON_ABORT)
+        .forEach(this::successes);
   }
 
   /** A request would have missed its target. */
   void refusedLate() {
-    counter(
-            "epidote_requests_refused_late",
-            "Requests that were refused because their first token would have missed its target")
-        .increment();
+    refusedLate.increment();
   }
 
   Recording arrived(long arrivalNanos) {
@@ -92,7 +138,7 @@ final class RequestMetrics {
         .description(description)
         .tag("model_name", model)
         .tags(tags)
-        .serviceLevelObjectives(BUCKETS)
+        .serviceLevelObjectives(Buckets.times())
         .register(meters);
   }
 
@@ -102,6 +148,97 @@ final class RequestMetrics {
         .tag("model_name", model)
         .tags(tags)
         .register(meters);
+  }
+
+  private DistributionSummary tokens(String name, String description) {
+    return DistributionSummary.builder(name)
+        .description(description)
+        .tag("model_name", model)
+        .serviceLevelObjectives(Buckets.counts())
+        .register(meters);
+  }
+
+  private StageMeters stage(Stage stage) {
+    return stages.computeIfAbsent(stage, kind -> new StageMeters(StageNames.of(kind)));
+  }
+
+  private Counter recoveries(Stage stage) {
+    return recoveries.computeIfAbsent(
+        stage,
+        kind ->
+            counter(
+                "epidote_request_recoveries",
+                "Stages of requests that were lost and run again elsewhere",
+                "stage",
+                StageNames.of(kind)));
+  }
+
+  private Counter failures(String kind) {
+    return failures.computeIfAbsent(
+        kind,
+        each ->
+            counter(
+                "epidote_request_failures",
+                "Requests that ended with an error, or were refused",
+                "kind",
+                each));
+  }
+
+  private Counter successes(FinishReason reason) {
+    return successes.computeIfAbsent(
+        reason,
+        why ->
+            counter(
+                "vllm:request_success",
+                "Requests that ended in order",
+                "finished_reason",
+                why.name().substring("FINISH_REASON_".length()).toLowerCase(Locale.ROOT)));
+  }
+
+  /** A request is refused, or ends, with this error. */
+  void failed(EpidoteException error) {
+    failures(kind(error)).increment();
+  }
+
+  private static String kind(EpidoteException error) {
+    return switch (error) {
+      case EpidoteException.InvalidRequest _ -> "invalid_request";
+      case EpidoteException.TooLarge _ -> "too_large";
+      case EpidoteException.NotFound _ -> "not_found";
+      case EpidoteException.Unauthenticated _ -> "unauthenticated";
+      case EpidoteException.Forbidden _ -> "forbidden";
+      case EpidoteException.Exhausted _ -> "exhausted";
+      case EpidoteException.Unavailable _ -> "unavailable";
+      case EpidoteException.BadCheckpoint _ -> "bad_checkpoint";
+      case EpidoteException.Internal _ -> "internal";
+    };
+  }
+
+  /** Requests with a target that was met, and that was missed. */
+  private final class TargetCounts {
+    private final Counter met;
+    private final Counter missed;
+
+    TargetCounts(String target) {
+      met = outcome(target, "met");
+      missed = outcome(target, "missed");
+    }
+
+    private Counter outcome(String target, String outcome) {
+      return counter(
+          "epidote_slo_requests",
+          "Requests with a target, by whether it was met",
+          "target",
+          target,
+          "outcome",
+          outcome);
+    }
+
+    void count(OptionalDouble targetMs, double ms) {
+      if (targetMs.isPresent()) {
+        (ms <= targetMs.getAsDouble() ? met : missed).increment();
+      }
+    }
   }
 
   /** Of one stage. */
@@ -156,6 +293,10 @@ final class RequestMetrics {
   /** The clock of one request. Used within its turn; durations are of this process alone. */
   final class Recording {
     private final long arrival;
+    private Slo slo = Slo.NONE;
+    private long place;
+    private double encodeQueueMs;
+    private double prefillQueueMs;
     private long admitted;
     private long firstToken;
     private long lastToken;
@@ -166,8 +307,17 @@ final class RequestMetrics {
       this.arrival = arrival;
     }
 
-    void admitted() {
+    /** It waits for admission no longer. */
+    void hasPlace() {
+      place = System.nanoTime();
+    }
+
+    /**
+     * @param targets that it has from its arrival
+     */
+    void admitted(Slo targets) {
       admitted = System.nanoTime();
+      slo = targets;
     }
 
     /** An answer's nodes are chosen. */
@@ -208,18 +358,25 @@ final class RequestMetrics {
 
     /** A stage was lost, and is run again. */
     void lost(Stage stage) {
-      counter(
-              "epidote_request_recoveries",
-              "Stages of requests that were lost and run again elsewhere",
-              "stage",
-              StageNames.of(stage))
-          .increment();
+      recoveries(stage).increment();
     }
 
     void stage(StageTiming timing) {
-      stages
-          .computeIfAbsent(timing.getStage(), stage -> new StageMeters(StageNames.of(stage)))
-          .record(timing);
+      RequestMetrics.this.stage(timing.getStage()).record(timing);
+      int units = timing.getUnits() + timing.getCachedUnits();
+      switch (timing.getStage()) {
+        case STAGE_ENCODE -> {
+          encodeQueueMs = Math.max(encodeQueueMs, timing.getQueueMs());
+          mediaQueries.increment(units);
+          mediaHits.increment(timing.getCachedUnits());
+        }
+        case STAGE_PREFILL -> {
+          prefillQueueMs = Math.max(prefillQueueMs, timing.getQueueMs());
+          prefixQueries.increment(units);
+          prefixHits.increment(timing.getCachedUnits());
+        }
+        case STAGE_DECODE, STAGE_UNSPECIFIED, UNRECOGNIZED -> {}
+      }
     }
 
     /** The router's part of a timeline. */
@@ -242,22 +399,32 @@ final class RequestMetrics {
       endToEnd.record(System.nanoTime() - arrival, TimeUnit.NANOSECONDS);
       promptTokens.increment(prompt);
       if (tokens > 1) {
-        timePerOutputToken.record((lastToken - firstToken) / (tokens - 1), TimeUnit.NANOSECONDS);
+        long each = (lastToken - firstToken) / (tokens - 1);
+        timePerOutputToken.record(each, TimeUnit.NANOSECONDS);
+        tpotTargets.count(slo.tpotMs(), each / 1e6);
       }
-      if (reason == null) {
-        counter("epidote_request_failures", "Requests that ended with an error").increment();
-      } else {
-        successes
-            .computeIfAbsent(
-                reason,
-                why ->
-                    counter(
-                        "vllm:request_success",
-                        "Requests that ended in order",
-                        "finished_reason",
-                        why.name().substring("FINISH_REASON_".length()).toLowerCase(Locale.ROOT)))
-            .increment();
+      if (tokens > 0) {
+        ttftTargets.count(slo.ttftMs(), sinceArrival(firstToken));
       }
+      if (reason == FinishReason.FINISH_REASON_STOP
+          || reason == FinishReason.FINISH_REASON_LENGTH) {
+        phases(prompt);
+      }
+      if (reason != null) {
+        successes(reason).increment();
+      }
+    }
+
+    /** Of an answer that is complete, as vLLM divides it. */
+    private void phases(int prompt) {
+      requestPromptTokens.record(prompt);
+      requestGenerationTokens.record(tokens);
+      long queued = place - arrival + (long) ((encodeQueueMs + prefillQueueMs) * 1e6);
+      long prefill = Math.max(0, firstToken - arrival - queued);
+      queueTime.record(queued, TimeUnit.NANOSECONDS);
+      prefillTime.record(prefill, TimeUnit.NANOSECONDS);
+      decodeTime.record(lastToken - firstToken, TimeUnit.NANOSECONDS);
+      inferenceTime.record(prefill + lastToken - firstToken, TimeUnit.NANOSECONDS);
     }
 
     /** To the first token, when there was one. */

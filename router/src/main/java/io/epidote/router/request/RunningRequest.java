@@ -109,6 +109,15 @@ public final class RunningRequest {
     return request.id();
   }
 
+  /** The adapter's name, empty for none. */
+  String adapter() {
+    return request.adapter(around.model().name());
+  }
+
+  boolean isAdmitted() {
+    return ticket.isAdmitted();
+  }
+
   /**
    * Waits for a place, prepares the prompt and starts the answers. Blocks: for a virtual thread.
    * Called once.
@@ -116,6 +125,7 @@ public final class RunningRequest {
   public void run() {
     try {
       awaitPlace();
+      recording.hasPlace();
       PreparedRequest ready = around.preparation().prepare(request);
       AdapterGate.Pass entered = around.gate().enter(ready.adapter());
       turn.execute(() -> start(ready, entered));
@@ -224,7 +234,7 @@ public final class RunningRequest {
     incomplete = generations.size();
     arriving = generations.size();
     timeout = later(this::timedOut, around.timeoutMs());
-    recording.admitted();
+    recording.admitted(request.slo().or(around.slo()));
     listener.started(request.id(), ready.promptTokens(), ready.prompt().mediaTokens());
     // A generation that fails at once ends the request while this list is walked.
     for (Generation generation : List.copyOf(first)) {
@@ -307,6 +317,7 @@ public final class RunningRequest {
 
   private void fail(EpidoteException error) {
     if (!over) {
+      around.metrics().failed(error);
       end(null, EndedRequest.Outcome.of(error));
       listener.failed(error);
     }

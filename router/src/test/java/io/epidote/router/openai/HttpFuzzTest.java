@@ -99,17 +99,15 @@ class HttpFuzzTest {
 
   @Test
   void changedBodiesAreReadOrRefused() throws Exception {
-    ChatRequestReader reader = new ChatRequestReader(MAX_BODY);
+    JsonBodies bodies = new JsonBodies(MAX_BODY);
+    ChatRequestReader reader = new ChatRequestReader(new TestModel());
     long count =
         new Fuzz("chat", List.of(CHAT.getBytes(StandardCharsets.UTF_8)), 2000, 64 << 20)
             .run(input -> {
               try {
                 reader.read(
-                    new ByteArrayInputStream(input),
-                    RequestFlow.newId(),
-                    CacheSalt.NONE,
-                    Slo.NONE,
-                    "");
+                    bodies.parse(new ByteArrayInputStream(input)),
+                    new CallHead(RequestFlow.newId(), CacheSalt.NONE, Slo.NONE, ""));
                 return true;
               } catch (InvalidField | EpidoteException e) {
                 return e instanceof InvalidField || e instanceof EpidoteException.Internal
