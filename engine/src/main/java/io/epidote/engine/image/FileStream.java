@@ -5,10 +5,10 @@ import java.io.InputStream;
 import javax.imageio.stream.MemoryCacheImageInputStream;
 
 /**
- * A picture's file as readers have it. Some take the end of the file for zeros without end, and find
- * in a hundred bytes work for minutes: a WebP may announce 65,536 Huffman codes that are not there.
- * So whoever goes on reading where there is nothing is stopped, and so is whoever reads for longer
- * than a file may take.
+ * A picture's file as readers have it. Some take the end of the file for zeros without end, and
+ * find in a hundred bytes work for minutes: a WebP may announce 65,536 Huffman codes that are not
+ * there. So whoever goes on reading where there is nothing is stopped, and so is whoever reads for
+ * longer than a file may take.
  */
 final class FileStream extends MemoryCacheImageInputStream {
   /** What readers look ahead is less. */

@@ -1,13 +1,9 @@
 package io.epidote.router.openai;
 
-import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.epidote.proto.v1.FinishReason;
-import io.epidote.proto.v1.StageTiming;
-import io.epidote.proto.v1.Timeline;
 import io.epidote.proto.v1.Usage;
-import io.epidote.router.cluster.StageNames;
 import io.epidote.router.request.AnswerListener.Finish;
 import io.epidote.router.request.ServedModel;
 import java.nio.charset.StandardCharsets;

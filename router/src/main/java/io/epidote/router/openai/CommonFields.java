@@ -59,15 +59,7 @@ final class CommonFields {
   /** A request of a call. */
   GenerationRequest request(CallHead head, String id, PromptInput prompt, Sampling sampling) {
     return new GenerationRequest(
-        id,
-        model,
-        prompt,
-        sampling,
-        choices,
-        head.salt(),
-        head.slo(),
-        head.tenant(),
-        priority);
+        id, model, prompt, sampling, choices, head.salt(), head.slo(), head.tenant(), priority);
   }
 
   /** A whole number in a range, or what stands for none. */

@@ -86,13 +86,7 @@ public final class HttpServer implements AutoCloseable {
             .childOption(ChannelOption.TCP_NODELAY, true)
             .childHandler(
                 new Pipeline(
-                    connections,
-                    counted,
-                    maxBody,
-                    budget,
-                    new ResponseCounter(meters),
-                    tls,
-                    api));
+                    connections, counted, maxBody, budget, new ResponseCounter(meters), tls, api));
     try {
       Channel listener = bootstrap.bind(host, port).syncUninterruptibly().channel();
       loops

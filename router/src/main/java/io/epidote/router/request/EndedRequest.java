@@ -74,6 +74,8 @@ public record EndedRequest(
         case EpidoteException.InvalidRequest e -> INVALID;
         case EpidoteException.TooLarge e -> INVALID;
         case EpidoteException.NotFound e -> INVALID;
+        case EpidoteException.Unauthenticated e -> INVALID;
+        case EpidoteException.Forbidden e -> INVALID;
         case EpidoteException.Exhausted e -> REFUSED;
         case EpidoteException.Unavailable e -> UNAVAILABLE;
         case EpidoteException.BadCheckpoint e -> INTERNAL;

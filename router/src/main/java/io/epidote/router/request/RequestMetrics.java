@@ -32,6 +32,8 @@ final class RequestMetrics {
           "invalid_request",
           "too_large",
           "not_found",
+          "unauthenticated",
+          "forbidden",
           "exhausted",
           "unavailable",
           "bad_checkpoint",

@@ -215,7 +215,8 @@ public final class RunningRequest {
     expectedLate = slo.isMissedBy(predictedMs);
     // Who waits for nobody is served: were that refused, costs that were once measured wrong, on a
     // busy machine say, would never be measured again.
-    boolean refused = slo.isMissedBy(0) || first.getFirst().placement().map(Placement::waits).orElse(false);
+    boolean refused =
+        slo.isMissedBy(0) || first.getFirst().placement().map(Placement::waits).orElse(false);
     if (expectedLate && refused && around.refusesLate() && !slo.lateOk()) {
       recording.refusedLate();
       fail(RequestFlow.tooLate(predictedMs, slo));
@@ -359,13 +360,21 @@ public final class RunningRequest {
   /** Of a request that ended before its answers were complete. */
   private Timeline unfinished() {
     Timeline.Builder timeline = recording.timeline().setExpectedLate(expectedLate);
-    generations.forEach(generation ->
-        timeline
-            .addAllStages(generation.timings())
-            .setTopology(generation.placement().topology().label())
-            .setPredictedTtftMs(generation.placement().predictedFirstTokenMs())
-            .setRecoveries(generation.recoveries()));
+    generations.forEach(generation -> {
+      timeline.addAllStages(generation.timings());
+      describe(generation, timeline);
+    });
     return timeline.build();
+  }
+
+  private static void describe(Generation generation, Timeline.Builder timeline) {
+    timeline.setRecoveries(generation.recoveries());
+    generation
+        .placement()
+        .ifPresent(placement ->
+            timeline
+                .setTopology(placement.topology().label())
+                .setPredictedTtftMs(placement.predictedFirstTokenMs()));
   }
 
   private static void cancel(@Nullable ScheduledFuture<?> later) {
@@ -410,14 +419,7 @@ public final class RunningRequest {
     Timeline.Builder timeline =
         recording.timeline().addAllStages(timings).setExpectedLate(expectedLate);
     if (choice < generations.size()) {
-      timeline.setRecoveries(generations.get(choice).recoveries());
-      generations
-          .get(choice)
-          .placement()
-          .ifPresent(placement ->
-              timeline
-                  .setTopology(placement.topology().label())
-                  .setPredictedTtftMs(placement.predictedFirstTokenMs()));
+      describe(generations.get(choice), timeline);
     }
     Timeline told = timeline.build();
     timelines.add(told);

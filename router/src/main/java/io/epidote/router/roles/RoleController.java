@@ -205,7 +205,7 @@ public final class RoleController implements AutoCloseable {
       return Verdict.waits("would switch " + what + ", but only by hand");
     }
     if (!leads.getAsBoolean()) {
-      return "would switch " + what + ", but another router leads";
+      return Verdict.waits("would switch " + what + ", but another router leads");
     }
     if (switching || switches.isUnderWay()) {
       return Verdict.waits("wait for the switch that is under way; then " + what);
