@@ -181,8 +181,9 @@ class DeployFilesTest {
     assertThat(named).contains("epidote_requests_queued", "epidote_kv_blocks_used");
     ClusterOptions options = new ClusterOptions();
     options.node.emulation.emulate(Home.profile("tile_ms:2,prompt_token_ms:1,decode_step_ms:2"));
-    PrometheusMeterRegistry meters = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
+    StringBuilder scrape = new StringBuilder();
     for (String stages : List.of("E", "P", "D")) {
+      PrometheusMeterRegistry meters = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
       try (NodeRuntime node =
           NodeLauncher.start(
               new NodeLauncher.Settings(
@@ -195,9 +196,9 @@ class DeployFilesTest {
                   options.node),
               meters)) {
         assertThat(node.isRegistered()).isTrue();
+        scrape.append(meters.scrape());
       }
     }
-    String scrape = meters.scrape();
     for (String metric : named) {
       assertThat(scrape).containsPattern("(?m)^" + metric + "(?:\\{| )");
     }
