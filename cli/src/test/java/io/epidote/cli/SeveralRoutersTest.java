@@ -94,6 +94,7 @@ class SeveralRoutersTest {
                       HOSTS.get(i),
                       options.ports,
                       options.node.tenants,
+                      options.node.tls,
                       options.node.roots)
                   .surroundings(
                       new RouterConfig.Surroundings(view, List.of(NODES), Optional.of(ROUTERS)))
@@ -411,6 +412,7 @@ class SeveralRoutersTest {
                     "127.0.0.1",
                     options.ports,
                     options.node.tenants,
+                    options.node.tls,
                     options.node.roots)
                 .surroundings(
                     new RouterConfig.Surroundings(new Follower(), List.of(), Optional.empty()))
