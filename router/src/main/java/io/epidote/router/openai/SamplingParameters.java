@@ -1,8 +1,9 @@
 package io.epidote.router.openai;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.epidote.router.request.InvalidField;
@@ -18,7 +19,8 @@ import java.util.Optional;
  * @param adapter its name ({@code lora_name}), empty when none is named
  */
 public record SamplingParameters(int choices, int priority, Sampling sampling, String adapter) {
-  private static final ObjectMapper MAPPER = new ObjectMapper();
+  private static final JsonMapper MAPPER =
+      JsonMapper.builder().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS).build();
 
   /** A list of stop strings may stand in a string, a number is one itself. */
   private static final String STOP = "stop";

@@ -19,6 +19,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
@@ -94,6 +95,33 @@ class ApiDocTest {
     }
     assertThat(rows).hasSizeGreaterThan(30);
     return rows;
+  }
+
+  @Test
+  void everyPartOfAMessageIsTakenOrRefusedAsThePageSays() throws Exception {
+    List<String[]> parts = new ArrayList<>();
+    boolean inside = false;
+    for (String line : Files.readAllLines(PAGE)) {
+      if (inside && line.startsWith("| `")) {
+        parts.add(line.split("\\|", -1));
+      }
+      inside = line.startsWith("| part |") || (inside && line.startsWith("|"));
+    }
+    assertThat(parts).hasSize(6);
+    for (String[] cells : parts) {
+      String type = bare(cells[1]);
+      // Of a known type the content is missing, of an unknown one the type is wrong.
+      String expected =
+          switch (cells[2].strip()) {
+            case "taken" -> "messages[0].content[0]." + type;
+            case "refused" -> "messages[0].content[0].type";
+            default -> throw new AssertionError("not a kind of part: " + cells[2]);
+          };
+      String messages = "[{\"role\":\"user\",\"content\":[{\"type\":\"%s\"}]}]".formatted(type);
+      assertThatThrownBy(() -> Call.CHAT.read(with(Call.CHAT, "messages", messages)))
+          .isInstanceOfSatisfying(
+              InvalidField.class, error -> assertThat(error.path()).isEqualTo(expected));
+    }
   }
 
   private static String bare(String cell) {
