@@ -12,6 +12,11 @@ import ch.qos.logback.classic.spi.ThrowableProxyUtil;
 import ch.qos.logback.core.AppenderBase;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.google.protobuf.ByteString;
+import io.epidote.proto.kserve.v2.GRPCInferenceServiceGrpc;
+import io.epidote.proto.kserve.v2.InferTensorContents;
+import io.epidote.proto.kserve.v2.ModelInferRequest;
+import io.epidote.proto.kserve.v2.ModelStreamInferResponse;
 import io.epidote.proto.stage.v1.PrefillStart;
 import io.epidote.proto.v1.AbortRequest;
 import io.epidote.proto.v1.GetLoadRequest;
@@ -21,10 +26,12 @@ import io.epidote.router.access.KeyFile;
 import io.epidote.router.access.Security;
 import io.epidote.router.access.TenantLimits;
 import io.epidote.router.media.MediaUrls;
+import io.grpc.ClientInterceptor;
 import io.grpc.Metadata;
 import io.grpc.health.v1.HealthCheckRequest;
 import io.grpc.health.v1.HealthGrpc;
 import io.grpc.stub.MetadataUtils;
+import io.grpc.stub.StreamObserver;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.net.Socket;
@@ -36,7 +43,9 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Queue;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
@@ -158,11 +167,15 @@ class SecureFrontDoorTest {
         .isEqualTo(200);
   }
 
-  private static InferenceGrpc.InferenceBlockingStub as(String key) {
+  private static ClientInterceptor key(String key) {
     Metadata headers = new Metadata();
     headers.put(
         Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER), "Bearer " + key);
-    return cluster.inference().withInterceptors(MetadataUtils.newAttachHeadersInterceptor(headers));
+    return MetadataUtils.newAttachHeadersInterceptor(headers);
+  }
+
+  private static InferenceGrpc.InferenceBlockingStub as(String key) {
+    return cluster.inference().withInterceptors(key(key));
   }
 
   @Test
@@ -185,6 +198,57 @@ class SecureFrontDoorTest {
         .isFalse();
     var unused =
         HealthGrpc.newBlockingStub(cluster.channel).check(HealthCheckRequest.getDefaultInstance());
+  }
+
+  @Test
+  void kserveIsForTheTenantOfTheKey() throws Exception {
+    ModelInferRequest question =
+        ModelInferRequest.newBuilder()
+            .addInputs(
+                ModelInferRequest.InferInputTensor.newBuilder()
+                    .setName("text_input")
+                    .setDatatype("BYTES")
+                    .addShape(1)
+                    .setContents(
+                        InferTensorContents.newBuilder()
+                            .addBytesContents(ByteString.copyFromUtf8("hi"))))
+            .build();
+    assertThatThrownBy(() ->
+            GRPCInferenceServiceGrpc.newBlockingStub(cluster.channel)
+                .modelInfer(question)
+                .getOutputsCount())
+        .hasMessageContaining("UNAUTHENTICATED");
+    assertThat(
+            GRPCInferenceServiceGrpc.newBlockingStub(cluster.channel)
+                .withInterceptors(key(acme))
+                .modelInfer(question)
+                .getOutputsCount())
+        .isEqualTo(1);
+    CompletableFuture<Void> end = new CompletableFuture<>();
+    StreamObserver<ModelInferRequest> requests =
+        GRPCInferenceServiceGrpc.newStub(cluster.channel)
+            .withInterceptors(key(other))
+            .modelStreamInfer(
+                new StreamObserver<>() {
+                  @Override
+                  public void onNext(ModelStreamInferResponse response) {}
+
+                  @Override
+                  public void onError(Throwable error) {
+                    end.completeExceptionally(error);
+                  }
+
+                  @Override
+                  public void onCompleted() {
+                    end.complete(null);
+                  }
+                });
+    requests.onNext(question);
+    requests.onCompleted();
+    end.get(20, TimeUnit.SECONDS);
+    List<PrefillStart> starts = cluster.prefill.prefills;
+    assertThat(starts).extracting(PrefillStart::getTenant).containsExactly("acme", "other");
+    assertThat(starts.get(0).getCacheSalt()).isNotEqualTo(starts.get(1).getCacheSalt());
   }
 
   @Test

@@ -25,6 +25,7 @@ import io.epidote.router.request.RequestFlow;
 import io.epidote.router.request.RunningRequest;
 import io.epidote.router.request.ServedModel;
 import io.epidote.router.rpc.InferenceEndpoint;
+import io.epidote.router.rpc.KeyCheck;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -245,7 +246,7 @@ public final class KServeEndpoint extends GRPCInferenceServiceGrpc.GRPCInference
       throw new InvalidField(
           "inputs.stream", "is true, but ModelInfer has one response; call ModelStreamInfer");
     }
-    return call.with(flow.addressed(call.request()));
+    return call.with(flow.addressed(KeyCheck.claimed(call.request())));
   }
 
   private static <T> void answer(StreamObserver<T> observer, T response) {

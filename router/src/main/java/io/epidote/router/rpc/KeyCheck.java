@@ -46,7 +46,7 @@ public final class KeyCheck implements ServerInterceptor {
    *
    * @throws EpidoteException.Forbidden when it names another tenant
    */
-  static GenerationRequest claimed(GenerationRequest request) {
+  public static GenerationRequest claimed(GenerationRequest request) {
     return request.withTenant(caller().tenant(request.tenant()));
   }
 
