@@ -20,6 +20,7 @@ import java.util.stream.StreamSupport;
 public final class Screen {
   private static final int NAME = 12;
   private static final int MOST_LINES = 60;
+  private static final int WIDE = 100;
 
   private final int columns;
   private final int rows;
@@ -299,35 +300,37 @@ public final class Screen {
       return;
     }
     line();
-    line()
-        .left(Style.DIM, NAME, "REQUEST")
-        .left(Style.DIM, 14, "MODEL")
-        .right(Style.DIM, 9, "TOKENS")
-        .right(Style.DIM, 8, "TTFT")
+    // A timeline says more than a model's name, where there is room for one of them.
+    boolean wide = columns >= WIDE;
+    Line head = line().left(Style.DIM, NAME, "REQUEST");
+    if (wide) {
+      head.left(Style.DIM, 14, "MODEL").right(Style.DIM, 9, "TOKENS");
+    }
+    head.right(Style.DIM, 8, "TTFT")
         .right(Style.DIM, 8, "TPOT")
         .right(Style.DIM, 8, "TOTAL")
         .left(Style.DIM, 11, "END")
-        .add(Style.DIM, "r router  . queue  - transfer  E P D compute");
+        .add(Style.DIM, "r router . queue - transfer E P D compute");
     for (JsonNode request : requests.subList(0, Math.min(requests.size(), room()))) {
       String outcome = request.path("outcome").asText();
       boolean late = request.has("on_target") && !request.path("on_target").asBoolean();
       boolean good = outcome.equals("stop") || outcome.equals("length");
-      Line line =
-          line()
-              .left(NAME, request.path("id").asText())
-              .left(14, request.path("model").asText())
-              .right(
-                  9,
-                  request.path("prompt_tokens").asInt()
-                      + "+"
-                      + request.path("answer_tokens").asInt())
-              .right(8, Words.ms(request.path("ttft_ms")))
-              .right(8, Words.ms(request.path("tpot_ms")))
-              .right(8, Words.ms(request.path("total_ms")))
-              .left(
-                  good && !late ? Style.PLAIN : Style.BAD,
-                  11,
-                  good && late ? outcome + " late" : outcome);
+      Line line = line().left(NAME, request.path("id").asText());
+      if (wide) {
+        line.left(14, request.path("model").asText())
+            .right(
+                9,
+                request.path("prompt_tokens").asInt()
+                    + "+"
+                    + request.path("answer_tokens").asInt());
+      }
+      line.right(8, Words.ms(request.path("ttft_ms")))
+          .right(8, Words.ms(request.path("tpot_ms")))
+          .right(8, Words.ms(request.path("total_ms")))
+          .left(
+              good && !late ? Style.PLAIN : Style.BAD,
+              11,
+              good && late ? outcome + " late" : outcome);
       line.add(TimelineBar.of(request.path("timelines").path(0), Math.min(60, line.left())));
     }
   }

@@ -101,6 +101,12 @@ class ScreenTest {
   }
 
   @Test
+  void aNarrowScreenHasTimelines() throws Exception {
+    String text = String.join("\n", Screen.draw(view(2, 3), "", false, 80, 40, false, true));
+    assertThat(text).contains("EE", "PP", "DD", "stop late").doesNotContain("100+20");
+  }
+
+  @Test
   void whatDoesNotFitIsCounted() throws Exception {
     assertThat(Screen.draw(view(30, 3), "", false, 100, 24, false, true))
         .anyMatch(line -> line.matches("and \\d+ more nodes"));

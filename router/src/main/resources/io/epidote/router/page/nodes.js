@@ -23,13 +23,13 @@ function meter(pool) {
 function backlog(node) {
   const parts = [];
   if (node.encode?.waiting_tiles > 0) {
-    parts.push(`${count(node.encode.waiting_tiles)} tiles`);
+    parts.push(`${count(node.encode.waiting_tiles)} ${node.encode.waiting_tiles === 1 ? 'tile' : 'tiles'}`);
   }
   if (node.prefill?.waiting_tokens > 0) {
     parts.push(`${count(node.prefill.waiting_tokens)} prompt tokens`);
   }
   if (node.decode?.answers > 0) {
-    parts.push(`${count(node.decode.answers)} answers`);
+    parts.push(`${count(node.decode.answers)} ${node.decode.answers === 1 ? 'answer' : 'answers'}`);
   }
   return parts.join(', ') || '–';
 }
