@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.fuzz.Fuzz;
+import io.epidote.router.TestModel;
 import io.epidote.router.access.Caller;
 import io.epidote.router.access.HttpLimits;
 import io.epidote.router.request.ByteBudget;
