@@ -206,6 +206,7 @@ public final class Router implements AutoCloseable {
                   page.<WebPaths>map(each -> each).orElse(WebPaths.NONE)),
               meters);
     } catch (EpidoteException e) {
+      page.ifPresent(StatusPage::close);
       grpc.shutdownNow();
       admin.shutdownNow();
       flow.close();
