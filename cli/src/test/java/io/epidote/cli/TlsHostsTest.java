@@ -33,7 +33,7 @@ class TlsHostsTest {
   private static final List<String> NODES = List.of("encode", "prefill", "decode");
 
   @TempDir Path folder;
-  private TestCertificates authority;
+  private final TestCertificates authority = new TestCertificates("first");
   private final Map<String, ChildProcess> running = new LinkedHashMap<>();
 
   @Test
@@ -43,7 +43,6 @@ class TlsHostsTest {
             && Files.isWritable(Path.of("/dev/net/tun"))
             && Files.isExecutable(Path.of("/usr/sbin/ip")),
         "hosts of their own need root, TUN and iproute2");
-    authority = new TestCertificates("first");
     List<String> hosts = new ArrayList<>(ROUTERS);
     hosts.addAll(NODES);
     try (HostNetwork network = HostNetwork.make(hosts, 1)) {
