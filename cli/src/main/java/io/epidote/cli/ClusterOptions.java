@@ -50,6 +50,8 @@ final class ClusterOptions {
     arguments.addAll(node.roots.arguments());
     arguments.addAll(node.tenants.arguments());
     arguments.addAll(node.tls.arguments());
+    arguments.addAll(node.tracing.arguments());
+    arguments.addAll(node.logs.arguments());
     return arguments;
   }
 

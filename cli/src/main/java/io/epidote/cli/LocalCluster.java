@@ -35,7 +35,8 @@ final class LocalCluster implements Cluster {
                         options.ports,
                         options.node.tenants,
                         options.node.tls,
-                        options.node.roots)
+                        options.node.roots,
+                        options.node.tracing)
                     .build()));
     Runtime.getRuntime().addShutdownHook(cluster.hook);
     try {

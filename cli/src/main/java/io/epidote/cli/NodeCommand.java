@@ -79,6 +79,7 @@ final class NodeCommand implements Callable<Integer> {
   @Override
   public Integer call() throws InterruptedException {
     parent.start();
+    options.logs.apply();
     String ownName =
         name.isEmpty() ? stages.replace(',', '-') + "-" + ProcessHandle.current().pid() : name;
     ClusterView view = discovery.view(Optional.empty());

@@ -31,6 +31,7 @@ import io.epidote.node.discovery.ClusterView;
 import io.epidote.node.discovery.StaticView;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.kv.KvMemory;
+import io.epidote.node.trace.Tracing;
 import io.epidote.prefill.PrefillConfig;
 import io.epidote.prefill.PrefillStage;
 import io.micrometer.core.instrument.MeterRegistry;
@@ -114,7 +115,15 @@ final class NodeLauncher {
               .withSharing(settings.options().sharing())
               .withView(settings.view())
               .withTls(settings.options().tls.server());
-      NodeRuntime node = new NodeRuntime(config, meters);
+      NodeRuntime node =
+          new NodeRuntime(
+              config,
+              meters,
+              Tracing.start(
+                  settings.options().tracing.tracing(),
+                  "node",
+                  settings.spec().name(),
+                  BuildInfo.VERSION));
       Roles roles = new Roles(settings);
       Role first;
       try {

@@ -135,6 +135,8 @@ final class NodeOptions {
   boolean noPrepack;
 
   @Mixin EmulationOptions emulation = new EmulationOptions();
+  @Mixin TracingOptions tracing = new TracingOptions();
+  @Mixin LogOptions logs = new LogOptions();
 
   @Option(
       names = "--transfer-chunk",
@@ -285,6 +287,8 @@ final class NodeOptions {
       arguments.add("--no-media-cache");
     }
     arguments.addAll(emulation.arguments());
+    arguments.addAll(tracing.arguments());
+    arguments.addAll(logs.arguments());
     if (noPrepack) {
       arguments.add("--no-prepack");
     }

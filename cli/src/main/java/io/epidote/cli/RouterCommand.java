@@ -41,17 +41,20 @@ final class RouterCommand implements Callable<Integer> {
   @Mixin private AdapterRootOptions roots = new AdapterRootOptions();
   @Mixin private TenantOptions tenants = new TenantOptions();
   @Mixin private TlsOptions tls = new TlsOptions();
+  @Mixin private TracingOptions tracing = new TracingOptions();
+  @Mixin private LogOptions logs = new LogOptions();
   @Mixin private ParentWatch parent = new ParentWatch();
 
   @Override
   public Integer call() throws InterruptedException {
     parent.start();
+    logs.apply();
     options.drain = drain;
     RouterConfig.Surroundings surroundings = discovery.surroundings();
     Router router =
         Router.start(
             options
-                .config(model.folder, host, ports, tenants, tls, roots)
+                .config(model.folder, host, ports, tenants, tls, roots, tracing)
                 .surroundings(surroundings)
                 .build());
     Runtime.getRuntime()

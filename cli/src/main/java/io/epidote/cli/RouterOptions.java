@@ -7,6 +7,7 @@ import io.epidote.router.RouterConfig.Limits;
 import io.epidote.router.cluster.PlacementRules;
 import io.epidote.router.cluster.Sharding;
 import io.epidote.router.cluster.Topology;
+import io.epidote.router.request.RequestWatch;
 import io.epidote.router.request.Slo;
 import io.epidote.router.roles.RoleRules;
 import java.nio.file.Path;
@@ -154,6 +155,16 @@ final class RouterOptions {
           "Refuse a request at once when its first token is predicted to miss its target, unless it says that late is better than never.")
   boolean refuseLate;
 
+  @Option(
+      names = "--log-requests",
+      description = "Write a line of the log for every request that ended, without its content.")
+  boolean logRequests;
+
+  @Option(
+      names = "--log-content",
+      description = "As --log-requests, with what was asked and answered.")
+  boolean logContent;
+
   private Limits limits() {
     if (maxRequests < 1) {
       throw new InvalidRequest("--max-requests must be at least 1");
@@ -212,6 +223,12 @@ final class RouterOptions {
     if (noPage) {
       arguments.add("--no-page");
     }
+    if (logRequests) {
+      arguments.add("--log-requests");
+    }
+    if (logContent) {
+      arguments.add("--log-content");
+    }
     if (sloTtftMs != null) {
       arguments.addAll(List.of("--slo-ttft-ms", sloTtftMs.toString()));
     }
@@ -243,7 +260,8 @@ final class RouterOptions {
       PortOptions ports,
       TenantOptions tenants,
       TlsOptions tls,
-      AdapterRootOptions roots) {
+      AdapterRootOptions roots,
+      TracingOptions tracing) {
     return RouterConfig.of(folder, Home.cache(), BuildInfo.VERSION)
         .listen(host, ports.http, ports.grpc)
         .placement(placement())
@@ -252,6 +270,8 @@ final class RouterOptions {
         .roles(roles())
         .classifier(classifier())
         .tenants(tenants.weights())
+        .tracing(tracing.tracing())
+        .requestLog(new RequestWatch.LogRules(logRequests || logContent, logContent))
         .admin(
             new RouterConfig.Admin(
                 adminHost, ports.admin, roots.roots(folder, adapterFolder()), adapterFolder()))

@@ -37,6 +37,7 @@ final class UpCommand implements Callable<Integer> {
   @Override
   public Integer call() throws InterruptedException {
     List<NodeSpec> specs = NodeSpec.parseList(nodes);
+    options.node.logs.apply();
     Cluster cluster;
     try (Progress progress = new Progress()) {
       cluster =

@@ -4,9 +4,11 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.epidote.node.BuildInfo;
 import io.epidote.node.NodeRuntime;
+import io.epidote.node.trace.Tracing;
 import io.epidote.proto.v1.SamplingParams;
 import io.epidote.router.Router;
 import io.epidote.router.RouterConfig;
+import io.epidote.router.request.RequestWatch;
 import io.epidote.router.request.Slo;
 import io.micrometer.prometheusmetrics.PrometheusConfig;
 import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
@@ -14,11 +16,13 @@ import java.io.IOException;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
+import java.net.http.HttpRequest.BodyPublishers;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Base64;
 import java.util.Deque;
 import java.util.List;
 import java.util.OptionalDouble;
@@ -36,14 +40,24 @@ final class WatchedCluster implements AutoCloseable {
   private final InferenceClient client;
 
   WatchedCluster() {
+    this(Tracing.Options.NONE, RequestWatch.LogRules.NONE);
+  }
+
+  /**
+   * @param tracing of router and nodes
+   */
+  WatchedCluster(Tracing.Options tracing, RequestWatch.LogRules log) {
     router =
         open(
             Router.start(
                 RouterConfig.of(MODEL, Home.cache(), BuildInfo.VERSION)
                     .slo(new Slo(OptionalDouble.of(60_000), OptionalDouble.of(10_000)))
+                    .tracing(tracing)
+                    .requestLog(log)
                     .build()));
     metricsPorts.add(router.httpPort());
     ClusterOptions options = new ClusterOptions();
+    options.node.tracing.endpoint = tracing.endpoint().map(URI::toString).orElse(null);
     options.node.adapters.put("colors", Home.model("scenes-adapters").resolve("colors"));
     List<NodeRuntime> nodes = new ArrayList<>();
     for (NodeSpec spec : NodeSpec.parseList("E,P,D")) {
@@ -76,8 +90,30 @@ final class WatchedCluster implements AutoCloseable {
     return metricsPorts.stream().map(port -> HOST + ":" + port).toList();
   }
 
-  int httpPort() {
-    return router.httpPort();
+  String grpcAddress() {
+    return HOST + ":" + router.grpcPort();
+  }
+
+  /** One question over HTTP, with these headers (name, value, ...); its status. */
+  int askOverHttp(String text, String... headers) throws Exception {
+    String picture =
+        Base64.getEncoder().encodeToString(Files.readAllBytes(MODEL.resolve("examples/small.png")));
+    return http.send(
+            HttpRequest.newBuilder(
+                    URI.create(
+                        "http://%s/v1/chat/completions".formatted(metricsAddresses().getFirst())))
+                .headers(headers)
+                .POST(
+                    BodyPublishers.ofString(
+                        """
+                        {"model": "scenes", "max_tokens": 8, "temperature": 0, "messages": [{"role": "user", "content": [
+                          {"type": "image_url", "image_url": {"url": "data:image/png;base64,%s"}},
+                          {"type": "text", "text": "%s"}]}]}
+                        """
+                            .formatted(picture, text)))
+                .build(),
+            BodyHandlers.ofString())
+        .statusCode();
   }
 
   /** One question with a picture, over gRPC. */

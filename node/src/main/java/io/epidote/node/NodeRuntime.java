@@ -10,6 +10,7 @@ import io.epidote.node.lease.LeaseEnd;
 import io.epidote.node.lease.LeaseTable;
 import io.epidote.node.registry.RegistrationClient;
 import io.epidote.node.tls.Tls;
+import io.epidote.node.trace.Tracing;
 import io.epidote.node.transfer.BulkTransport;
 import io.epidote.node.transfer.TransferClient;
 import io.epidote.node.transfer.TransferServer;
@@ -83,6 +84,7 @@ public final class NodeRuntime implements AutoCloseable {
   private final Registrations routers = new Registrations();
   private final HealthStatusManager health = new HealthStatusManager();
   private final MeterRegistry meters;
+  private final Tracing tracing;
   private @Nullable Server server;
   private @Nullable Server bulkServer;
   private Optional<UnixServer> unixServer = Optional.empty();
@@ -96,7 +98,16 @@ public final class NodeRuntime implements AutoCloseable {
   private record Parts(
       Roles roles, NodeReports reports, Watchdog watchdog, Optional<RoleSwitch> switches) {}
 
+  /** A node that is not traced. */
   public NodeRuntime(NodeConfig config, MeterRegistry meters) {
+    this(config, meters, Tracing.OFF);
+  }
+
+  /**
+   * @param tracing of the stages' calls; closed with the node
+   */
+  public NodeRuntime(NodeConfig config, MeterRegistry meters, Tracing tracing) {
+    this.tracing = requireNonNull(tracing, "tracing is null");
     this.config = requireNonNull(config, "config is null");
     this.meters = requireNonNull(meters, "meters is null");
     this.tls = config.tls().map(Tls::open);
@@ -214,6 +225,7 @@ public final class NodeRuntime implements AutoCloseable {
       if (tls.isPresent()) {
         NodePeers.RULES.apply(builder);
       }
+      tracing.forStages().forEach(builder::intercept);
       Server started = GrpcTransport.start(builder, bind);
       server = started;
       address = config.advertisedHost() + ":" + started.getPort();
@@ -419,6 +431,7 @@ public final class NodeRuntime implements AutoCloseable {
     tls.ifPresent(Tls::close);
     boolean ended = loop.close(Duration.ofSeconds(state.stuck() == null ? 10 : 1));
     timer.shutdownNow();
+    tracing.close();
     if (!ended) {
       log.error("The engine thread is still in a step; its models are left open");
     } else {

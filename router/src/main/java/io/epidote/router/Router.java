@@ -13,6 +13,7 @@ import io.epidote.proto.kserve.v2.GRPCInferenceServiceGrpc;
 import io.epidote.proto.stage.v1.RegistryServiceGrpc;
 import io.epidote.proto.v1.AdapterAdminGrpc;
 import io.epidote.proto.v1.InferenceGrpc;
+import io.epidote.node.trace.Tracing;
 import io.epidote.proto.v1.LoadAdapterRequest;
 import io.epidote.proto.v1.RoleAdminGrpc;
 import io.epidote.router.access.ApiKeys;
@@ -34,6 +35,7 @@ import io.epidote.router.page.StatusPage;
 import io.epidote.router.request.Admission;
 import io.epidote.router.request.ByteBudget;
 import io.epidote.router.request.RequestFlow;
+import io.epidote.router.request.RequestWatch;
 import io.epidote.router.request.ServedModel;
 import io.epidote.router.roles.RoleController;
 import io.epidote.router.roles.RoleLabels;
@@ -48,10 +50,12 @@ import io.grpc.health.v1.HealthGrpc;
 import io.grpc.netty.NettyServerBuilder;
 import io.grpc.protobuf.services.HealthStatusManager;
 import io.grpc.protobuf.services.ProtoReflectionServiceV1;
+import io.micrometer.core.instrument.Clock;
 import io.micrometer.core.instrument.FunctionCounter;
 import io.micrometer.prometheusmetrics.PrometheusConfig;
 import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import io.netty.handler.ssl.SslContext;
+import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.net.InetSocketAddress;
@@ -97,8 +101,8 @@ public final class Router implements AutoCloseable {
   private final Optional<Tls> tls;
   private final ApiKeys keys;
   private final ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor();
-  private final PrometheusMeterRegistry meters =
-      new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
+  private final Tracing tracing;
+  private final PrometheusMeterRegistry meters;
   private final Cluster cluster;
   private final HealthStatusManager health = new HealthStatusManager();
   private final RequestFlow flow;
@@ -119,6 +123,13 @@ public final class Router implements AutoCloseable {
     tls = config.security().tls().map(Tls::open);
     boolean certificates = config.security().certificates();
     RouterConfig.Limits limits = config.limits();
+    tracing = Tracing.start(config.tracing(), "router", "router", config.version());
+    meters =
+        new PrometheusMeterRegistry(
+            PrometheusConfig.DEFAULT,
+            new PrometheusRegistry(),
+            Clock.SYSTEM,
+            tracing.exemplars().orElse(null));
     ByteBudget budget = new ByteBudget(limits.maxHeldBytes());
     AdapterGate gate = new AdapterGate();
     cluster = new Cluster(config.placement());
@@ -138,6 +149,7 @@ public final class Router implements AutoCloseable {
                 new TenantRates(keys::limits, System::nanoTime, System::currentTimeMillis),
                 config.security().shareCaches()),
             gate,
+            new RequestWatch(tracing, config.requestLog(), model.name()),
             meters,
             threads);
     registry =
@@ -323,6 +335,7 @@ public final class Router implements AutoCloseable {
     tls.ifPresent(Tls::close);
     keys.close();
     process.close();
+    tracing.close();
     if (model instanceof AutoCloseable closeable) {
       close(closeable);
     }
@@ -359,6 +372,7 @@ public final class Router implements AutoCloseable {
         PEERS.apply(builder);
       }
       services.forEach(builder::addService);
+      tracing.forClients().forEach(builder::intercept);
       return builder.addService(ProtoReflectionServiceV1.newInstance()).build().start();
     } catch (IOException e) {
       Throwable root = e;

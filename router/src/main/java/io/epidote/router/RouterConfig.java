@@ -8,7 +8,9 @@ import io.epidote.node.discovery.StaticView;
 import io.epidote.node.engine.TenantWeights;
 import io.epidote.router.access.Security;
 import io.epidote.router.cluster.Cluster;
+import io.epidote.node.trace.Tracing;
 import io.epidote.router.cluster.PlacementRules;
+import io.epidote.router.request.RequestWatch;
 import io.epidote.router.request.Slo;
 import io.epidote.router.roles.RoleRules;
 import java.nio.file.Path;
@@ -36,6 +38,8 @@ import java.util.stream.Stream;
  * @param surroundings how it learns what is known of the cluster from outside
  * @param page whether it has a page at {@code /} and what the page shows as JSON
  * @param security whom it lets in, and what it fetches for them
+ * @param tracing where traces of requests go
+ * @param requestLog what is logged of requests
  */
 public record RouterConfig(
     Path model,
@@ -53,7 +57,9 @@ public record RouterConfig(
     RoleRules roles,
     Surroundings surroundings,
     boolean page,
-    Security security) {
+    Security security,
+    Tracing.Options tracing,
+    RequestWatch.LogRules requestLog) {
   public RouterConfig {
     requireNonNull(model, "model is null");
     requireNonNull(cache, "cache is null");
@@ -68,6 +74,8 @@ public record RouterConfig(
     requireNonNull(roles, "roles is null");
     requireNonNull(surroundings, "surroundings is null");
     requireNonNull(security, "security is null");
+    requireNonNull(tracing, "tracing is null");
+    requireNonNull(requestLog, "requestLog is null");
   }
 
   /**
@@ -99,6 +107,8 @@ public record RouterConfig(
     private Surroundings surroundings = Surroundings.NONE;
     private boolean page = true;
     private Security security = Security.OPEN;
+    private Tracing.Options tracing = Tracing.Options.NONE;
+    private RequestWatch.LogRules requestLog = RequestWatch.LogRules.NONE;
 
     private Builder(Path model, Path cache, String version) {
       this.model = model;
@@ -166,6 +176,16 @@ public record RouterConfig(
       return this;
     }
 
+    public Builder tracing(Tracing.Options options) {
+      tracing = options;
+      return this;
+    }
+
+    public Builder requestLog(RequestWatch.LogRules rules) {
+      requestLog = rules;
+      return this;
+    }
+
     public RouterConfig build() {
       return new RouterConfig(
           model,
@@ -183,7 +203,9 @@ public record RouterConfig(
           roles,
           surroundings,
           page,
-          security);
+          security,
+          tracing,
+          requestLog);
     }
   }
 

@@ -2,6 +2,7 @@ package io.epidote.router.openai;
 
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.router.access.Caller;
+import io.epidote.node.trace.TraceParent;
 import io.epidote.router.request.CacheSalt;
 import io.epidote.router.request.InvalidField;
 import io.epidote.router.request.Outbox;
@@ -179,6 +180,12 @@ final class Exchange {
 
   String uri() {
     return head.uri();
+  }
+
+  /** The trace that the client names. */
+  TraceParent traceParent() {
+    return TraceParent.of(
+        head.headers().get(TraceParent.PARENT), head.headers().get(TraceParent.STATE));
   }
 
   /** What the client can read, or null when it does not say. */

@@ -101,13 +101,16 @@ public final class OpenAiApi {
   void handle(Exchange exchange) {
     threads.execute(() -> {
       try {
-        route(exchange);
+        exchange.traceParent().run(() -> route(exchange));
       } catch (InvalidField e) {
         exchange.respond(HttpError.field(e));
       } catch (EpidoteException e) {
         exchange.respond(HttpError.of(e));
       } catch (RuntimeException | StackOverflowError | OutOfMemoryError e) {
-        log.error("Request {} met a defect", exchange.requestId(), e);
+        log.atError()
+            .addKeyValue("request_id", exchange.requestId())
+            .setCause(e)
+            .log("Request {} met a defect", exchange.requestId());
         exchange.respond(
             HttpError.internal(
                 "Internal error (%s); the router's log has the details."

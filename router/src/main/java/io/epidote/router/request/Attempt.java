@@ -1,5 +1,6 @@
 package io.epidote.router.request;
 
+import io.epidote.node.trace.OpenSpan;
 import io.epidote.proto.stage.v1.DecodeDone;
 import io.epidote.proto.stage.v1.DecodeStart;
 import io.epidote.proto.stage.v1.FirstToken;
@@ -74,6 +75,7 @@ final class Attempt {
   private final Placement placement;
   private final boolean overlap;
   private final Slo slo;
+  private final OpenSpan span;
   private final SynchronizationContext turn;
   private final Events events;
   private final MediaEncoding encoding;
@@ -90,6 +92,7 @@ final class Attempt {
    * @param sampling of what is left of the answer
    * @param overlap whether a stage may begin while the one before is still at work
    * @param slo what is left of its targets now
+   * @param span of the request, whose parts the calls are
    */
   Attempt(
       PreparedRequest prepared,
@@ -99,6 +102,7 @@ final class Attempt {
       Placement placement,
       boolean overlap,
       Slo slo,
+      OpenSpan span,
       SynchronizationContext turn,
       Events events) {
     this.prepared = prepared;
@@ -108,12 +112,13 @@ final class Attempt {
     this.placement = placement;
     this.overlap = overlap;
     this.slo = slo;
+    this.span = span;
     this.turn = turn;
     this.events = events;
     this.encoding =
         new MediaEncoding(
-            prepared, stageRequestId, placement.encodes(), slo.ttftMs(), turn, new Encoded());
-    this.handoff = new Handoff(placement.decode(), turn, decodeStart(), new Decoding());
+            prepared, stageRequestId, placement.encodes(), slo.ttftMs(), span, turn, new Encoded());
+    this.handoff = new Handoff(placement.decode(), span, turn, decodeStart(), new Decoding());
   }
 
   void start() {
@@ -132,6 +137,7 @@ final class Attempt {
         StageCall.open(
             PrefillServiceGrpc.getPrefillMethod(),
             placement.prefill(),
+            span,
             turn,
             StageCall.events(this::onPrefill, this::prefillEnded, this::prefillFailed));
     PrefillStart.Builder start =

@@ -1,6 +1,7 @@
 package io.epidote.router.request;
 
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.node.trace.OpenSpan;
 import io.epidote.proto.stage.v1.FirstToken;
 import io.epidote.proto.stage.v1.SampledToken;
 import io.epidote.proto.v1.FinishReason;
@@ -75,6 +76,7 @@ final class Generation {
   private final AnswerText text;
   private final IntPredicate isEnd;
   private final Recovery recovery;
+  private final OpenSpan span;
   private final TokenList tokens = new TokenList();
   private final List<StageTiming> timings = new ArrayList<>();
 
@@ -94,6 +96,7 @@ final class Generation {
    * @param overlap whether a stage may begin while the one before is still at work
    * @param slo what is left of its targets now
    * @param isEnd whether a token ends an answer
+   * @param span of the request
    */
   Generation(
       PreparedRequest prepared,
@@ -104,6 +107,7 @@ final class Generation {
       AnswerText text,
       IntPredicate isEnd,
       Recovery recovery,
+      OpenSpan span,
       SynchronizationContext turn,
       Events events) {
     this.prepared = prepared;
@@ -118,6 +122,7 @@ final class Generation {
     this.text = text;
     this.isEnd = isEnd;
     this.recovery = recovery;
+    this.span = span;
     this.turn = turn;
     this.events = events;
   }
@@ -152,6 +157,7 @@ final class Generation {
         placement,
         overlap,
         slo,
+        span,
         turn,
         new Stages());
   }
@@ -255,11 +261,13 @@ final class Generation {
       fail(refusal);
       return;
     }
-    log.info(
-        "Request {} goes on elsewhere after {} tokens: {}",
-        stageRequestId,
-        tokens.size(),
-        failure.error().getMessage());
+    log.atInfo()
+        .addKeyValue("request_id", stageRequestId)
+        .log(
+            "Request {} goes on elsewhere after {} tokens: {}",
+            stageRequestId,
+            tokens.size(),
+            failure.error().getMessage());
     events.lost(failure);
     events.tryAgainLater(this, recovery.delayMs());
   }

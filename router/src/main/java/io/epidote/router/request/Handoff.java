@@ -1,5 +1,6 @@
 package io.epidote.router.request;
 
+import io.epidote.node.trace.OpenSpan;
 import io.epidote.proto.stage.v1.DecodeDone;
 import io.epidote.proto.stage.v1.DecodeRequest;
 import io.epidote.proto.stage.v1.DecodeResponse;
@@ -34,6 +35,7 @@ final class Handoff {
   }
 
   private final Seat seat;
+  private final OpenSpan span;
   private final SynchronizationContext turn;
   private final DecodeStart start;
   private final Events events;
@@ -43,8 +45,9 @@ final class Handoff {
   private boolean received;
   private int covered;
 
-  Handoff(Seat seat, SynchronizationContext turn, DecodeStart start, Events events) {
+  Handoff(Seat seat, OpenSpan span, SynchronizationContext turn, DecodeStart start, Events events) {
     this.seat = seat;
+    this.span = span;
     this.turn = turn;
     this.start = start;
     this.events = events;
@@ -97,6 +100,7 @@ final class Handoff {
           StageCall.open(
               DecodeServiceGrpc.getDecodeMethod(),
               seat,
+              span,
               turn,
               StageCall.events(this::heard, events::ended, events::failed));
       call.send(DecodeRequest.newBuilder().setStart(start).build());

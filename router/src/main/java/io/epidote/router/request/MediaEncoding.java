@@ -1,5 +1,6 @@
 package io.epidote.router.request;
 
+import io.epidote.node.trace.OpenSpan;
 import io.epidote.proto.stage.v1.EncodeRequest;
 import io.epidote.proto.stage.v1.EncodeResponse;
 import io.epidote.proto.stage.v1.EncodeServiceGrpc;
@@ -52,6 +53,7 @@ final class MediaEncoding {
   private final int priority;
   private final String adapter;
   private final OptionalDouble ttftLeftMs;
+  private final OpenSpan span;
   private final SynchronizationContext turn;
   private final Events events;
   private final Map<Long, Integer> spanOfTile;
@@ -69,6 +71,7 @@ final class MediaEncoding {
       String stageRequestId,
       List<EncodeShard> shards,
       OptionalDouble ttftLeftMs,
+      OpenSpan span,
       SynchronizationContext turn,
       Events events) {
     this.stageRequestId = stageRequestId;
@@ -76,6 +79,7 @@ final class MediaEncoding {
     this.priority = prepared.request().priority();
     this.adapter = prepared.adapter();
     this.ttftLeftMs = ttftLeftMs;
+    this.span = span;
     this.unasked =
         shards.stream()
             .sorted(Comparator.comparing(shard -> shard.seat().member().id()))
@@ -111,6 +115,7 @@ final class MediaEncoding {
             EncodeServiceGrpc.getEncodeMethod(),
             shard.seat(),
             request.build(),
+            span,
             turn,
             StageCall.events(
                 response -> heard(shard, response), () -> ended(shard), events::failed)));

@@ -55,6 +55,7 @@ public final class RequestFlow implements AutoCloseable {
    * @param refusesLate whether requests are refused that are predicted to miss it
    * @param classifier chooses the adapter of requests to MODEL:auto
    * @param tenants what they may
+   * @param watch tells of every request
    * @param gate that lets no adapter change between prefill and decode
    */
   public RequestFlow(
@@ -70,6 +71,7 @@ public final class RequestFlow implements AutoCloseable {
       Optional<RequestClassifier> classifier,
       Tenants tenants,
       AdapterGate gate,
+      RequestWatch watch,
       MeterRegistry meters,
       Executor threads) {
     this.admission = admission;
@@ -88,6 +90,7 @@ public final class RequestFlow implements AutoCloseable {
             timer,
             new RequestMetrics(meters, model.name(), admission),
             gate,
+            watch,
             overlap,
             slo,
             refusesLate,

@@ -2,6 +2,8 @@ package io.epidote.router.request;
 
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.node.metrics.Buckets;
+import io.epidote.node.trace.Exemplars;
+import io.epidote.node.trace.OpenSpan;
 import io.epidote.proto.v1.FinishReason;
 import io.epidote.proto.v1.Stage;
 import io.epidote.proto.v1.StageTiming;
@@ -26,19 +28,6 @@ import org.jspecify.annotations.Nullable;
  * {@code epidote_} names for the stages. Thread-safe; a {@link Recording} is for one request.
  */
 final class RequestMetrics {
-  /** From its name to that of a metric's label: as the HTTP errors have it. */
-  private static final List<String> KINDS =
-      List.of(
-          "invalid_request",
-          "too_large",
-          "not_found",
-          "unauthenticated",
-          "forbidden",
-          "exhausted",
-          "unavailable",
-          "bad_checkpoint",
-          "internal");
-
   private final MeterRegistry meters;
   private final String model;
   private final Timer timeToFirstToken;
@@ -118,7 +107,7 @@ final class RequestMetrics {
     // There before the first of them: what a counter counted before it was seen is not known.
     StageNames.ALL.forEach(this::stage);
     StageNames.ALL.forEach(this::recoveries);
-    KINDS.forEach(this::failures);
+    ErrorKinds.ALL.forEach(this::failures);
     List.of(
             FinishReason.FINISH_REASON_STOP,
             FinishReason.FINISH_REASON_LENGTH,
@@ -131,8 +120,8 @@ final class RequestMetrics {
     refusedLate.increment();
   }
 
-  Recording arrived(long arrivalNanos) {
-    return new Recording(arrivalNanos);
+  Recording arrived(long arrivalNanos, OpenSpan span) {
+    return new Recording(arrivalNanos, span);
   }
 
   private Timer timer(String name, String description, String... tags) {
@@ -199,21 +188,7 @@ final class RequestMetrics {
 
   /** A request is refused, or ends, with this error. */
   void failed(EpidoteException error) {
-    failures(kind(error)).increment();
-  }
-
-  private static String kind(EpidoteException error) {
-    return switch (error) {
-      case EpidoteException.InvalidRequest _ -> "invalid_request";
-      case EpidoteException.TooLarge _ -> "too_large";
-      case EpidoteException.NotFound _ -> "not_found";
-      case EpidoteException.Unauthenticated _ -> "unauthenticated";
-      case EpidoteException.Forbidden _ -> "forbidden";
-      case EpidoteException.Exhausted _ -> "exhausted";
-      case EpidoteException.Unavailable _ -> "unavailable";
-      case EpidoteException.BadCheckpoint _ -> "bad_checkpoint";
-      case EpidoteException.Internal _ -> "internal";
-    };
+    failures(ErrorKinds.of(error)).increment();
   }
 
   /** Requests with a target that was met, and that was missed. */
@@ -295,6 +270,7 @@ final class RequestMetrics {
   /** The clock of one request. Used within its turn; durations are of this process alone. */
   final class Recording {
     private final long arrival;
+    private final OpenSpan span;
     private Slo slo = Slo.NONE;
     private long place;
     private double encodeQueueMs;
@@ -305,8 +281,9 @@ final class RequestMetrics {
     private int tokens;
     private boolean refused;
 
-    private Recording(long arrival) {
+    private Recording(long arrival, OpenSpan span) {
       this.arrival = arrival;
+      this.span = span;
     }
 
     /** It waits for admission no longer. */
@@ -343,13 +320,22 @@ final class RequestMetrics {
       long now = System.nanoTime();
       if (tokens == 0) {
         firstToken = now;
-        timeToFirstToken.record(now - arrival, TimeUnit.NANOSECONDS);
+        record(timeToFirstToken, now - arrival);
       } else {
-        interTokenLatency.record((now - lastToken) / count, TimeUnit.NANOSECONDS);
+        record(interTokenLatency, (now - lastToken) / count);
       }
       lastToken = now;
       tokens += count;
       generationTokens.increment(count);
+    }
+
+    /** With the request's trace beside it, when it has one. */
+    private void record(Timer timer, long nanos) {
+      if (span == OpenSpan.NONE) {
+        timer.record(nanos, TimeUnit.NANOSECONDS);
+      } else {
+        Exemplars.record(span, () -> timer.record(nanos, TimeUnit.NANOSECONDS));
+      }
     }
 
     /** The request would have missed its target. */
@@ -398,11 +384,11 @@ final class RequestMetrics {
         // It was not served, and is counted already.
         return;
       }
-      endToEnd.record(System.nanoTime() - arrival, TimeUnit.NANOSECONDS);
+      record(endToEnd, System.nanoTime() - arrival);
       promptTokens.increment(prompt);
       if (tokens > 1) {
         long each = (lastToken - firstToken) / (tokens - 1);
-        timePerOutputToken.record(each, TimeUnit.NANOSECONDS);
+        record(timePerOutputToken, each);
         tpotTargets.count(slo.tpotMs(), each / 1e6);
       }
       if (tokens > 0) {

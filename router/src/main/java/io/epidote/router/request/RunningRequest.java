@@ -22,6 +22,7 @@ import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -48,6 +49,7 @@ public final class RunningRequest {
       ScheduledExecutorService timer,
       RequestMetrics metrics,
       AdapterGate gate,
+      RequestWatch watch,
       boolean overlap,
       Slo slo,
       boolean refusesLate,
@@ -60,6 +62,7 @@ public final class RunningRequest {
   private final Surroundings around;
   private final Consumer<EndedRequest> onEnd;
   private final RequestMetrics.Recording recording;
+  private final RequestWatch.Story story;
   private final SynchronizationContext turn =
       new SynchronizationContext((thread, error) -> unexpected(error));
 
@@ -102,7 +105,8 @@ public final class RunningRequest {
     this.ticket = ticket;
     this.around = around;
     this.onEnd = onEnd;
-    this.recording = around.metrics().arrived(arrivalNanos);
+    this.story = around.watch().begin(request);
+    this.recording = around.metrics().arrived(arrivalNanos, story.span());
   }
 
   public String id() {
@@ -191,6 +195,7 @@ public final class RunningRequest {
               new AnswerText(around.model().newText(), request.sampling().stop()),
               around.model()::isEnd,
               new Recovery(around.recoveryWaitMs(), System::nanoTime),
+              story.span(),
               turn,
               new Answers()));
     }
@@ -319,6 +324,7 @@ public final class RunningRequest {
   private void fail(EpidoteException error) {
     if (!over) {
       around.metrics().failed(error);
+      story.failed(error);
       end(null, EndedRequest.Outcome.of(error));
       listener.failed(error);
     }
@@ -339,16 +345,18 @@ public final class RunningRequest {
     cancel(timeout);
     cancel(settling);
     int promptTokens = prepared == null ? 0 : prepared.promptTokens();
-    ticket.worked(promptTokens + generations.stream().mapToInt(Generation::tokens).sum());
+    int answerTokens = generations.stream().mapToInt(Generation::tokens).sum();
+    ticket.worked(promptTokens + answerTokens);
     ticket.close();
     recording.ended(reason, promptTokens);
+    story.ended(reason, promptTokens, answerTokens, () -> timeline(generations.stream()).build());
     onEnd.accept(
         new EndedRequest(
             request.id(),
             request.shownModel(around.model().name()),
             prepared == null ? 0 : prepared.items().size(),
             promptTokens,
-            generations.stream().mapToInt(Generation::tokens).sum(),
+            answerTokens,
             outcome,
             recording.ageMs(),
             recording.ttftMs(),
@@ -359,22 +367,9 @@ public final class RunningRequest {
 
   /** Of a request that ended before its answers were complete. */
   private Timeline unfinished() {
-    Timeline.Builder timeline = recording.timeline().setExpectedLate(expectedLate);
-    generations.forEach(generation -> {
-      timeline.addAllStages(generation.timings());
-      describe(generation, timeline);
-    });
+    Timeline.Builder timeline = timeline(generations.stream());
+    generations.forEach(generation -> timeline.addAllStages(generation.timings()));
     return timeline.build();
-  }
-
-  private static void describe(Generation generation, Timeline.Builder timeline) {
-    timeline.setRecoveries(generation.recoveries());
-    generation
-        .placement()
-        .ifPresent(placement ->
-            timeline
-                .setTopology(placement.topology().label())
-                .setPredictedTtftMs(placement.predictedFirstTokenMs()));
   }
 
   private static void cancel(@Nullable ScheduledFuture<?> later) {
@@ -391,7 +386,10 @@ public final class RunningRequest {
   }
 
   private void unexpected(Throwable error) {
-    log.error("Request {} met a defect", request.id(), error);
+    log.atError()
+        .addKeyValue("request_id", request.id())
+        .setCause(error)
+        .log("Request {} met a defect", request.id());
     turn.execute(() ->
         fail(
             new EpidoteException.Internal(
@@ -417,13 +415,26 @@ public final class RunningRequest {
           .setMediaTokens(prepared.prompt().mediaTokens());
     }
     Timeline.Builder timeline =
-        recording.timeline().addAllStages(timings).setExpectedLate(expectedLate);
-    if (choice < generations.size()) {
-      describe(generations.get(choice), timeline);
-    }
+        timeline(generations.stream().filter(generation -> generation.choice() == choice))
+            .addAllStages(timings);
     Timeline told = timeline.build();
     timelines.add(told);
     return new AnswerListener.Finish(choice, reason, usage.build(), told);
+  }
+
+  /** The router's part of the timeline of these answers. */
+  private Timeline.Builder timeline(Stream<Generation> of) {
+    Timeline.Builder timeline = recording.timeline().setExpectedLate(expectedLate);
+    of.forEach(generation -> {
+      timeline.setRecoveries(generation.recoveries());
+      generation
+          .placement()
+          .ifPresent(placement ->
+              timeline
+                  .setTopology(placement.topology().label())
+                  .setPredictedTtftMs(placement.predictedFirstTokenMs()));
+    });
+    return timeline;
   }
 
   /** What the answers tell; always within the turn. */
@@ -431,6 +442,7 @@ public final class RunningRequest {
     @Override
     public boolean chunk(AnswerListener.Piece chunk) {
       recording.tokens(chunk.tokens().size());
+      story.text(chunk);
       boolean taken = listener.chunk(chunk);
       if (taken && !chunk.tokens().isEmpty()) {
         startSiblings();

@@ -3,15 +3,21 @@ package io.epidote.router.request;
 import com.google.common.util.concurrent.MoreExecutors;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.node.grpc.GrpcErrors;
+import io.epidote.node.trace.OpenSpan;
 import io.epidote.router.cluster.Member.Seat;
+import io.epidote.router.cluster.StageNames;
 import io.grpc.CallOptions;
+import io.grpc.Channel;
 import io.grpc.ClientCall;
+import io.grpc.ClientInterceptors;
 import io.grpc.Context;
+import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
 import io.grpc.SynchronizationContext;
 import io.grpc.stub.ClientCallStreamObserver;
 import io.grpc.stub.ClientCalls;
 import io.grpc.stub.ClientResponseObserver;
+import io.grpc.stub.MetadataUtils;
 import io.grpc.stub.StreamObserver;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
@@ -39,6 +45,7 @@ final class StageCall<Q, R> {
   private static final int AHEAD = 32;
 
   private final Seat seat;
+  private final OpenSpan span;
   private final SynchronizationContext turn;
   private final Events<R> events;
   private final ClientCall<Q, R> call;
@@ -50,26 +57,45 @@ final class StageCall<Q, R> {
       MethodDescriptor<Q, R> method,
       CallOptions options,
       Seat seat,
+      OpenSpan request,
       SynchronizationContext turn,
       Events<R> events) {
     this.seat = seat;
     this.turn = turn;
     this.events = events;
-    this.call = seat.member().channel().newCall(method, options);
+    Channel channel = seat.member().channel();
+    if (request == OpenSpan.NONE) {
+      this.span = request;
+    } else {
+      Metadata headers = new Metadata();
+      this.span = request.call("call " + StageNames.of(seat.stage()), headers);
+      span.attribute("epidote.node", seat.member().id());
+      span.attribute("server.address", seat.member().address());
+      channel =
+          ClientInterceptors.intercept(channel, MetadataUtils.newAttachHeadersInterceptor(headers));
+    }
+    this.call = channel.newCall(method, options);
   }
 
   /**
    * Opens a call that takes any number of messages. All of them are small and no turn blocks, so
    * that what is heard is worked on where it arrives: handing every token to another thread took
    * longer than that work.
+   *
+   * @param request the span of which the call is a part
    */
   static <Q, R> StageCall<Q, R> open(
-      MethodDescriptor<Q, R> method, Seat seat, SynchronizationContext turn, Events<R> events) {
+      MethodDescriptor<Q, R> method,
+      Seat seat,
+      OpenSpan request,
+      SynchronizationContext turn,
+      Events<R> events) {
     StageCall<Q, R> opened =
         new StageCall<>(
             method,
             CallOptions.DEFAULT.withExecutor(MoreExecutors.directExecutor()),
             seat,
+            request,
             turn,
             events);
     // The turn may run in the client's call context, whose end must not end this call by itself.
@@ -81,17 +107,21 @@ final class StageCall<Q, R> {
   /**
    * Opens a call that takes one message, perhaps of many megabytes. What is heard may have the next
    * such call follow, which is not for a network's thread.
+   *
+   * @param request the span of which the call is a part
    */
   static <Q, R> StageCall<Q, R> open(
       MethodDescriptor<Q, R> method,
       Seat seat,
-      Q request,
+      Q message,
+      OpenSpan request,
       SynchronizationContext turn,
       Events<R> events) {
-    StageCall<Q, R> opened = new StageCall<>(method, CallOptions.DEFAULT, seat, turn, events);
+    StageCall<Q, R> opened =
+        new StageCall<>(method, CallOptions.DEFAULT, seat, request, turn, events);
     opened.halfClosed = true;
     Context.ROOT.run(
-        () -> ClientCalls.asyncServerStreamingCall(opened.call, request, opened.new Responses()));
+        () -> ClientCalls.asyncServerStreamingCall(opened.call, message, opened.new Responses()));
     return opened;
   }
 
@@ -128,6 +158,7 @@ final class StageCall<Q, R> {
   private void end() {
     ended = true;
     seat.release();
+    span.end();
   }
 
   private final class Responses implements ClientResponseObserver<Q, R> {
@@ -159,10 +190,10 @@ final class StageCall<Q, R> {
     public void onError(Throwable error) {
       turn.execute(() -> {
         if (!ended) {
+          EpidoteException explained = explain(GrpcErrors.fromStatus(error));
+          span.failed(ErrorKinds.of(explained), String.valueOf(explained.getMessage()));
           end();
-          events.failed(
-              new StageFailure(
-                  seat, explain(GrpcErrors.fromStatus(error)), !GrpcErrors.wasTold(error)));
+          events.failed(new StageFailure(seat, explained, !GrpcErrors.wasTold(error)));
         }
       });
     }
