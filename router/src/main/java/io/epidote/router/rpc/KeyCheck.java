@@ -1,5 +1,7 @@
 package io.epidote.router.rpc;
 
+import static java.util.Objects.requireNonNull;
+
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.node.grpc.GrpcErrors;
 import io.epidote.router.access.ApiKeys;
@@ -22,8 +24,7 @@ public final class KeyCheck implements ServerInterceptor {
   private static final Metadata.Key<String> AUTHORIZATION =
       Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
 
-  private static final Context.Key<Caller> CALLER =
-      Context.keyWithDefault("epidote-caller", Caller.ANYBODY);
+  private static final Context.Key<Caller> CALLER = Context.key("epidote-caller");
 
   private final ApiKeys keys;
   private final Set<String> open;
@@ -38,7 +39,8 @@ public final class KeyCheck implements ServerInterceptor {
 
   /** Who makes the call that this thread answers. */
   static Caller caller() {
-    return CALLER.get();
+    // Nobody is anybody by default: another thread than the call's knows of no caller.
+    return requireNonNull(CALLER.get(), "the call has not passed its key check");
   }
 
   /**
