@@ -95,7 +95,8 @@ class SeveralRoutersTest {
                       options.ports,
                       options.node.tenants,
                       options.node.tls,
-                      options.node.roots)
+                      options.node.roots,
+                      options.node.tracing)
                   .surroundings(
                       new RouterConfig.Surroundings(view, List.of(NODES), Optional.of(ROUTERS)))
                   .build());
@@ -416,7 +417,8 @@ class SeveralRoutersTest {
                     options.ports,
                     options.node.tenants,
                     options.node.tls,
-                    options.node.roots)
+                    options.node.roots,
+                    options.node.tracing)
                 .surroundings(
                     new RouterConfig.Surroundings(new Follower(), List.of(), Optional.empty()))
                 .build())) {

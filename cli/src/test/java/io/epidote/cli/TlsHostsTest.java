@@ -33,8 +33,12 @@ class TlsHostsTest {
   private static final List<String> NODES = List.of("encode", "prefill", "decode");
 
   @TempDir Path folder;
-  private final TestCertificates authority = new TestCertificates("first");
+  private final TestCertificates authority;
   private final Map<String, ChildProcess> running = new LinkedHashMap<>();
+
+  TlsHostsTest() throws Exception {
+    authority = new TestCertificates("first");
+  }
 
   @Test
   void answersAndRefusesAndTakesNewCertificatesUnderLoad() throws Exception {

@@ -91,6 +91,9 @@ public final class Member {
    * @param peers everybody who is there now
    */
   synchronized void seen(Set<Peer> peers) {
+    if (channel == null) {
+      return; // Simulated, and nowhere.
+    }
     String host = GrpcTransport.parse(address()).getHostString();
     List<Peer> same = peers.stream().filter(peer -> peer.host().equals(host)).toList();
     listed |= !same.isEmpty();

@@ -1,8 +1,8 @@
 package io.epidote.router.openai;
 
 import io.epidote.engine.error.EpidoteException;
-import io.epidote.router.access.Caller;
 import io.epidote.node.trace.TraceParent;
+import io.epidote.router.access.Caller;
 import io.epidote.router.request.CacheSalt;
 import io.epidote.router.request.InvalidField;
 import io.epidote.router.request.Outbox;

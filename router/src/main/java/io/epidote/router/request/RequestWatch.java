@@ -178,6 +178,7 @@ public final class RequestWatch {
     private static String asked(PromptInput prompt) {
       return switch (prompt) {
         case PromptInput.Plain plain -> plain.text();
+        case PromptInput.Tokens tokens -> "<%d tokens>".formatted(tokens.ids().size());
         case PromptInput.Chat chat ->
             chat.turns().stream()
                 .map(turn ->
