@@ -91,6 +91,7 @@ public final class RequestFlow implements AutoCloseable {
             new RequestMetrics(meters, model.name(), admission),
             gate,
             watch,
+            new FirstTokenMargin(),
             overlap,
             slo,
             refusesLate,

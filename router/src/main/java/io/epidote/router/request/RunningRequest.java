@@ -50,6 +50,7 @@ public final class RunningRequest {
       RequestMetrics metrics,
       AdapterGate gate,
       RequestWatch watch,
+      FirstTokenMargin margin,
       boolean overlap,
       Slo slo,
       boolean refusesLate,
@@ -91,6 +92,11 @@ public final class RunningRequest {
   private @Nullable ScheduledFuture<?> settling;
 
   private boolean expectedLate;
+
+  /** Of the first token, while it is to be compared with what comes; else 0. */
+  private double predictedMs;
+
+  private double placedMs;
   private boolean over;
 
   RunningRequest(
@@ -211,22 +217,26 @@ public final class RunningRequest {
       fail(e);
       return;
     }
-    double predictedMs =
+    double firstTokenMs =
         first.stream()
             .flatMap(generation -> generation.placement().stream())
             .mapToDouble(Placement::predictedFirstTokenMs)
             .max()
             .orElse(0);
-    expectedLate = slo.isMissedBy(predictedMs);
+    boolean waits = first.getFirst().placement().map(Placement::waits).orElse(false);
+    double lateMs = waits ? around.margin().factor() * firstTokenMs : firstTokenMs;
+    expectedLate = slo.isMissedBy(lateMs);
     // Who waits for nobody is served: were that refused, costs that were once measured wrong, on a
     // busy machine say, would never be measured again.
     boolean refused =
         slo.isMissedBy(0) || first.getFirst().placement().map(Placement::waits).orElse(false);
     if (expectedLate && refused && around.refusesLate() && !slo.lateOk()) {
       recording.refusedLate();
-      fail(RequestFlow.tooLate(predictedMs, slo));
+      fail(RequestFlow.tooLate(lateMs, slo));
       return;
     }
+    predictedMs = waits ? firstTokenMs : 0;
+    placedMs = recording.ageMs();
     first.forEach(this::placed);
     around
         .cluster()
@@ -441,6 +451,10 @@ public final class RunningRequest {
   private final class Answers implements Generation.Events {
     @Override
     public boolean chunk(AnswerListener.Piece chunk) {
+      if (predictedMs > 0) {
+        around.margin().came(predictedMs, recording.ageMs() - placedMs);
+        predictedMs = 0;
+      }
       recording.tokens(chunk.tokens().size());
       story.text(chunk);
       boolean taken = listener.chunk(chunk);
