@@ -291,6 +291,13 @@ final class ChaosCluster implements Cluster, FaultTarget {
   }
 
   @Override
+  public Map<String, Long> processes() {
+    Map<String, Long> processes = new LinkedHashMap<>();
+    members.forEach((pid, member) -> processes.put(member, pid));
+    return processes;
+  }
+
+  @Override
   public Network network() {
     return network;
   }

@@ -14,6 +14,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.ITypeConverter;
@@ -34,6 +35,7 @@ import picocli.CommandLine.Option;
       "  epidote chaos --faults kill:decode@5s/every=5s --for 1m",
       "  epidote chaos --faults partition:router~decode-0@3s/for=10s,corrupt:prefill*/by=5%%",
       "  epidote chaos --hosts --faults loss:5%%,delay:200ms,partition:decode~prefill@4s/for=10s",
+      "  epidote chaos --schedule none --cancel 20%% --for 30m",
       "  epidote chaos --engine emulated --profile minicpm-v-2.6-a100 --schedule stages"
     })
 final class ChaosCommand implements Callable<Integer> {
@@ -47,7 +49,7 @@ final class ChaosCommand implements Callable<Integer> {
       names = "--schedule",
       paramLabel = "NAME",
       description =
-          "kills, stages, rolling, pauses, partitions, corruption or mixed. Default: ${DEFAULT-VALUE}.")
+          "kills, stages, rolling, pauses, partitions, corruption, mixed or none. Default: ${DEFAULT-VALUE}.")
   private String schedule = "kills";
 
   @Option(
@@ -72,6 +74,14 @@ final class ChaosCommand implements Callable<Integer> {
       paramLabel = "N",
       description = "Requests a second, at random times. Default: ${DEFAULT-VALUE}.")
   private double rate = 4;
+
+  @Option(
+      names = "--cancel",
+      paramLabel = "SHARE",
+      converter = ShareConverter.class,
+      description =
+          "Share of the requests whose callers leave in the middle of the answer. Default: 0%%.")
+  private double cancel;
 
   @Option(
       names = "--distinct",
@@ -129,6 +139,13 @@ final class ChaosCommand implements Callable<Integer> {
 
   @Mixin private ClusterOptions options = new ClusterOptions();
 
+  static final class ShareConverter implements ITypeConverter<Double> {
+    @Override
+    public Double convert(String text) {
+      return FaultSchedule.share(text);
+    }
+  }
+
   static final class TimeConverter implements ITypeConverter<Duration> {
     @Override
     public Duration convert(String text) {
@@ -173,6 +190,7 @@ final class ChaosCommand implements Callable<Integer> {
                       length,
                       restartAfter,
                       timeout,
+                      cancel,
                       options.node.emulation.device().isEmpty(),
                       seed),
                   cluster,
@@ -220,6 +238,14 @@ final class ChaosCommand implements Callable<Integer> {
     }
   }
 
+  /** What a process held, at the load's beginning and at its end. */
+  private static String held(Map<String, Object> row) {
+    return row.keySet().stream()
+        .filter(name -> row.containsKey(name + "_end"))
+        .map(name -> "%s %s to %s".formatted(name, row.get(name), row.get(name + "_end")))
+        .collect(Collectors.joining(", "));
+  }
+
   private static void print(ChaosFigures found, ClusterAccounts accounts, PrintStream out) {
     out.println();
     for (Map<String, Object> row : found.rows()) {
@@ -233,6 +259,8 @@ final class ChaosCommand implements Callable<Integer> {
             row.get("at_work"),
             row.get("undone_after_s"),
             row.getOrDefault("note", ""));
+      } else if (row.containsKey("process")) {
+        out.printf("%-12s %s%n", row.get("process"), held(row));
       } else {
         out.printf(
             Locale.ROOT,

@@ -235,6 +235,33 @@ final class OverlapTest {
     }
   }
 
+  /**
+   * A prompt that has three tiles of four tokens, not enough for a block, and waits for others,
+   * does not keep them from the room that another prompt needs for all of its tiles at once.
+   */
+  @Test
+  void tilesThatMakeNoBlockYetGiveWayToWhoeverWaitsForTheirRoom() {
+    ToyRequest early = new ToyRequest(9, 30, List.of(4), 6, 1);
+    ToyRequest large = new ToyRequest(10, 30, List.of(4, 2), 6, 1);
+    TestNode.Options tight = TestNode.Options.defaults().withMediaBlocks(large.tiles());
+    try (Cluster cluster = new Cluster("E-P-D", Set.of(), tight)) {
+      Held held = new Held(early.tiles() - 1);
+      Run first = cluster.driver.start(early, (moment, current) -> {}, held);
+      until(() -> {
+        assertThat(held.count).hasValue(1);
+        assertThat(pool(cluster.encode, "media").used()).isEqualTo(1);
+      });
+      assertThat(pool(cluster.prefill, "media-in").used()).isEqualTo(3);
+      cluster.driver.forbidOverlap();
+      assertThat(Cluster.await(cluster.driver.start(large)).tokens())
+          .isEqualTo(large.expected(Set.of()));
+      assertThat(first.answer).isNotDone();
+      held.letGo();
+      assertThat(Cluster.await(first).tokens()).isEqualTo(early.expected(Set.of()));
+      cluster.assertEmpty();
+    }
+  }
+
   /** Prompts that wait for tiles leave room for the largest sequence: 16 blocks of 28. */
   @ParameterizedTest
   @ValueSource(strings = {"E-P-D", "E-PD"})

@@ -225,6 +225,11 @@ final class PrefillCall implements Waiting {
     return Arrays.stream(media).noneMatch(MediaInput.Awaited.class::isInstance);
   }
 
+  /** Whether media tokens are here in blocks of this stage's pool. */
+  boolean hasPulled() {
+    return Arrays.stream(media).anyMatch(MediaInput.Pulled.class::isInstance);
+  }
+
   /** The first span whose media tokens were not here yet, or the number of spans. */
   int firstMissing() {
     int span = 0;

@@ -36,7 +36,7 @@ import org.jspecify.annotations.Nullable;
  * <p>Whoever holds blocks for media tokens never waits for an encode node, which may be waiting for
  * room itself. A prompt without KV blocks takes them for all its tiles when all are announced. One
  * that has KV blocks takes them one by one in the order of the prompt, so that each can be computed
- * and freed as soon as it is here.
+ * and freed as soon as it is here, and is when somebody waits for its room.
  */
 final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
   private static final PrefillResponse RECEIVED =
@@ -65,6 +65,11 @@ final class PrefillIntake extends PrefillServiceGrpc.PrefillServiceImplBase {
 
   BlockPool pool() {
     return media.pool();
+  }
+
+  /** Whether somebody waits for blocks for media tokens. */
+  boolean isShortOfRoom() {
+    return !media.isEmpty();
   }
 
   /** Requests that are over, but whose pulls still write into their blocks. */

@@ -181,6 +181,9 @@ public final class PrefillStage implements Stage {
   }
 
   private int nextChunk(PrefillCall call) {
+    if (call.phase() == PrefillPhase.STREAMING && call.hasPulled() && intake.isShortOfRoom()) {
+      return chunks.makingRoom(call.done, call.known());
+    }
     return chunks.next(call.tokens.length, call.done, call.known(), call.kvLast);
   }
 

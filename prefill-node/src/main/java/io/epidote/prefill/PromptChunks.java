@@ -8,9 +8,9 @@ public record PromptChunks(PrefillConfig config) {
   private static final int LONG_PARTS = 4;
 
   /**
-   * How many tokens to run next, 0 when it is better to wait for a tile. All but the last chunk end
-   * with a block. What the last step computes is moved when the first token is there already, so of
-   * a long prompt it gets little.
+   * How many tokens to run next, 0 when it is better to wait for a tile. But for {@link
+   * #makingRoom}, all chunks except the last end with a block. What the last step computes is moved
+   * when the first token is there already, so of a long prompt it gets little.
    *
    * @param tokens of the prompt
    * @param done of these, with keys and values
@@ -24,6 +24,15 @@ public record PromptChunks(PrefillConfig config) {
     int most = Math.min(config.tokenBudget(), config.chunkTokens());
     boolean isLong = tokens > LONG_PARTS * config.partTokens();
     return next(tokens, done, known, most, isLong ? config.partTokens() / 2 : tokens);
+  }
+
+  /**
+   * The same where others wait for the room of media tokens that are here: all that is known, so
+   * that none of them stay. What a whole block or a worthwhile step still needs may be at a node
+   * that waits for just this room.
+   */
+  public int makingRoom(int done, int known) {
+    return Math.min(known - done, config.tokenBudget());
   }
 
   /**

@@ -19,6 +19,8 @@ public final class Attempt {
     REFUSED,
     /** With an error, or in the middle. */
     FAILED,
+    /** Its caller left in the middle, as the load has it. */
+    CANCELLED,
     /** It did not, and was given up. */
     HUNG
   }
@@ -131,6 +133,15 @@ public final class Attempt {
   /** Whether a stage other than encode was done more than once. */
   synchronized boolean repeatedStage() {
     return repeatedStage;
+  }
+
+  /** Likewise as far as this answer came, whose caller left in the middle. */
+  synchronized String differenceSoFar(Attempt expected) {
+    boolean alike =
+        expected.tokens.size() >= tokens.size()
+            && expected.tokens.subList(0, tokens.size()).equals(tokens)
+            && expected.text.toString().startsWith(text.toString());
+    return alike ? "" : difference(expected);
   }
 
   /** Where this answer and another's of the same request part, or empty where they do not. */

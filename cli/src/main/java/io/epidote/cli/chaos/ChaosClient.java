@@ -30,6 +30,7 @@ import java.time.Duration;
 import java.util.Base64;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Flow;
 import java.util.concurrent.TimeUnit;
@@ -72,19 +73,33 @@ final class ChaosClient implements AutoCloseable {
    * Sends a request and returns at once.
    *
    * @param salt of the prefix cache; with another one nothing is found there
+   * @param leaveAfter when its caller leaves, if the answer has not ended by then
    */
   CompletableFuture<Attempt> send(
-      ChaosRequest request, String id, List<byte[]> pictures, String salt, long due) {
+      ChaosRequest request,
+      String id,
+      List<byte[]> pictures,
+      String salt,
+      long due,
+      Optional<Duration> leaveAfter) {
     Attempt attempt = new Attempt(request, id, due);
-    if (request.http()) {
-      sendHttp(attempt, pictures, salt);
-    } else {
-      sendGrpc(attempt, pictures, salt);
-    }
+    Runnable leave =
+        request.http() ? sendHttp(attempt, pictures, salt) : sendGrpc(attempt, pictures, salt);
+    after(timeout, attempt, End.HUNG, "No end within " + timeout.toSeconds() + " s.", leave);
+    leaveAfter.ifPresent(time -> after(time, attempt, End.CANCELLED, "", leave));
     return attempt.ended();
   }
 
-  private void sendGrpc(Attempt attempt, List<byte[]> pictures, String salt) {
+  private static void after(Duration time, Attempt attempt, End how, String why, Runnable leave) {
+    CompletableFuture.delayedExecutor(time.toNanos(), TimeUnit.NANOSECONDS)
+        .execute(() -> {
+          attempt.end(how, why);
+          leave.run();
+        });
+  }
+
+  /** Gives what ends the call. */
+  private Runnable sendGrpc(Attempt attempt, List<byte[]> pictures, String salt) {
     ChatMessage.Builder message = ChatMessage.newBuilder().setRole("user");
     for (byte[] picture : pictures) {
       message.addContent(
@@ -100,12 +115,8 @@ final class ChaosClient implements AutoCloseable {
             .setCacheSalt(salt)
             .build();
     Context.CancellableContext context = Context.current().withCancellation();
-    CompletableFuture.delayedExecutor(timeout.toMillis(), TimeUnit.MILLISECONDS)
-        .execute(() -> {
-          attempt.end(End.HUNG, "No end within " + timeout.toSeconds() + " s.");
-          context.cancel(null);
-        });
     context.run(() -> stub.generate(call, new Reading(attempt)));
+    return () -> context.cancel(null);
   }
 
   private record Reading(Attempt attempt) implements StreamObserver<GenerateResponse> {
@@ -154,7 +165,8 @@ final class ChaosClient implements AutoCloseable {
     }
   }
 
-  private void sendHttp(Attempt attempt, List<byte[]> pictures, String salt) {
+  /** Gives what ends the call. */
+  private Runnable sendHttp(Attempt attempt, List<byte[]> pictures, String salt) {
     ObjectNode body = JsonNodeFactory.instance.objectNode();
     ArrayNode parts = body.putArray("messages").addObject().put("role", "user").putArray("content");
     for (byte[] picture : pictures) {
@@ -191,17 +203,15 @@ final class ChaosClient implements AutoCloseable {
               lines.status(info.statusCode());
               return BodySubscribers.fromLineSubscriber(lines);
             });
-    CompletableFuture.delayedExecutor(timeout.toMillis(), TimeUnit.MILLISECONDS)
-        .execute(() -> {
-          attempt.end(End.HUNG, "No end within " + timeout.toSeconds() + " s.");
-          exchange.cancel(true);
-          lines.cancel();
-        });
     exchange.whenComplete((_, error) -> {
       if (error != null) {
         attempt.end(End.FAILED, "The connection failed: " + error);
       }
     });
+    return () -> {
+      exchange.cancel(true);
+      lines.cancel();
+    };
   }
 
   /** Server-sent events, or the text of a refusal. */

@@ -18,19 +18,25 @@ public final class ChaosFigures {
     outcome.undisturbed().forEach(attempt -> expected.put(attempt.request().index(), attempt));
   }
 
-  /** exact, wrong, failed, refused or hung. */
+  /** exact, wrong, failed, refused, cancelled or hung. */
   public String got(Attempt attempt) {
     return switch (attempt.how()) {
       case WHOLE -> difference(attempt).isEmpty() ? "exact" : "wrong";
       case REFUSED -> "refused";
       case FAILED -> "failed";
+      case CANCELLED -> difference(attempt).isEmpty() ? "cancelled" : "wrong";
       case HUNG -> "hung";
     };
   }
 
   private String difference(Attempt attempt) {
     Attempt right = expected.get(attempt.request().index());
-    return right == null ? "nothing is expected" : attempt.difference(right);
+    if (right == null) {
+      return "nothing is expected";
+    }
+    return attempt.how() == End.CANCELLED
+        ? attempt.differenceSoFar(right)
+        : attempt.difference(right);
   }
 
   private int count(String got) {
@@ -44,12 +50,16 @@ public final class ChaosFigures {
     figures.put("requests", attempts.size());
     figures.put(
         "accepted",
-        attempts.stream().filter(each -> each.wasAccepted() || each.how() == End.WHOLE).count());
+        attempts.stream()
+            .filter(each -> each.wasAccepted() || each.how() == End.WHOLE)
+            .filter(each -> each.how() != End.CANCELLED)
+            .count());
     figures.put("completed_exact", count("exact"));
     figures.put("wrong", count("wrong"));
     figures.put("failed", count("failed"));
     figures.put("refused", count("refused"));
     figures.put("hung", count("hung"));
+    figures.put("cancelled", count("cancelled"));
     figures.put("recovered", attempts.stream().filter(this::recovered).count());
     List<Double> added = added();
     figures.put("added_latency_p50_ms", percentile(added, 50));
@@ -60,6 +70,7 @@ public final class ChaosFigures {
         outcome.faults().stream()
             .filter(each -> each.note().isEmpty() || !each.note().startsWith("not done"))
             .count());
+    figures.putAll(outcome.memory().growth());
     return figures;
   }
 
@@ -89,7 +100,10 @@ public final class ChaosFigures {
     return sorted.isEmpty() ? 0 : sorted.get((int) Math.ceil(percent / 100.0 * sorted.size()) - 1);
   }
 
-  /** A row for each fault and for each request that did not end exactly. */
+  /**
+   * A row for each fault, for each request that did not end exactly, and for each process that ran
+   * all the time, with what it held.
+   */
   public List<Map<String, Object>> rows() {
     List<Map<String, Object>> rows = new ArrayList<>();
     outcome.faults().stream()
@@ -109,7 +123,7 @@ public final class ChaosFigures {
     long start = outcome.attempts().stream().mapToLong(Attempt::due).min().orElse(0);
     for (Attempt attempt : outcome.attempts()) {
       String got = got(attempt);
-      if (!got.equals("exact")) {
+      if (!got.equals("exact") && !got.equals("cancelled")) {
         Map<String, Object> row = new LinkedHashMap<>();
         row.put("request", attempt.id());
         row.put("got", got);
@@ -124,6 +138,7 @@ public final class ChaosFigures {
         rows.add(row);
       }
     }
+    outcome.memory().rows().forEach(rows::add);
     return rows;
   }
 }

@@ -5,13 +5,18 @@ import io.epidote.cli.load.LoadRequest;
 import io.epidote.engine.error.EpidoteException.Unavailable;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.SplittableRandom;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
+import java.util.function.IntFunction;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A load with faults: first the workload undisturbed, from which it is known what each request is
@@ -33,6 +38,7 @@ public final class ChaosRun {
    * @param length of the load
    * @param restartAfter from a process's end to its start
    * @param timeout after which an answer hangs
+   * @param leaving share of the requests whose callers leave in the middle
    * @param fresh whether half of the requests have pictures that no cache knows; not where files
    *     are told apart by their bytes alone
    */
@@ -44,12 +50,20 @@ public final class ChaosRun {
       Duration length,
       Duration restartAfter,
       Duration timeout,
+      double leaving,
       boolean fresh,
       long seed) {}
 
-  /** What came of it. */
+  /**
+   * What came of it.
+   *
+   * @param memory that processes held while the load ran
+   */
   public record Outcome(
-      List<Attempt> undisturbed, List<Attempt> attempts, List<FaultRecord> faults) {}
+      List<Attempt> undisturbed,
+      List<Attempt> attempts,
+      List<FaultRecord> faults,
+      ProcessMemory memory) {}
 
   private final Plan plan;
   private final FaultTarget target;
@@ -79,22 +93,37 @@ public final class ChaosRun {
     try (ChaosClient client = client(UNDISTURBED_TIMEOUT)) {
       List<Attempt> expected = warmUp(client);
       progress.accept("the same requests again, at the rate of the load");
-      List<Attempt> undisturbed = loop(client, requests.size());
+      List<Attempt> undisturbed = loop(client, requests.size(), _ -> Optional.empty());
       for (Attempt attempt : undisturbed) {
         check(attempt, expected.get(attempt.request().index()));
       }
       int count = (int) Math.max(1, Math.round(plan.rate() * plan.length().toMillis() / 1e3));
       FaultRunner runner = new FaultRunner(target, plan.restartAfter(), atWork::get);
-      try (ChaosClient disturbed = client(plan.timeout())) {
+      Map<Integer, Attempt> known = new HashMap<>();
+      undisturbed.forEach(attempt -> known.put(attempt.request().index(), attempt));
+      try (ChaosClient disturbed = client(plan.timeout());
+          ProcessMemory memory = ProcessMemory.watch(target::processes, plan.length())) {
         runner.start(faults, System.nanoTime());
-        List<Attempt> attempts = loop(disturbed, count);
+        SplittableRandom random = new SplittableRandom(plan.seed() + 1);
+        List<Attempt> attempts = loop(disturbed, count, index -> leaving(random, known.get(index)));
+        memory.stop();
         progress.accept("waiting until all faults are undone");
         runner.await();
-        return new Outcome(undisturbed, attempts, runner.records());
+        return new Outcome(undisturbed, attempts, runner.records(), memory);
       } finally {
         runner.stop();
       }
     }
+  }
+
+  /** When the caller of a request leaves: at any time of its answer, or a little after it. */
+  private Optional<Duration> leaving(SplittableRandom random, @Nullable Attempt undisturbed) {
+    boolean leaves = random.nextDouble() < plan.leaving();
+    double part = random.nextDouble(1.2);
+    return leaves && undisturbed != null
+        ? Optional.of(
+            Duration.ofNanos(Math.round(part * (undisturbed.endedAt() - undisturbed.due()))))
+        : Optional.empty();
   }
 
   private ChaosClient client(Duration timeout) {
@@ -105,7 +134,7 @@ public final class ChaosRun {
     List<CompletableFuture<Attempt>> all = new ArrayList<>();
     for (int i = 0; i < requests.size(); i++) {
       progress.accept("undisturbed: %d of %d requests".formatted(i, requests.size()));
-      all.add(send(client, i, System.nanoTime()));
+      all.add(send(client, i, System.nanoTime(), Optional.empty()));
       if (i >= WARM_UP_CLIENTS - 1) {
         var unused = all.get(i - WARM_UP_CLIENTS + 1).join();
       }
@@ -125,7 +154,9 @@ public final class ChaosRun {
     }
   }
 
-  private List<Attempt> loop(ChaosClient client, int count) throws InterruptedException {
+  private List<Attempt> loop(
+      ChaosClient client, int count, IntFunction<Optional<Duration>> leaveAfter)
+      throws InterruptedException {
     Arrivals.Open arrivals = new Arrivals.Poisson(plan.rate());
     SplittableRandom random = new SplittableRandom(plan.seed());
     LoadRequest any =
@@ -138,13 +169,15 @@ public final class ChaosRun {
       if (left > 0) {
         TimeUnit.NANOSECONDS.sleep(left);
       }
-      all.add(send(client, i % requests.size(), (long) due));
+      int index = i % requests.size();
+      all.add(send(client, index, (long) due, leaveAfter.apply(index)));
       progress.accept("%d of %d sent, %d at work".formatted(i + 1, count, atWork.get()));
     }
     return all.stream().map(CompletableFuture::join).toList();
   }
 
-  private CompletableFuture<Attempt> send(ChaosClient client, int index, long due) {
+  private CompletableFuture<Attempt> send(
+      ChaosClient client, int index, long due, Optional<Duration> leaveAfter) {
     ChaosRequest request = requests.get(index);
     long number = sent++;
     // Half of the requests find nothing in caches.
@@ -157,7 +190,8 @@ public final class ChaosRun {
             : request.pictures();
     atWork.incrementAndGet();
     CompletableFuture<Attempt> answer =
-        client.send(request, "chaos-" + number, pictures, fresh ? "salt-" + number : "", due);
+        client.send(
+            request, "chaos-" + number, pictures, fresh ? "salt-" + number : "", due, leaveAfter);
     return answer.whenComplete((_, _) -> atWork.decrementAndGet());
   }
 }

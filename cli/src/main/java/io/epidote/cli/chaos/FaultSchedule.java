@@ -21,6 +21,7 @@ public final class FaultSchedule {
   private static final Map<String, String> NAMED = new LinkedHashMap<>();
 
   static {
+    NAMED.put("none", "");
     NAMED.put("kills", "kill:any@2s/every=5s");
     NAMED.put("stages", "stage:any@2s/every=12s");
     NAMED.put("rolling", "term:each@2s/every=6s");
@@ -46,6 +47,11 @@ public final class FaultSchedule {
   /** Reads {@code 200ms}, {@code 5s} or {@code 10m}. */
   public static Duration duration(String word) {
     return FaultSpec.duration(word);
+  }
+
+  /** Reads {@code 5%} as 0.05. */
+  public static double share(String word) {
+    return FaultSpec.percent(word);
   }
 
   /** Names of schedules. */

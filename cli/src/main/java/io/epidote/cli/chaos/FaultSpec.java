@@ -37,6 +37,9 @@ record FaultSpec(
 
   static List<FaultSpec> parseList(String text) {
     List<FaultSpec> specs = new ArrayList<>();
+    if (text.isEmpty()) {
+      return specs;
+    }
     for (String word : text.split(",", -1)) {
       specs.add(parse(word.strip()));
     }
@@ -100,7 +103,8 @@ record FaultSpec(
     };
   }
 
-  private static double percent(String word) {
+  /** Reads {@code 5%} as 0.05. */
+  static double percent(String word) {
     Matcher matcher = PERCENT.matcher(word);
     if (!matcher.matches() || Double.parseDouble(matcher.group(1)) > 100) {
       throw new InvalidRequest("'%s' is not a share; expected for example 5%%".formatted(word));

@@ -1,6 +1,7 @@
 package io.epidote.cli.chaos;
 
 import java.time.Duration;
+import java.util.Map;
 
 /** A cluster to which faults are done. Safe for use by many threads. */
 public interface FaultTarget {
@@ -21,6 +22,9 @@ public interface FaultTarget {
 
   /** SIGCONT. */
   void resume(String node) throws InterruptedException;
+
+  /** Of each member that runs, its process. */
+  Map<String, Long> processes();
 
   /** What can be done to its connections. */
   Network network();

@@ -147,6 +147,9 @@ final class PrefillModel implements StageModel {
   }
 
   private int nextChunk(PromptModel call) {
+    if (call.phase == Phase.STREAMING && call.hasPulled() && !media.line().isEmpty()) {
+      return chunks.makingRoom(call.done, call.known());
+    }
     return chunks.next(call.tokens(), call.done, call.known(), call.kvLast);
   }
 

@@ -144,6 +144,16 @@ final class PromptModel implements Waiting {
     return remote;
   }
 
+  /** Whether media tokens are here in blocks of the prefill stage. */
+  boolean hasPulled() {
+    for (int span = used; span < media.length; span++) {
+      if (media[span] == Media.PULLED) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   /** The first span whose media tokens were not here yet, or the number of spans. */
   int firstMissing() {
     while (firstMissing < media.length
