@@ -46,15 +46,20 @@ final class UpCommand implements Callable<Integer> {
               : LocalCluster.start(options, specs, progress);
     }
     try (cluster) {
+      String web =
+          (options.node.tls.client().isPresent() ? "https://" : "http://") + cluster.httpAddress();
       System.out.printf(
-          "Serving %s with %s%n  OpenAI API  http://%s/v1%n  gRPC        %s%n  Adapters    %s%n  Metrics     http://%s/metrics%n  Ready after %s%nCtrl-C stops it.%n",
+          "Serving %s with %s%n  OpenAI API  %s/v1%n  gRPC        %s%n  Adapters    %s%n  Metrics     %s/metrics%n",
           options.modelFolder().getFileName(),
           specs.stream().map(NodeSpec::name).collect(Collectors.joining(", ")),
-          cluster.httpAddress(),
+          web,
           cluster.grpcAddress(),
           cluster.adminAddress(),
-          cluster.httpAddress(),
-          cluster.startTimes());
+          web);
+      if (!options.router.noPage) {
+        System.out.printf("  Page        %s/%n", web);
+      }
+      System.out.printf("  Ready after %s%nCtrl-C stops it.%n", cluster.startTimes());
       // The shutdown hooks stop what was started.
       new CountDownLatch(1).await();
     }

@@ -94,13 +94,16 @@ public final class EncodeCosts {
     return best;
   }
 
-  /** Milliseconds of a tile in batches of {@link #target}; 0 before the first. */
+  /**
+   * Milliseconds of a tile in batches of {@link #target}; 0 before there was enough to measure:
+   * what the first one took, with code that was not compiled, would be believed for long.
+   */
   public double tileMs() {
     int size = targetSize();
-    while (size > 0 && samples[size] == 0) {
+    while (size > 0 && samples[size] < SAMPLES) {
       size--;
     }
-    return tileMs[size];
+    return samples[size] < SAMPLES ? 0 : tileMs[size];
   }
 
   /** Milliseconds from a file to its tiles; 0 before the first. */

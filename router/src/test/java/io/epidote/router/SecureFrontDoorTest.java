@@ -134,6 +134,16 @@ class SecureFrontDoorTest {
     assertThat(cluster.prefill.prefills).isEmpty();
   }
 
+  /** A browser sends a key only when the page, which tells nothing, has asked somebody for it. */
+  @Test
+  void thePageItselfNeedsNoKeyButWhatItShowsDoes() throws Exception {
+    assertThat(cluster.get("/").statusCode()).isEqualTo(200);
+    assertThat(cluster.get("/epidote/page/main.js").statusCode()).isEqualTo(200);
+    assertThat(cluster.get("/epidote/v1/cluster").statusCode()).isEqualTo(401);
+    assertThat(cluster.get("/epidote/v1/requests?after=0").statusCode()).isEqualTo(401);
+    assertThat(cluster.get("/epidote/page/nothing.js").statusCode()).isEqualTo(401);
+  }
+
   @Test
   void theTenantFollowsFromTheKeyAndSharesNoPromptWithOthers() throws Exception {
     assertThat(cluster.chat(ask("hi", ""), "Authorization", "Bearer " + acme).statusCode())

@@ -116,10 +116,10 @@ public final class ChaosRun {
     }
   }
 
-  /** When the caller of a request leaves: at any time of its answer, or a little after it. */
+  /** When the caller of a request leaves: at any time of what its answer takes undisturbed. */
   private Optional<Duration> leaving(SplittableRandom random, @Nullable Attempt undisturbed) {
     boolean leaves = random.nextDouble() < plan.leaving();
-    double part = random.nextDouble(1.2);
+    double part = random.nextDouble();
     return leaves && undisturbed != null
         ? Optional.of(
             Duration.ofNanos(Math.round(part * (undisturbed.endedAt() - undisturbed.due()))))

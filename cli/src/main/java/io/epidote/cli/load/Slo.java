@@ -7,11 +7,13 @@ package io.epidote.cli.load;
  * @param tpotMs for each token after it; infinite for no target
  */
 public record Slo(double ttftMs, double tpotMs) {
-  boolean first(Answer answer) {
+  /** Whether its first token came in time. */
+  public boolean first(Answer answer) {
     return answer.whole() && answer.ttft() / 1e6 <= ttftMs;
   }
 
-  boolean later(Answer answer) {
+  /** Whether the tokens after it did. */
+  public boolean later(Answer answer) {
     return answer.whole() && answer.tpot() / 1e6 <= tpotMs;
   }
 

@@ -20,6 +20,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class WeightFile implements AutoCloseable {
   private static final int ALIGNMENT = 4096;
+  private static final int ZEROS = 1 << 20;
 
   private final String fileName;
   private final @Nullable FileChannel channel;
@@ -65,6 +66,7 @@ public final class WeightFile implements AutoCloseable {
   Extent append(long length, LargeFiller filler) throws IOException {
     long offset = (end + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     if (channel != null) {
+      allocate(channel, offset, length);
       try (Arena arena = Arena.ofConfined()) {
         filler.fill(channel.map(MapMode.READ_WRITE, offset, length, arena));
       }
@@ -72,6 +74,18 @@ public final class WeightFile implements AutoCloseable {
     end = offset + length;
     bytes += length;
     return new Extent(fileName, offset, length);
+  }
+
+  /**
+   * Has the file system give the room before it is mapped. Of a page that has none when the disk is
+   * full, a mapping tells by a signal, not by an error.
+   */
+  private static void allocate(FileChannel channel, long offset, long length) throws IOException {
+    ByteBuffer zeros = ByteBuffer.allocateDirect((int) Math.min(length, ZEROS));
+    for (long at = offset; at < offset + length; ) {
+      zeros.clear().limit((int) Math.min(zeros.capacity(), offset + length - at));
+      at += channel.write(zeros, at);
+    }
   }
 
   /** Bytes of all tensors, without the gaps between them. */

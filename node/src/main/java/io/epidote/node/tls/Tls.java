@@ -21,6 +21,7 @@ import java.util.function.Function;
 import javax.net.ssl.SSLException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.slf4j.event.Level;
 
 /**
  * A process's certificates: what it shows, and whom it trusts. The files are looked at every two
@@ -53,7 +54,7 @@ public final class Tls implements AutoCloseable {
     this.files = files;
     this.content = files.read();
     this.credentials = Credentials.parse(content);
-    tell("Shows");
+    tell(Level.DEBUG, "Shows");
     this.timer =
         new ScheduledThreadPoolExecutor(
             1, Thread.ofPlatform().daemon().name("tls-files").factory());
@@ -177,7 +178,7 @@ public final class Tls implements AutoCloseable {
     content = now;
     credentials = next;
     complained = "";
-    tell("Has read its certificates again and shows");
+    tell(Level.INFO, "Has read its certificates again and shows");
   }
 
   private synchronized void complain(String why) {
@@ -187,7 +188,10 @@ public final class Tls implements AutoCloseable {
     }
   }
 
-  private void tell(String does) {
+  /**
+   * @param fine the level where there is nothing to worry about
+   */
+  private void tell(Level fine, String does) {
     Optional<Credentials.Own> own = credentials.own();
     if (own.isEmpty()) {
       return;
@@ -198,7 +202,7 @@ public final class Tls implements AutoCloseable {
     } else if (expires.isBefore(Instant.now().plus(SOON))) {
       log.warn("{} {}, which expires at {}", does, own.get(), expires);
     } else {
-      log.info("{} {}, which is valid until {}", does, own.get(), expires);
+      log.atLevel(fine).log("{} {}, which is valid until {}", does, own.get(), expires);
     }
   }
 

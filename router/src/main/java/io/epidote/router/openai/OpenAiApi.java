@@ -82,12 +82,14 @@ public final class OpenAiApi {
   }
 
   /**
-   * Who sends a request, before its body has come. Probes need no key.
+   * Who sends a request, before its body has come. Probes need no key, nor do the page's own files:
+   * a browser cannot show one before the page has asked for it.
    *
    * @throws EpidoteException.Unauthenticated when a key is asked for, and this is none
    */
   Caller caller(HttpRequest head) {
-    return KEYLESS.contains(path(head.uri()))
+    String path = path(head.uri());
+    return KEYLESS.contains(path) || others.isOpen(path)
         ? Caller.ANYBODY
         : keys.caller(head.headers().get(HttpHeaderNames.AUTHORIZATION));
   }

@@ -17,6 +17,11 @@ public interface WebPaths {
    */
   Optional<Reply> get(String path, String query);
 
+  /** Whether a path is for everybody, with a key or without: it tells nothing of the cluster. */
+  default boolean isOpen(String path) {
+    return false;
+  }
+
   /**
    * A whole response.
    *

@@ -97,6 +97,11 @@ public final class StatusPage implements WebPaths, AutoCloseable {
     };
   }
 
+  @Override
+  public boolean isOpen(String path) {
+    return files.get(path).isPresent();
+  }
+
   private static Reply json(ObjectNode body) {
     return new Reply(
         HttpResponseStatus.OK,

@@ -2,11 +2,11 @@ package io.epidote.router.request;
 
 /**
  * How much later than predicted first tokens come where requests wait for others: the factor below
- * which nine of ten stay, by stochastic approximation of a quantile (Robbins and Monro, 1951). Who
+ * which 97 of 100 stay, by stochastic approximation of a quantile (Robbins and Monro, 1951). Who
  * refuses what is predicted to be late without it admits just as many as will be late. Thread-safe.
  */
 final class FirstTokenMargin {
-  private static final double QUANTILE = 0.9;
+  private static final double QUANTILE = 0.97;
   private static final double STEP = 0.05;
   private static final double MOST = 4;
 

@@ -21,10 +21,12 @@ async function get(path) {
     headers: key ? { authorization: `Bearer ${key}` } : {},
     signal: AbortSignal.timeout(5000),
   });
+  if (response.status === 401 || response.status === 403) {
+    byId('key').closest('details').open = true;
+    throw new Error('The router wants an API key: enter it in the playground');
+  }
   if (!response.ok) {
-    throw new Error(response.status === 401 || response.status === 403
-      ? 'The router wants an API key: enter it in the playground'
-      : `The router answers HTTP ${response.status}`);
+    throw new Error(`The router answers HTTP ${response.status}`);
   }
   return response.json();
 }
