@@ -1,5 +1,6 @@
 package io.epidote.cli;
 
+import io.epidote.cli.load.TimeText;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.engine.tier.AdapterTiers;
 import io.epidote.engine.tier.TierBudget;
@@ -7,10 +8,7 @@ import io.epidote.engine.tier.UseProbability;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
-import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Option;
 
 /** How many of a node's adapters are in expert slots, and how long requests wait for the others. */
@@ -33,7 +31,7 @@ final class AdapterTierOptions {
   @Option(
       names = "--adapter-wait-cap",
       paramLabel = "TIME",
-      converter = DurationConverter.class,
+      converter = TimeConverter.class,
       description =
           "With --adapter-slots, how long a request waits at most while others are gathered for its adapter, for example 500ms. Default: 2s.")
   Duration waitCap = AdapterTiers.DEFAULT_WAIT_CAP;
@@ -45,22 +43,6 @@ final class AdapterTierOptions {
       description =
           "With --adapter-slots, what is read of adapters in a second at most, to leave the disk to others, for example 200MiB. Default: no bound.")
   @Nullable Bytes readRate;
-
-  static final class DurationConverter implements ITypeConverter<Duration> {
-    private static final Pattern FORM = Pattern.compile("(\\d{1,9})\\s*(ms|s)");
-
-    @Override
-    public Duration convert(String text) {
-      Matcher matcher = FORM.matcher(text.strip());
-      if (!matcher.matches()) {
-        throw new InvalidRequest(
-            "'%s' is not a time; expected a number with a unit, for example 2s or 500ms"
-                .formatted(text));
-      }
-      long value = Long.parseLong(matcher.group(1));
-      return matcher.group(2).equals("s") ? Duration.ofSeconds(value) : Duration.ofMillis(value);
-    }
-  }
 
   TierBudget budget() {
     if (slots == null) {
@@ -97,7 +79,7 @@ final class AdapterTierOptions {
                 "--adapter-warm",
                 warm.value() + "B",
                 "--adapter-wait-cap",
-                waitCap.toMillis() + "ms"));
+                TimeText.of(waitCap)));
     if (readRate != null) {
       arguments.addAll(List.of("--adapter-read-rate", readRate.value() + "B"));
     }

@@ -40,7 +40,7 @@ final class AdapterTrace {
   @Option(
       names = "--trace-read",
       paramLabel = "TIME",
-      converter = AdapterTierOptions.DurationConverter.class,
+      converter = TimeConverter.class,
       description =
           "What reading one of the trace's small adapters is made to take: as one of moe-576x12x16 takes from a disk. Default: 16ms.")
   private Duration read = Duration.ofMillis(16);
@@ -48,7 +48,7 @@ final class AdapterTrace {
   @Option(
       names = "--adapter-wait-cap",
       paramLabel = "TIME",
-      converter = AdapterTierOptions.DurationConverter.class,
+      converter = TimeConverter.class,
       description = "As a node's. Default: 2s.")
   private Duration waitCap = AdapterTiers.DEFAULT_WAIT_CAP;
 

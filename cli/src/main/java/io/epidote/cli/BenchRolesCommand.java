@@ -8,6 +8,7 @@ import io.epidote.engine.error.EpidoteException.Unavailable;
 import io.epidote.proto.v1.RolePhase;
 import io.epidote.proto.v1.RoleSwitch;
 import io.epidote.router.cluster.Sharding;
+import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -76,9 +77,10 @@ final class BenchRolesCommand implements Callable<Integer> {
 
   @Option(
       names = "--cooldown",
-      paramLabel = "SECONDS",
-      description = "From one switch to the next. Default: ${DEFAULT-VALUE}.")
-  private double cooldown = 3;
+      paramLabel = "TIME",
+      converter = TimeConverter.class,
+      description = "From one switch to the next. Default: 3s.")
+  private Duration cooldown = Duration.ofSeconds(3);
 
   @Option(
       names = "--trace",

@@ -146,13 +146,6 @@ final class ChaosCommand implements Callable<Integer> {
     }
   }
 
-  static final class TimeConverter implements ITypeConverter<Duration> {
-    @Override
-    public Duration convert(String text) {
-      return FaultSchedule.duration(text);
-    }
-  }
-
   @Override
   public Integer call() throws InterruptedException {
     if (rate <= 0 || distinct < 1 || length.isZero()) {

@@ -1,6 +1,7 @@
 package io.epidote.cli;
 
 import io.epidote.cli.EmulationOptions.Room;
+import io.epidote.cli.load.TimeText;
 import io.epidote.decode.DecodeConfig;
 import io.epidote.decode.KvWire;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
@@ -168,7 +169,7 @@ final class NodeOptions {
   @Option(
       names = "--drain",
       paramLabel = "TIME",
-      converter = AdapterTierOptions.DurationConverter.class,
+      converter = TimeConverter.class,
       description =
           "How long a node that is stopped waits for running requests; then routers take them elsewhere. Default: 5s.")
   Duration drain = NodeConfig.Limits.defaults().drain();
@@ -176,7 +177,7 @@ final class NodeOptions {
   @Option(
       names = "--watchdog",
       paramLabel = "TIME",
-      converter = AdapterTierOptions.DurationConverter.class,
+      converter = TimeConverter.class,
       description =
           "How long a step of the model may take before the node reports that it is stuck, and routers go elsewhere; 0s: for ever. Default: 120s.")
   Duration watchdog = NodeConfig.Limits.defaults().watchdog();
@@ -259,9 +260,9 @@ final class NodeOptions {
                 "--transfer-chunk",
                 transferChunk.value() + "B",
                 "--drain",
-                drain.toMillis() + "ms",
+                TimeText.of(drain),
                 "--watchdog",
-                watchdog.toMillis() + "ms"));
+                TimeText.of(watchdog)));
     if (kvCache != null) {
       arguments.addAll(List.of("--kv-cache", kvCache.value() + "B"));
     }

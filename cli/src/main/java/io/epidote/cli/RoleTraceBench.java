@@ -12,6 +12,7 @@ import io.epidote.planner.sim.Schedule;
 import io.epidote.planner.sim.Simulation;
 import io.epidote.proto.v1.ExplainResponse;
 import io.epidote.proto.v1.RoleSwitch;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
@@ -34,7 +35,7 @@ final class RoleTraceBench {
   private final CostProfile device;
   private final RoleTrace trace;
   private final double seconds;
-  private final double cooldown;
+  private final Duration cooldown;
   private final Report report;
   private final Progress progress;
   private final Samples samples = new Samples();
@@ -48,7 +49,7 @@ final class RoleTraceBench {
       CostProfile device,
       RoleTrace trace,
       double seconds,
-      double cooldown,
+      Duration cooldown,
       Report report,
       Progress progress) {
     this.device = device;
@@ -98,7 +99,7 @@ final class RoleTraceBench {
         .figure("attainment_switching", Report.rounded(switching))
         .figure("attainment_over_best_fixed", Report.rounded(switching - fixed))
         .figure("switches", samples.median("switches"))
-        .figure("switches_cooldown_allows", Math.floor(seconds / cooldown));
+        .figure("switches_cooldown_allows", Math.floor(seconds / (cooldown.toMillis() / 1e3)));
     if (trace == RoleTrace.STEADY) {
       report.figure("switches_on_steady", samples.median("switches"));
     }

@@ -13,6 +13,7 @@ import io.epidote.proto.v1.SwitchRequest;
 import io.epidote.proto.v1.SwitchResponse;
 import io.epidote.router.cluster.StageNames;
 import java.io.PrintStream;
+import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -65,10 +66,11 @@ final class RolesCommand implements Runnable {
 
     @Option(
         names = "--drain",
-        paramLabel = "SECONDS",
+        paramLabel = "TIME",
+        converter = TimeConverter.class,
         description =
             "How long its running requests may take to end before they go on elsewhere. Default: the router's --role-drain.")
-    private @Nullable Double drain;
+    private @Nullable Duration drain;
 
     @Mixin private AdapterCommand.AdminAddress admin = new AdapterCommand.AdminAddress();
 
@@ -77,7 +79,7 @@ final class RolesCommand implements Runnable {
       SwitchRequest.Builder request =
           SwitchRequest.newBuilder().setNodeId(node).addAllStages(NodeSpec.parseStages(stages));
       if (drain != null) {
-        request.setDrainMs((int) (drain * 1000));
+        request.setDrainMs(Math.toIntExact(drain.toMillis()));
       }
       try (InferenceClient client = admin.open()) {
         SwitchResponse done = client.switchRole(request.build());

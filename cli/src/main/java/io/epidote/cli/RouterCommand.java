@@ -29,7 +29,7 @@ final class RouterCommand implements Callable<Integer> {
   @Option(
       names = "--drain",
       paramLabel = "TIME",
-      converter = AdapterTierOptions.DurationConverter.class,
+      converter = TimeConverter.class,
       description =
           "How long a router that is stopped lets the requests that it has end. Default: 5s.")
   private Duration drain = RouterConfig.Limits.DEFAULT.drain();

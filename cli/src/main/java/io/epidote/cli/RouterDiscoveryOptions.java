@@ -46,7 +46,7 @@ final class RouterDiscoveryOptions {
   @Option(
       names = "--lease-time",
       paramLabel = "TIME",
-      converter = AdapterTierOptions.DurationConverter.class,
+      converter = TimeConverter.class,
       description =
           "Within which another router has the --lease when the one that had it is lost, at least 2s. Default: 10s.")
   private Duration leaseTime = Duration.ofSeconds(10);

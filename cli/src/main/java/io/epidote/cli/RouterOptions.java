@@ -1,5 +1,6 @@
 package io.epidote.cli;
 
+import io.epidote.cli.load.TimeText;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.node.BuildInfo;
 import io.epidote.router.RouterConfig;
@@ -23,6 +24,8 @@ import picocli.CommandLine.Option;
 /** How a router lets stages work. */
 final class RouterOptions {
   private static final String AUTO = "auto";
+
+  private static final Duration LEAST_SILENCE = Duration.ofSeconds(1);
 
   @Option(
       names = "--no-overlap",
@@ -93,17 +96,19 @@ final class RouterOptions {
 
   @Option(
       names = "--recovery-wait",
-      paramLabel = "SECONDS",
+      paramLabel = "TIME",
+      converter = TimeConverter.class,
       description =
-          "How long an answer that lost a node may be without another or a token before it fails, and new requests wait where a stage has lost its last node. Default: ${DEFAULT-VALUE}.")
-  double recoveryWait = Limits.DEFAULT.recoveryWait().toSeconds();
+          "How long an answer that lost a node may be without another or a token before it fails, and new requests wait where a stage has lost its last node. Default: 60s.")
+  Duration recoveryWait = Limits.DEFAULT.recoveryWait();
 
   @Option(
       names = "--node-silence",
-      paramLabel = "SECONDS",
+      paramLabel = "TIME",
+      converter = TimeConverter.class,
       description =
-          "How long a node may report nothing before it is taken for lost; nodes report twice a second. Default: ${DEFAULT-VALUE}.")
-  double nodeSilence = Limits.DEFAULT.nodeSilence().toSeconds();
+          "How long a node may report nothing before it is taken for lost; nodes report twice a second. Default: 10s.")
+  Duration nodeSilence = Limits.DEFAULT.nodeSilence();
 
   @Option(
       names = "--roles",
@@ -114,16 +119,18 @@ final class RouterOptions {
 
   @Option(
       names = "--role-cooldown",
-      paramLabel = "SECONDS",
-      description = "From one switch by the router itself to the next. Default: ${DEFAULT-VALUE}.")
-  double roleCooldown = RoleRules.MANUAL.cooldown().toSeconds();
+      paramLabel = "TIME",
+      converter = TimeConverter.class,
+      description = "From one switch by the router itself to the next. Default: 10s.")
+  Duration roleCooldown = RoleRules.MANUAL.cooldown();
 
   @Option(
       names = "--role-drain",
-      paramLabel = "SECONDS",
+      paramLabel = "TIME",
+      converter = TimeConverter.class,
       description =
-          "How long the running requests of a node that is switched may take to end before they go on elsewhere. Default: ${DEFAULT-VALUE}.")
-  double roleDrain = RoleRules.MANUAL.drain().toSeconds();
+          "How long the running requests of a node that is switched may take to end before they go on elsewhere. Default: 2s.")
+  Duration roleDrain = RoleRules.MANUAL.drain();
 
   @Option(
       names = "--role-floor",
@@ -142,11 +149,7 @@ final class RouterOptions {
       throw new InvalidRequest("--role-floor must be at least 1");
     }
     return new RoleRules(
-        roles.equals(AUTO),
-        roleFloor,
-        seconds("--role-cooldown", roleCooldown, 0),
-        RoleRules.MANUAL.horizon(),
-        seconds("--role-drain", roleDrain, 0));
+        roles.equals(AUTO), roleFloor, roleCooldown, RoleRules.MANUAL.horizon(), roleDrain);
   }
 
   @Option(
@@ -169,22 +172,19 @@ final class RouterOptions {
     if (maxRequests < 1) {
       throw new InvalidRequest("--max-requests must be at least 1");
     }
+    if (nodeSilence.compareTo(LEAST_SILENCE) < 0) {
+      throw new InvalidRequest(
+          "--node-silence must be at least %s: nodes report twice a second"
+              .formatted(TimeText.of(LEAST_SILENCE)));
+    }
     return Limits.DEFAULT
         .but()
         .maxInFlight(maxRequests)
         .refusesLate(refuseLate)
         .drain(drain)
-        .recoveryWait(seconds("--recovery-wait", recoveryWait, 0))
-        .nodeSilence(seconds("--node-silence", nodeSilence, 1))
+        .recoveryWait(recoveryWait)
+        .nodeSilence(nodeSilence)
         .build();
-  }
-
-  private static Duration seconds(String option, double value, double least) {
-    if (!(value >= least) || Double.isInfinite(value)) {
-      throw new InvalidRequest(
-          "%s %s does not work; expected seconds, at least %s".formatted(option, value, least));
-    }
-    return Duration.ofNanos((long) (value * 1e9));
   }
 
   /** Targets of requests that say none. */
@@ -210,13 +210,13 @@ final class RouterOptions {
             "--roles",
             roles,
             "--role-cooldown",
-            Double.toString(roleCooldown),
+            TimeText.of(roleCooldown),
             "--role-drain",
-            Double.toString(roleDrain),
+            TimeText.of(roleDrain),
             "--role-floor",
             Integer.toString(roleFloor)));
-    arguments.addAll(List.of("--recovery-wait", Double.toString(recoveryWait)));
-    arguments.addAll(List.of("--node-silence", Double.toString(nodeSilence)));
+    arguments.addAll(List.of("--recovery-wait", TimeText.of(recoveryWait)));
+    arguments.addAll(List.of("--node-silence", TimeText.of(nodeSilence)));
     if (refuseLate) {
       arguments.add("--refuse-late");
     }

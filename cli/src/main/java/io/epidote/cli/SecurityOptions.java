@@ -1,5 +1,6 @@
 package io.epidote.cli;
 
+import io.epidote.cli.load.TimeText;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.router.access.HttpLimits;
 import io.epidote.router.access.Security;
@@ -60,9 +61,10 @@ final class SecurityOptions {
 
   @Option(
       names = "--media-url-timeout",
-      paramLabel = "SECONDS",
-      description = "How long such a fetch may take. Default: ${DEFAULT-VALUE}.")
-  int mediaTimeout = 10;
+      paramLabel = "TIME",
+      converter = TimeConverter.class,
+      description = "How long such a fetch may take. Default: 10s.")
+  Duration mediaTimeout = Duration.ofSeconds(10);
 
   Security of(TlsOptions tls) {
     if (!clientAuth.equals(MEMBERS) && !clientAuth.equals(ALL)) {
@@ -75,7 +77,7 @@ final class SecurityOptions {
         Optional.ofNullable(apiKeys),
         shareKv,
         HttpLimits.DEFAULT.withConnections(maxConnections, maxPerAddress),
-        new MediaUrls(mediaHosts, MediaUrls.NONE.maxBytes(), Duration.ofSeconds(mediaTimeout)));
+        new MediaUrls(mediaHosts, MediaUrls.NONE.maxBytes(), mediaTimeout));
   }
 
   /** The same options for another process. */
@@ -98,7 +100,7 @@ final class SecurityOptions {
               "--media-urls",
               String.join(",", mediaHosts),
               "--media-url-timeout",
-              Integer.toString(mediaTimeout)));
+              TimeText.of(mediaTimeout)));
     }
     if (shareKv) {
       arguments.add("--tenants-share-kv");

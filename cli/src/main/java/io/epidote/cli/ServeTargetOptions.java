@@ -45,14 +45,15 @@ final class ServeTargetOptions {
 
   @Option(
       names = "--timeout",
-      paramLabel = "SECONDS",
+      paramLabel = "TIME",
+      converter = TimeConverter.class,
       description =
-          "How long nothing may come of an answer before it counts as failed. Default: ${DEFAULT-VALUE}.")
-  private int timeoutSeconds = 120;
+          "How long nothing may come of an answer before it counts as failed. Default: 120s.")
+  private Duration timeout = Duration.ofSeconds(120);
 
   LoadServer.Address address() {
-    if (timeoutSeconds < 1) {
-      throw new InvalidRequest("--timeout must be at least 1");
+    if (timeout.compareTo(Duration.ofSeconds(1)) < 0) {
+      throw new InvalidRequest("--timeout must be at least 1s");
     }
     return new LoadServer.Address(
         url,
@@ -62,6 +63,6 @@ final class ServeTargetOptions {
         Optional.ofNullable(model),
         Optional.ofNullable(System.getenv(KEY)),
         true,
-        Duration.ofSeconds(timeoutSeconds));
+        timeout);
   }
 }

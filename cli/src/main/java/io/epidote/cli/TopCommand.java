@@ -1,6 +1,7 @@
 package io.epidote.cli;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.epidote.cli.load.TimeText;
 import io.epidote.cli.top.ClusterWatch;
 import io.epidote.cli.top.Figures;
 import io.epidote.cli.top.Screen;
@@ -11,6 +12,7 @@ import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -32,7 +34,7 @@ import picocli.CommandLine.Option;
     footerHeading = "%nExamples:%n",
     footer = {
       "  epidote top",
-      "  epidote top --router gateway:8000 --interval 5",
+      "  epidote top --router gateway:8000 --interval 5s",
       "  epidote top --once | less",
       "  epidote top --json"
     })
@@ -49,9 +51,10 @@ final class TopCommand implements Callable<Integer> {
 
   @Option(
       names = "--interval",
-      paramLabel = "SECONDS",
-      description = "From one look to the next. Default: ${DEFAULT-VALUE}.")
-  private double interval = 1;
+      paramLabel = "TIME",
+      converter = TimeConverter.class,
+      description = "From one look to the next. Default: 1s.")
+  private Duration interval = Duration.ofSeconds(1);
 
   @Option(names = "--once", description = "Print one look and end: for scripts, and for pipes.")
   private boolean once;
@@ -61,9 +64,10 @@ final class TopCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws InterruptedException {
-    if (!(interval >= 0.1) || interval > 3600) {
+    if (interval.compareTo(Duration.ofMillis(100)) < 0
+        || interval.compareTo(Duration.ofHours(1)) > 0) {
       throw new InvalidRequest(
-          "--interval %s does not work; expected seconds, 0.1 to 3600".formatted(interval));
+          "--interval %s does not work; expected 100ms to 1h".formatted(TimeText.of(interval)));
     }
     Optional<String> key = Optional.ofNullable(System.getenv("EPIDOTE_API_KEY"));
     try (ClusterWatch watch = new ClusterWatch(router, key)) {
@@ -97,7 +101,7 @@ final class TopCommand implements Callable<Integer> {
     String note = "q quits, space holds";
     String problem = "";
     boolean held = false;
-    long period = (long) (interval * 1e9);
+    long period = interval.toNanos();
     long next = System.nanoTime() + period;
     Optional<Terminal.Size> drawn = Optional.empty();
     while (true) {

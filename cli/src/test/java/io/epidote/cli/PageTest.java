@@ -145,7 +145,7 @@ class PageTest {
     assertThat(failing("top", "--router", "127.0.0.1:1", "--once"))
         .contains("No router answers", "epidote up");
     assertThat(failing("top", "--router", "not an address", "--once")).contains("HOST:PORT");
-    assertThat(failing("top", "--interval", "0")).contains("--interval 0.0", "expected");
+    assertThat(failing("top", "--interval", "0")).contains("--interval 0s", "expected");
   }
 
   private static String failing(String... arguments) {

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.epidote.proto.v1.ExplainResponse;
 import io.epidote.proto.v1.SamplingParams;
 import io.epidote.proto.v1.Stage;
+import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
@@ -22,7 +23,7 @@ class RolesFollowLoadTest {
     options.node.emulation.emulate(
         Home.profile("tile_ms:2,prompt_token_ms:0.01,decode_step_ms:2,decode_token_ms:4"));
     options.router.roles = "auto";
-    options.router.roleCooldown = 1;
+    options.router.roleCooldown = Duration.ofSeconds(1);
     return options;
   }
 

@@ -405,7 +405,7 @@ class SeveralRoutersTest {
     options.node.emulation.emulate(
         Home.profile("tile_ms:2,prompt_token_ms:0.01,decode_step_ms:2,decode_token_ms:4"));
     options.router.roles = "auto";
-    options.router.roleCooldown = 1;
+    options.router.roleCooldown = Duration.ofSeconds(1);
     List<NodeRuntime> workers = new ArrayList<>();
     try (Router router =
         Router.start(

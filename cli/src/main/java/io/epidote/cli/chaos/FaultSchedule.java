@@ -44,11 +44,6 @@ public final class FaultSchedule {
     this.random = new SplittableRandom(seed);
   }
 
-  /** Reads {@code 200ms}, {@code 5s} or {@code 10m}. */
-  public static Duration duration(String word) {
-    return FaultSpec.duration(word);
-  }
-
   /** Reads {@code 5%} as 0.05. */
   public static double share(String word) {
     return FaultSpec.percent(word);

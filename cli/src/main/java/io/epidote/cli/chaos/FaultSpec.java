@@ -1,5 +1,6 @@
 package io.epidote.cli.chaos;
 
+import io.epidote.cli.load.TimeText;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -25,7 +26,7 @@ record FaultSpec(
     double amount) {
   private static final Pattern FORM =
       Pattern.compile("([a-z]+)(?::([^@/]+))?(?:@([^/]+))?((?:/[a-z]+=[^/]+)*)");
-  private static final Pattern DURATION = Pattern.compile("([0-9]+(?:\\.[0-9]+)?)(ms|s|m)");
+  private static final Pattern DELAY = Pattern.compile("[0-9.]+ *(ms|s|m|h)");
   private static final Pattern PERCENT = Pattern.compile("([0-9]+(?:\\.[0-9]+)?)%");
 
   private static final Duration FIRST = Duration.ofSeconds(2);
@@ -57,7 +58,7 @@ record FaultSpec(
     String target = form.group(2);
     boolean lasting = kind.compareTo(FaultKind.DELAY) >= 0 && kind != FaultKind.CUT;
     Duration start =
-        form.group(3) == null ? lasting ? Duration.ZERO : FIRST : duration(form.group(3));
+        form.group(3) == null ? lasting ? Duration.ZERO : FIRST : TimeText.parse(form.group(3));
     Optional<Duration> every = Optional.empty();
     Optional<Duration> lasts = Optional.empty();
     double amount =
@@ -69,7 +70,7 @@ record FaultSpec(
         };
     if (target != null && (kind == FaultKind.DELAY || kind == FaultKind.LOSS)) {
       // The amount stands for the target: all.
-      if (DURATION.matcher(target).matches() || PERCENT.matcher(target).matches()) {
+      if (DELAY.matcher(target).matches() || PERCENT.matcher(target).matches()) {
         amount = amount(kind, target);
         target = "all";
       }
@@ -80,8 +81,8 @@ record FaultSpec(
       }
       String value = option.substring(option.indexOf('=') + 1);
       switch (option.substring(0, option.indexOf('='))) {
-        case "every" -> every = Optional.of(duration(value));
-        case "for" -> lasts = Optional.of(duration(value));
+        case "every" -> every = Optional.of(TimeText.parse(value));
+        case "for" -> lasts = Optional.of(TimeText.parse(value));
         case "by" -> amount = amount(kind, value);
         default ->
             throw new InvalidRequest(
@@ -97,7 +98,7 @@ record FaultSpec(
 
   private static double amount(FaultKind kind, String word) {
     return switch (kind) {
-      case DELAY -> duration(word).toNanos() / 1e9;
+      case DELAY -> TimeText.parse(word).toNanos() / 1e9;
       case LOSS, CORRUPT -> percent(word);
       default -> throw new InvalidRequest("by=%s says nothing of %s".formatted(word, kind.word()));
     };
@@ -110,22 +111,5 @@ record FaultSpec(
       throw new InvalidRequest("'%s' is not a share; expected for example 5%%".formatted(word));
     }
     return Double.parseDouble(matcher.group(1)) / 100;
-  }
-
-  /** Reads {@code 200ms}, {@code 5s} or {@code 10m}. */
-  static Duration duration(String word) {
-    Matcher matcher = DURATION.matcher(word);
-    if (!matcher.matches()) {
-      throw new InvalidRequest(
-          "'%s' is not a time; expected for example 200ms, 5s or 10m".formatted(word));
-    }
-    double seconds =
-        Double.parseDouble(matcher.group(1))
-            * switch (matcher.group(2)) {
-              case "ms" -> 1e-3;
-              case "m" -> 60;
-              default -> 1;
-            };
-    return Duration.ofNanos(Math.round(seconds * 1e9));
   }
 }

@@ -1,46 +1,76 @@
 package io.epidote.router.cluster;
 
+import java.util.Arrays;
 import java.util.function.LongSupplier;
 
 /**
  * What requests have asked for of late: how many came, and what each needs of every stage. Answers'
  * lengths are guessed from the limit that a request has and from how long answers were.
  * Thread-safe.
+ *
+ * <p>Of late means as long as the load is the same, up to a minute: what a few seconds bring
+ * differs by chance, and who acts on that is always wrong. The load has changed when the last
+ * seconds differ from those before by more than random arrivals explain (a sum of Poisson arrivals
+ * with marks has the variance of rate times mean square); then only they count.
  */
 public final class Demand {
-  private static final int SECONDS = 10;
+  private static final int SECONDS = 60;
+
+  /** What is compared with the time before it. */
+  private static final int[] LATEST_SECONDS = {5, 10};
+
+  /** Seconds before them that must be known. */
+  private static final int LEAST_BEFORE = 10;
+
+  /** Standard deviations that are no chance: arrivals have heavier tails than a normal sum. */
+  private static final double SURPRISE = 5;
+
   private static final double USUAL_ANSWER = 256;
 
   /** Weight of the latest answer in the mean length. */
   private static final double LATEST = 0.05;
 
   /**
-   * What arrived, each over the last seconds.
+   * What arrived, each on average over the time of the same load.
    *
    * @param requestsS requests a second
-   * @param pictures of a request, on average; likewise the others
+   * @param pictures of a request; likewise the others
    * @param tiles to encode
    * @param promptTokens media tokens included
    * @param answerTokens as guessed
+   * @param seconds of that time
    */
   public record Rates(
-      double requestsS, double pictures, double tiles, double promptTokens, double answerTokens) {
-    static final Rates NONE = new Rates(0, 0, 0, 0, 0);
+      double requestsS,
+      double pictures,
+      double tiles,
+      double promptTokens,
+      double answerTokens,
+      double seconds) {
+    static final Rates NONE = new Rates(0, 0, 0, 0, 0, 0);
+  }
+
+  /** What is counted of a request; the first is 1. */
+  private enum What {
+    REQUESTS,
+    PICTURES,
+    TILES,
+    PROMPT_TOKENS,
+    ANSWER_TOKENS
   }
 
   private static final class Second {
     private long number = -1;
-    private int requests;
-    private long pictures;
-    private long tiles;
-    private long promptTokens;
-    private double answerTokens;
+    private final double[] sums = new double[What.values().length];
+    private final double[] squares = new double[What.values().length];
   }
 
   private final LongSupplier clock;
   private final Second[] seconds = new Second[SECONDS + 1];
-  private long firstNanos;
-  private boolean begun;
+
+  /** The second from which on the load has been the same. */
+  private long sameSince = Long.MAX_VALUE;
+
   private double meanAnswer = USUAL_ANSWER;
   private int routers = 1;
 
@@ -62,17 +92,24 @@ public final class Demand {
    */
   public synchronized void arrived(
       int pictures, int tiles, int promptTokens, int maxTokens, boolean exact) {
-    long now = clock.getAsLong();
-    if (!begun) {
-      begun = true;
-      firstNanos = now;
+    long number = number();
+    sameSince = Math.min(sameSince, number);
+    Second second = seconds[Math.floorMod(number, seconds.length)];
+    if (second.number != number) {
+      second.number = number;
+      Arrays.fill(second.sums, 0);
+      Arrays.fill(second.squares, 0);
     }
-    Second second = second(now);
-    second.requests++;
-    second.pictures += pictures;
-    second.tiles += tiles;
-    second.promptTokens += promptTokens;
-    second.answerTokens += exact ? maxTokens : Math.min(maxTokens, meanAnswer);
+    double answer = exact ? maxTokens : Math.min(maxTokens, meanAnswer);
+    double[] marks = {1, pictures, tiles, promptTokens, answer};
+    for (int what = 0; what < marks.length; what++) {
+      second.sums[what] += marks[what];
+      second.squares[what] += marks[what] * marks[what];
+    }
+  }
+
+  private long number() {
+    return Math.floorDiv(clock.getAsLong(), 1_000_000_000L);
   }
 
   /**
@@ -89,44 +126,62 @@ public final class Demand {
     meanAnswer += LATEST * (tokens - meanAnswer);
   }
 
-  private Second second(long now) {
-    long number = now / 1_000_000_000;
-    Second second = seconds[Math.floorMod(number, seconds.length)];
-    if (second.number != number) {
-      second.number = number;
-      second.requests = 0;
-      second.pictures = 0;
-      second.tiles = 0;
-      second.promptTokens = 0;
-      second.answerTokens = 0;
-    }
-    return second;
-  }
-
-  /** Of all routers, over the last ten seconds, the one that is not over left out. */
+  /** Of all routers, the second that is not over left out. */
   public synchronized Rates rates() {
-    long now = clock.getAsLong();
-    long number = now / 1_000_000_000;
-    Second sum = new Second();
-    for (Second second : seconds) {
-      if (second.number < number && second.number >= number - SECONDS) {
-        sum.requests += second.requests;
-        sum.pictures += second.pictures;
-        sum.tiles += second.tiles;
-        sum.promptTokens += second.promptTokens;
-        sum.answerTokens += second.answerTokens;
+    long now = number();
+    sameSince = Math.max(sameSince, sameSince == Long.MAX_VALUE ? sameSince : now - SECONDS);
+    for (int latest : LATEST_SECONDS) {
+      if (hasChanged(now, latest)) {
+        sameSince = now - latest;
       }
     }
-    if (sum.requests == 0) {
+    double[] sums = sums(sameSince, now, false);
+    double n = sums[What.REQUESTS.ordinal()];
+    if (n == 0) {
       return Rates.NONE;
     }
-    long since = number - firstNanos / 1_000_000_000;
-    double n = sum.requests;
+    double length = Math.max(1, now - sameSince);
     return new Rates(
-        routers * n / Math.clamp(since, 1, SECONDS),
-        sum.pictures / n,
-        sum.tiles / n,
-        sum.promptTokens / n,
-        sum.answerTokens / n);
+        routers * n / length,
+        sums[What.PICTURES.ordinal()] / n,
+        sums[What.TILES.ordinal()] / n,
+        sums[What.PROMPT_TOKENS.ordinal()] / n,
+        sums[What.ANSWER_TOKENS.ordinal()] / n,
+        length);
+  }
+
+  /** Whether the latest seconds brought more or less than those before make likely. */
+  private boolean hasChanged(long now, int latest) {
+    double before = now - latest - sameSince;
+    if (before < LEAST_BEFORE) {
+      return false;
+    }
+    double[] sums = sums(sameSince, now - latest, false);
+    // Of both, so that one request of a new kind is no change.
+    double[] squares = sums(sameSince, now, true);
+    double[] came = sums(now - latest, now, false);
+    for (int what = 0; what < sums.length; what++) {
+      double expected = sums[what] / before * latest;
+      double variance = squares[what] / (before + latest);
+      double deviation = Math.sqrt(variance * latest * (1 + latest / before));
+      if (Math.abs(came[what] - expected) > SURPRISE * deviation) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** Of the seconds from one to before another. */
+  private double[] sums(long from, long to, boolean squares) {
+    double[] sums = new double[What.values().length];
+    for (Second second : seconds) {
+      if (second.number >= from && second.number < to) {
+        double[] of = squares ? second.squares : second.sums;
+        for (int what = 0; what < sums.length; what++) {
+          sums[what] += of[what];
+        }
+      }
+    }
+    return sums;
   }
 }

@@ -4,16 +4,14 @@ import io.epidote.engine.error.EpidoteException;
 import io.epidote.proto.kserve.v2.ModelInferRequest;
 import io.epidote.proto.kserve.v2.ModelInferResponse;
 import io.epidote.proto.kserve.v2.ModelStreamInferResponse;
+import io.epidote.router.request.GrpcOutbox;
 import io.epidote.router.request.Outbox;
-import io.grpc.SynchronizationContext;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /**
  * A client's stream of requests and the responses to all of them, written no faster than it reads.
@@ -21,8 +19,6 @@ import org.slf4j.LoggerFactory;
  * its last request and the last answer is complete. Thread-safe.
  */
 final class InferStream implements StreamObserver<ModelInferRequest> {
-  private static final Logger log = LoggerFactory.getLogger(InferStream.class);
-
   /** Starts a request whose answer goes to a sink. */
   interface Starter {
     /**
@@ -42,24 +38,7 @@ final class InferStream implements StreamObserver<ModelInferRequest> {
 
   InferStream(ServerCallStreamObserver<ModelStreamInferResponse> client, Starter starter) {
     this.starter = starter;
-    // Stream observers are for one thread at a time.
-    SynchronizationContext writer =
-        new SynchronizationContext(
-            (thread, error) -> log.debug("Could not write to a gRPC client", error));
-    this.outbox =
-        new Outbox<>(
-            writer,
-            new Outbox.Sink<>() {
-              @Override
-              public boolean ready() {
-                return client.isReady() && !client.isCancelled();
-              }
-
-              @Override
-              public void write(Consumer<StreamObserver<ModelStreamInferResponse>> event) {
-                event.accept(client);
-              }
-            });
+    this.outbox = GrpcOutbox.to(client);
     client.setOnReadyHandler(outbox::drain);
     client.setOnCancelHandler(this::cancelled);
   }

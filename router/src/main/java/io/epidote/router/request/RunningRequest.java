@@ -63,6 +63,7 @@ public final class RunningRequest {
   private final Surroundings around;
   private final Consumer<EndedRequest> onEnd;
   private final RequestMetrics.Recording recording;
+  private final Punctuality punctuality;
   private final RequestWatch.Story story;
   private final SynchronizationContext turn =
       new SynchronizationContext((thread, error) -> unexpected(error));
@@ -91,12 +92,6 @@ public final class RunningRequest {
    */
   private @Nullable ScheduledFuture<?> settling;
 
-  private boolean expectedLate;
-
-  /** Of the first token, while it is to be compared with what comes; else 0. */
-  private double predictedMs;
-
-  private double placedMs;
   private boolean over;
 
   RunningRequest(
@@ -113,6 +108,11 @@ public final class RunningRequest {
     this.onEnd = onEnd;
     this.story = around.watch().begin(request);
     this.recording = around.metrics().arrived(arrivalNanos, story.span());
+    this.punctuality = new Punctuality(targets(), around.refusesLate(), around.margin(), recording);
+  }
+
+  private Slo targets() {
+    return request.slo().or(around.slo());
   }
 
   public String id() {
@@ -155,19 +155,12 @@ public final class RunningRequest {
 
   /** No longer than until the first token would be late, if late ones are refused. */
   private void awaitPlace() throws InterruptedException {
-    Slo slo = slo();
-    if (!around.refusesLate() || slo.lateOk() || slo.ttftMs().isEmpty()) {
+    if (!punctuality.refuses()) {
       ticket.await();
-    } else if (!ticket.await(Math.max(0, (long) slo.ttftMs().getAsDouble()))) {
+    } else if (!ticket.await(punctuality.leftMs())) {
       ticket.close();
-      recording.refusedLate();
-      throw RequestFlow.tooLate(0, slo());
+      throw punctuality.tooLate();
     }
-  }
-
-  /** What is left of the targets now. */
-  private Slo slo() {
-    return request.slo().or(around.slo()).after(recording.ageMs());
   }
 
   private void start(PreparedRequest ready, AdapterGate.Pass entered) {
@@ -189,7 +182,7 @@ public final class RunningRequest {
     if (over) {
       return;
     }
-    Slo slo = slo();
+    Slo left = punctuality.left();
     for (int choice = 0; choice < request.choices(); choice++) {
       generations.add(
           new Generation(
@@ -197,7 +190,7 @@ public final class RunningRequest {
               choice,
               (tokens, avoiding) -> place(ready, tokens, avoiding),
               around.overlap(),
-              slo,
+              left,
               new AnswerText(around.model().newText(), request.sampling().stop()),
               around.model()::isEnd,
               new Recovery(around.recoveryWaitMs(), System::nanoTime),
@@ -210,33 +203,15 @@ public final class RunningRequest {
     siblings.addAll(generations.subList(first.size(), generations.size()));
     try {
       first.forEach(Generation::place);
+      punctuality.placed(
+          first.stream().flatMap(generation -> generation.placement().stream()).toList());
     } catch (EpidoteException.Unavailable e) {
-      noNodes(ready, slo, since, e);
+      noNodes(ready, since, e);
       return;
     } catch (EpidoteException e) {
       fail(e);
       return;
     }
-    double firstTokenMs =
-        first.stream()
-            .flatMap(generation -> generation.placement().stream())
-            .mapToDouble(Placement::predictedFirstTokenMs)
-            .max()
-            .orElse(0);
-    boolean waits = first.getFirst().placement().map(Placement::waits).orElse(false);
-    double lateMs = waits ? around.margin().factor() * firstTokenMs : firstTokenMs;
-    expectedLate = slo.isMissedBy(lateMs);
-    // Who waits for nobody is served: were that refused, costs that were once measured wrong, on a
-    // busy machine say, would never be measured again.
-    boolean refused =
-        slo.isMissedBy(0) || first.getFirst().placement().map(Placement::waits).orElse(false);
-    if (expectedLate && refused && around.refusesLate() && !slo.lateOk()) {
-      recording.refusedLate();
-      fail(RequestFlow.tooLate(lateMs, slo));
-      return;
-    }
-    predictedMs = waits ? firstTokenMs : 0;
-    placedMs = recording.ageMs();
     first.forEach(this::placed);
     around
         .cluster()
@@ -250,7 +225,7 @@ public final class RunningRequest {
     incomplete = generations.size();
     arriving = generations.size();
     timeout = later(this::timedOut, around.timeoutMs());
-    recording.admitted(request.slo().or(around.slo()));
+    recording.admitted(targets());
     listener.started(request.id(), ready.promptTokens(), ready.prompt().mediaTokens());
     // A generation that fails at once ends the request while this list is walked.
     for (Generation generation : List.copyOf(first)) {
@@ -274,15 +249,13 @@ public final class RunningRequest {
   /**
    * A node that was lost, restarts or is switched is waited for, a stage that nobody had is not.
    */
-  private void noNodes(
-      PreparedRequest ready, Slo left, long since, EpidoteException.Unavailable why) {
+  private void noNodes(PreparedRequest ready, long since, EpidoteException.Unavailable why) {
     generations.forEach(generation -> generation.stop("a stage has no node"));
     generations.clear();
     siblings.clear();
     long waitedMs = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - since);
-    if (around.refusesLate() && !left.lateOk() && left.isMissedBy(0)) {
-      recording.refusedLate();
-      fail(RequestFlow.tooLate(0, left));
+    if (punctuality.isTooLate()) {
+      fail(punctuality.tooLate());
     } else if (waitedMs < around.recoveryWaitMs()
         && around.cluster().comesBack(!ready.items().isEmpty(), around.recoveryWaitMs())) {
       var unused = later(() -> begin(ready, since), NO_NODES_DELAY_MS);
@@ -371,7 +344,7 @@ public final class RunningRequest {
             recording.ageMs(),
             recording.ttftMs(),
             recording.tpotMs(),
-            request.slo().or(around.slo()),
+            targets(),
             timelines.isEmpty() ? List.of(unfinished()) : List.copyOf(timelines)));
   }
 
@@ -434,7 +407,7 @@ public final class RunningRequest {
 
   /** The router's part of the timeline of these answers. */
   private Timeline.Builder timeline(Stream<Generation> of) {
-    Timeline.Builder timeline = recording.timeline().setExpectedLate(expectedLate);
+    Timeline.Builder timeline = recording.timeline().setExpectedLate(punctuality.expectedLate());
     of.forEach(generation -> {
       timeline.setRecoveries(generation.recoveries());
       generation
@@ -451,10 +424,7 @@ public final class RunningRequest {
   private final class Answers implements Generation.Events {
     @Override
     public boolean chunk(AnswerListener.Piece chunk) {
-      if (predictedMs > 0) {
-        around.margin().came(predictedMs, recording.ageMs() - placedMs);
-        predictedMs = 0;
-      }
+      punctuality.firstToken();
       recording.tokens(chunk.tokens().size());
       story.text(chunk);
       boolean taken = listener.chunk(chunk);

@@ -23,6 +23,7 @@ import java.util.concurrent.Executor;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -46,6 +47,11 @@ public final class RoleController implements AutoCloseable {
 
   /** Requests with fewer than this many a second tell nothing. */
   private static final double LEAST_RATE = 0.1;
+
+  /** Of the same load, before it is believed that it is one; or that many seconds of it. */
+  private static final double LEAST_REQUESTS = 20;
+
+  private static final double LEAST_SECONDS = 30;
 
   /** Targets where there are none: so many times what an idle cluster would take. */
   private static final double USUAL_TTFT = 3;
@@ -152,8 +158,7 @@ public final class RoleController implements AutoCloseable {
     Forecast.Nodes now = count(nodes, null, null);
     Forecast.Outcome stays = forecast.of(now);
     decision.setAttainment(stays.attainment());
-    List<Candidate> candidates =
-        rates.requestsS() < LEAST_RATE ? List.of() : candidates(nodes, forecast);
+    List<Candidate> candidates = tells(rates) ? candidates(nodes, forecast) : List.of();
     Optional<Candidate> best =
         candidates.stream().max(Comparator.comparingDouble(each -> each.outcome().score()));
     double gain = best.map(each -> each.outcome().score() - stays.score()).orElse(0.0);
@@ -183,9 +188,15 @@ public final class RoleController implements AutoCloseable {
     }
   }
 
+  private static boolean tells(Demand.Rates rates) {
+    return rates.requestsS() >= LEAST_RATE
+        && (rates.seconds() >= LEAST_SECONDS
+            || rates.requestsS() * rates.seconds() >= LEAST_REQUESTS);
+  }
+
   private Verdict verdict(Demand.Rates rates, Optional<Candidate> best, double gain, boolean pays) {
-    if (rates.requestsS() < LEAST_RATE) {
-      return Verdict.waits("too few requests to tell");
+    if (!tells(rates)) {
+      return Verdict.waits("too few requests to tell, or a load that has just changed");
     }
     if (best.isEmpty()) {
       return Verdict.waits("no stage has a node to spare");
@@ -224,7 +235,7 @@ public final class RoleController implements AutoCloseable {
   private void begin(Candidate chosen) {
     switching = true;
     looks = 0;
-    log.info("Roles: {}", last.getVerdict());
+    log.info("Roles: {}; {}", last.getVerdict(), loadWords(last));
     threads.execute(() -> {
       long start = System.nanoTime();
       try {
@@ -325,6 +336,19 @@ public final class RoleController implements AutoCloseable {
                 nodes,
                 decode,
                 work.answers() * forecast.rates().answerTokens() * tokenMs / 2));
+  }
+
+  /** How busy the stages are, for the log. */
+  private static String loadWords(RoleDecision decision) {
+    return decision.getPressuresList().stream()
+        .map(each ->
+            "%s %.2f busy on %d, %.1f s wait"
+                .formatted(
+                    StageNames.of(each.getStage()),
+                    each.getUtilisation(),
+                    each.getNodes(),
+                    each.getBacklogS()))
+        .collect(Collectors.joining(", "));
   }
 
   private static StagePressure pressure(

@@ -10,25 +10,23 @@ import io.epidote.proto.v1.OutputToken;
 import io.epidote.proto.v1.Started;
 import io.epidote.proto.v1.TokenLogprob;
 import io.epidote.router.request.AnswerListener;
+import io.epidote.router.request.GrpcOutbox;
 import io.epidote.router.request.Outbox;
 import io.epidote.router.request.ServedModel;
-import io.grpc.SynchronizationContext;
 import io.grpc.stub.ServerCallStreamObserver;
+import io.grpc.stub.StreamObserver;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /** A Generate call's responses, written no faster than the client reads. */
 final class GeneratedAnswer implements AnswerListener {
-  private static final Logger log = LoggerFactory.getLogger(GeneratedAnswer.class);
   private static final Runnable GONE = () -> {};
 
   private final ServedModel model;
   private volatile String shownModel;
-  private final Outbox<Consumer<ServerCallStreamObserver<GenerateResponse>>> outbox;
+  private final Outbox<Consumer<StreamObserver<GenerateResponse>>> outbox;
   private final AtomicBoolean over = new AtomicBoolean();
   private final Runnable onEnd;
   private final AtomicReference<@Nullable Runnable> onCancel = new AtomicReference<>();
@@ -41,24 +39,7 @@ final class GeneratedAnswer implements AnswerListener {
     this.model = model;
     this.shownModel = model.name();
     this.onEnd = onEnd;
-    // Stream observers are for one thread at a time.
-    SynchronizationContext writer =
-        new SynchronizationContext(
-            (thread, error) -> log.debug("Could not write to a gRPC client", error));
-    this.outbox =
-        new Outbox<>(
-            writer,
-            new Outbox.Sink<>() {
-              @Override
-              public boolean ready() {
-                return client.isReady() && !client.isCancelled();
-              }
-
-              @Override
-              public void write(Consumer<ServerCallStreamObserver<GenerateResponse>> event) {
-                event.accept(client);
-              }
-            });
+    this.outbox = GrpcOutbox.to(client);
   }
 
   /** What it says of its model, with that of an adapter: before the request starts. */
@@ -141,7 +122,7 @@ final class GeneratedAnswer implements AnswerListener {
   @Override
   public void ended() {
     end();
-    outbox.put(ServerCallStreamObserver::onCompleted, 0);
+    outbox.put(StreamObserver::onCompleted, 0);
   }
 
   @Override

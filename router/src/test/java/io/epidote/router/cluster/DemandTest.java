@@ -3,6 +3,7 @@ package io.epidote.router.cluster;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
+import java.util.Random;
 import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.Test;
 
@@ -26,15 +27,60 @@ class DemandTest {
     assertThat(demand.rates().requestsS()).isZero();
   }
 
+  /** As a router looks, once a second. */
+  private void looking(int count, int perSecond, int maxTokens) {
+    for (int i = 0; i < count; i++) {
+      seconds(1, perSecond, maxTokens, true);
+      demand.rates();
+    }
+  }
+
   @Test
-  void theLastTenSecondsCount() {
-    seconds(20, 1, 50, true);
-    seconds(10, 4, 500, true);
+  void whatCameBeforeALoadChangedDoesNotCount() {
+    looking(20, 1, 50);
+    looking(10, 4, 500);
     Demand.Rates rates = demand.rates();
-    assertThat(rates.requestsS()).isCloseTo(4, within(1e-9));
+    assertThat(rates.seconds()).isBetween(5.0, 13.0);
+    assertThat(rates.requestsS()).isBetween(3.2, 4.0);
     assertThat(rates.tiles()).isCloseTo(10, within(1e-9));
     assertThat(rates.promptTokens()).isCloseTo(700, within(1e-9));
-    assertThat(rates.answerTokens()).isCloseTo(500, within(1e-9));
+    assertThat(rates.answerTokens()).isCloseTo(500, within(40.0));
+  }
+
+  @Test
+  void chanceIsNoChange() {
+    Random random = new Random(7);
+    double least = 60;
+    for (int second = 0; second < 600; second++) {
+      for (int tenth = 0; tenth < 10; tenth++) {
+        if (random.nextDouble() < 0.12) {
+          demand.arrived(1, 10, 700, 400, true);
+        }
+        if (random.nextDouble() < 0.25) {
+          demand.arrived(2, 20, 1400, 30, true);
+        }
+      }
+      now.addAndGet(SECOND);
+      double seconds = demand.rates().seconds();
+      least = second > 60 ? Math.min(least, seconds) : least;
+    }
+    assertThat(least).isEqualTo(60);
+    assertThat(demand.rates().requestsS()).isCloseTo(3.7, within(0.8));
+  }
+
+  @Test
+  void aNewKindIsNoticedWithinSecondsButOneRequestOfItIsNoChange() {
+    looking(60, 2, 50);
+    demand.arrived(2, 20, 1400, 500, true);
+    looking(5, 2, 50);
+    assertThat(demand.rates().seconds()).isEqualTo(60);
+    int noticed = 0;
+    while (demand.rates().seconds() == 60) {
+      noticed++;
+      assertThat(noticed).isLessThan(6);
+      demand.arrived(2, 20, 1400, 500, true);
+      seconds(1, 2, 50, true);
+    }
   }
 
   @Test

@@ -17,7 +17,7 @@ class ForecastTest {
 
   /** So many requests a second of a picture, with answers of so many tokens. */
   private static Forecast forecast(double rate, double answer, StageWork work) {
-    return new Forecast(new Demand.Rates(rate, 1, 10, 700, answer), work, 1500, 40, 30);
+    return new Forecast(new Demand.Rates(rate, 1, 10, 700, answer, 60), work, 1500, 40, 30);
   }
 
   @Test
