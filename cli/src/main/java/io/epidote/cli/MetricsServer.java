@@ -3,13 +3,18 @@ package io.epidote.cli;
 import com.sun.net.httpserver.HttpServer;
 import io.epidote.engine.error.EpidoteException.Unavailable;
 import io.epidote.node.BuildInfo;
+import io.epidote.node.NodeRuntime;
 import io.epidote.node.metrics.MetricsPage;
 import io.epidote.node.metrics.ProcessMetrics;
 import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.util.function.BooleanSupplier;
 
-/** A node's {@code /metrics}. Whoever reaches the port may read them, and nothing else. */
+/**
+ * A node's {@code /metrics}, and {@code /healthz} and {@code /readyz} for probes that cannot speak
+ * gRPC over TLS. Whoever reaches the port may read them, and nothing else.
+ */
 final class MetricsServer implements AutoCloseable {
   private final HttpServer server;
   private final ProcessMetrics process;
@@ -17,6 +22,29 @@ final class MetricsServer implements AutoCloseable {
   private MetricsServer(HttpServer server, ProcessMetrics process) {
     this.server = server;
     this.process = process;
+  }
+
+  /** What probes are told. */
+  interface Health {
+    /** Whether the process is in order, whatever others do. */
+    boolean isHealthy();
+
+    /** Whether requests come here. */
+    boolean isReady();
+
+    static Health of(NodeRuntime node) {
+      return new Health() {
+        @Override
+        public boolean isHealthy() {
+          return node.isHealthy();
+        }
+
+        @Override
+        public boolean isReady() {
+          return node.isReady();
+        }
+      };
+    }
   }
 
   /**
@@ -28,7 +56,12 @@ final class MetricsServer implements AutoCloseable {
    * @throws Unavailable when the port cannot be had
    */
   static MetricsServer start(
-      String host, int port, String node, String model, PrometheusMeterRegistry meters) {
+      String host,
+      int port,
+      String node,
+      String model,
+      PrometheusMeterRegistry meters,
+      Health health) {
     HttpServer server;
     try {
       server = HttpServer.create(new InetSocketAddress(host, port), 0);
@@ -52,8 +85,20 @@ final class MetricsServer implements AutoCloseable {
             exchange.getResponseBody().write(content.bytes());
           }
         });
+    probe(server, "/healthz", health::isHealthy);
+    probe(server, "/readyz", health::isReady);
     server.start();
     return new MetricsServer(server, process);
+  }
+
+  private static void probe(HttpServer server, String path, BooleanSupplier fine) {
+    server.createContext(
+        path,
+        exchange -> {
+          try (exchange) {
+            exchange.sendResponseHeaders(fine.getAsBoolean() ? 200 : 503, -1);
+          }
+        });
   }
 
   int port() {

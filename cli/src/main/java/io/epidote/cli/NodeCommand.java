@@ -68,7 +68,7 @@ final class NodeCommand implements Callable<Integer> {
       names = "--metrics-port",
       paramLabel = "N",
       description =
-          "Port for /metrics, for Prometheus, at the address of --bind. 0 for any free one. Default: none.")
+          "Port for /metrics, for Prometheus, and /healthz and /readyz, for probes, at the address of --bind. 0 for any free one. Default: none.")
   private @Nullable Integer metricsPort;
 
   @Mixin private DiscoveryOptions discovery = new DiscoveryOptions();
@@ -109,7 +109,12 @@ final class NodeCommand implements Callable<Integer> {
       String address = bind.isEmpty() ? host : bind;
       MetricsServer served =
           MetricsServer.start(
-              address, metricsPort, ownName, model.folder.getFileName().toString(), meters);
+              address,
+              metricsPort,
+              ownName,
+              model.folder.getFileName().toString(),
+              meters,
+              MetricsServer.Health.of(node));
       Runtime.getRuntime().addShutdownHook(new Thread(served::close, "stop-metrics"));
       metrics = " metrics=%s:%d".formatted(address, served.port());
     }

@@ -23,8 +23,13 @@ class ChaosTest {
             "--faults",
             "kill:decode@1s,kill:prefill@6s,kill:encode@11s,stage:decode@14s",
             "--for",
-            "17s");
+            "17s",
+            "--cancel",
+            "20%");
     assertThat(figures.path("faults").asInt()).isEqualTo(4);
+    assertThat(figures.path("cancelled").asInt()).isPositive();
+    // Of the router, which ran all the time: live, so that nothing grows but what it has to know.
+    assertThat(figures.path("heap_growth_mib").asDouble(1000)).isLessThan(64);
   }
 
   @Test

@@ -90,7 +90,11 @@ class DeployFilesTest {
       }
       for (JsonNode each : DeployObjects.documents(patch.get("patch").asString())) {
         if (each.has("op")) {
-          assertThat(each.propertyNames()).containsExactly("op", "path", "value");
+          assertThat(each.propertyNames())
+              .containsExactlyElementsOf(
+                  each.get("op").asString().equals("remove")
+                      ? List.of("op", "path")
+                      : List.of("op", "path", "value"));
         } else {
           DeployObjects.check(each);
         }

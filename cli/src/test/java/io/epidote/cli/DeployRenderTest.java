@@ -77,7 +77,7 @@ class DeployRenderTest {
     try (Stream<Path> all = Files.list(DEPLOY.resolve("overlays"))) {
       overlays = all.sorted().toList();
     }
-    assertThat(overlays).hasSize(8);
+    assertThat(overlays).hasSize(9);
     return overlays.stream()
         .map(overlay ->
             DynamicTest.dynamicTest(
@@ -221,6 +221,26 @@ class DeployRenderTest {
 
   private static long seconds(String text) {
     return Long.parseLong(text.replace("s", ""));
+  }
+
+  /** kubelet shows no certificate and its gRPC probes speak no TLS: what it asks must answer it. */
+  @Test
+  void probesOfMembersWithCertificatesNeedNone() throws Exception {
+    List<JsonNode> deployments = of(render(DEPLOY.resolve("overlays/stages-tls")), "Deployment");
+    assertThat(deployments).hasSize(4);
+    for (JsonNode deployment : deployments) {
+      JsonNode container = deployment.at("/spec/template/spec/containers/0");
+      assertThat(container.get("command").valueStream().map(JsonNode::asString))
+          .contains("--tls-cert", "--tls-key", "--tls-ca");
+      boolean router = name(deployment).equals("epidote-router");
+      for (String probe : List.of("startupProbe", "readinessProbe", "livenessProbe")) {
+        JsonNode asked = container.get(probe);
+        assertThat(asked.has("grpc")).isFalse();
+        assertThat(asked.at("/httpGet/port").asString()).isEqualTo(router ? "http" : "metrics");
+        assertThat(asked.at("/httpGet/scheme").asString("HTTP"))
+            .isEqualTo(router ? "HTTPS" : "HTTP");
+      }
+    }
   }
 
   @Test

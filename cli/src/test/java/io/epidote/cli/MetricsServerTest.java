@@ -58,7 +58,9 @@ class MetricsServerTest {
                     List.of("127.0.0.1:" + router.grpcPort()),
                     options.node),
                 meters);
-        MetricsServer server = MetricsServer.start("127.0.0.1", 0, "PD", "base", meters);
+        MetricsServer server =
+            MetricsServer.start(
+                "127.0.0.1", 0, "PD", "base", meters, MetricsServer.Health.of(node));
         InferenceClient client = new InferenceClient("127.0.0.1:" + router.grpcPort())) {
       Awaitility.await().until(node::isRegistered);
       assertThat(client.load().getNodes(0).getExperts().getLayersList()).isEmpty();
@@ -73,7 +75,7 @@ class MetricsServerTest {
       }
       Awaitility.await()
           .untilAsserted(() -> {
-            String text = get(server.port());
+            String text = get(server.port(), "/metrics").body();
             assertThat(text)
                 .contains("epidote_experts_routed_total{adapter=\"(base)\",layer=\"0\"}")
                 .contains("epidote_experts_routed_total{adapter=\"one\",layer=\"1\"}")
@@ -89,19 +91,27 @@ class MetricsServerTest {
       ByteArrayOutputStream out = new ByteArrayOutputStream();
       StatusCommand.print(load, new PrintStream(out, true, StandardCharsets.UTF_8));
       assertThat(out.toString(StandardCharsets.UTF_8)).contains("hottest experts: layer");
-      assertThatThrownBy(
-              () -> MetricsServer.start("127.0.0.1", server.port(), "PD", "base", meters))
+      assertThat(get(server.port(), "/healthz").statusCode()).isEqualTo(200);
+      assertThat(get(server.port(), "/readyz").statusCode()).isEqualTo(200);
+      router.close();
+      // Nobody would send it a request, but the process is in order.
+      Awaitility.await()
+          .untilAsserted(
+              () -> assertThat(get(server.port(), "/readyz").statusCode()).isEqualTo(503));
+      assertThat(get(server.port(), "/healthz").statusCode()).isEqualTo(200);
+      assertThatThrownBy(() ->
+              MetricsServer.start(
+                  "127.0.0.1", server.port(), "PD", "base", meters, MetricsServer.Health.of(node)))
           .isInstanceOf(Unavailable.class)
           .hasMessageContaining("--metrics-port");
     }
   }
 
-  private static String get(int port) throws Exception {
+  private static HttpResponse<String> get(int port, String path) throws Exception {
     return HttpClient.newHttpClient()
         .send(
-            HttpRequest.newBuilder(URI.create("http://127.0.0.1:%d/metrics".formatted(port)))
+            HttpRequest.newBuilder(URI.create("http://127.0.0.1:%d%s".formatted(port, path)))
                 .build(),
-            HttpResponse.BodyHandlers.ofString())
-        .body();
+            HttpResponse.BodyHandlers.ofString());
   }
 }

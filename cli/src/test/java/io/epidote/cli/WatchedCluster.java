@@ -62,7 +62,7 @@ final class WatchedCluster implements AutoCloseable {
     List<NodeRuntime> nodes = new ArrayList<>();
     for (NodeSpec spec : NodeSpec.parseList("E,P,D")) {
       PrometheusMeterRegistry meters = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
-      nodes.add(
+      NodeRuntime node =
           open(
               NodeLauncher.start(
                   new NodeLauncher.Settings(
@@ -73,8 +73,12 @@ final class WatchedCluster implements AutoCloseable {
                       0,
                       List.of(HOST + ":" + router.grpcPort()),
                       options.node),
-                  meters)));
-      metricsPorts.add(open(MetricsServer.start(HOST, 0, spec.name(), "scenes", meters)).port());
+                  meters));
+      nodes.add(node);
+      MetricsServer metrics =
+          MetricsServer.start(
+              HOST, 0, spec.name(), "scenes", meters, MetricsServer.Health.of(node));
+      metricsPorts.add(open(metrics).port());
     }
     client = open(new InferenceClient(HOST + ":" + router.grpcPort()));
     Awaitility.await().until(() -> router.ready());

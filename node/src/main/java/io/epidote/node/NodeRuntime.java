@@ -282,9 +282,18 @@ public final class NodeRuntime implements AutoCloseable {
   private void tick() {
     parts().watchdog().look(TICK);
     parts().reports().tick();
-    boolean healthy = fault() == null;
-    show(HealthStatusManager.SERVICE_NAME_ALL_SERVICES, healthy);
-    show(READY, healthy && !state.isDraining() && routers.isRegistered());
+    show(HealthStatusManager.SERVICE_NAME_ALL_SERVICES, isHealthy());
+    show(READY, isReady());
+  }
+
+  /** Whether the process is in order, whatever others do. */
+  public boolean isHealthy() {
+    return fault() == null;
+  }
+
+  /** Whether requests come here: it is registered, and neither drains nor is at fault. */
+  public boolean isReady() {
+    return isHealthy() && !state.isDraining() && routers.isRegistered();
   }
 
   private void show(String service, boolean serving) {

@@ -48,6 +48,18 @@ public final class Demand {
       double answerTokens,
       double seconds) {
     static final Rates NONE = new Rates(0, 0, 0, 0, 0, 0);
+
+    /** A standard deviation more of them than was seen: what may come, if these came by chance. */
+    public Rates atMost() {
+      double seen = Math.max(1, requestsS * seconds);
+      return new Rates(
+          requestsS * (1 + 1 / Math.sqrt(seen)),
+          pictures,
+          tiles,
+          promptTokens,
+          answerTokens,
+          seconds);
+    }
   }
 
   /** What is counted of a request; the first is 1. */

@@ -20,7 +20,7 @@ record Forecast(Demand.Rates rates, StageWork work, double ttftMs, double tpotMs
   private static final double STEP_S = 0.25;
 
   /** How sharply the share of answers falls where the time for a token meets its target. */
-  private static final double SHARPNESS = 20;
+  private static final double SHARPNESS = 40;
 
   /** What being close to a target is worth where nothing meets it. */
   private static final double CLOSENESS = 0.5;

@@ -86,7 +86,13 @@ public final class RoleController implements AutoCloseable {
     }
   }
 
-  private record Candidate(Move move, Member node, Forecast.Outcome outcome) {}
+  /**
+   * A switch that could be done.
+   *
+   * @param outcome as things are
+   * @param gain in the forecast's score, in the worse of two cases
+   */
+  private record Candidate(Move move, Member node, Forecast.Outcome outcome, double gain) {}
 
   private final Cluster cluster;
   private final RoleRules rules;
@@ -158,10 +164,11 @@ public final class RoleController implements AutoCloseable {
     Forecast.Nodes now = count(nodes, null, null);
     Forecast.Outcome stays = forecast.of(now);
     decision.setAttainment(stays.attainment());
-    List<Candidate> candidates = tells(rates) ? candidates(nodes, forecast) : List.of();
-    Optional<Candidate> best =
-        candidates.stream().max(Comparator.comparingDouble(each -> each.outcome().score()));
-    double gain = best.map(each -> each.outcome().score() - stays.score()).orElse(0.0);
+    // What was seen may be less than what comes, by chance: a switch has to pay then, too.
+    Forecast busier = forecast(rates.atMost(), work);
+    List<Candidate> candidates = tells(rates) ? candidates(nodes, forecast, busier) : List.of();
+    Optional<Candidate> best = candidates.stream().max(Comparator.comparingDouble(Candidate::gain));
+    double gain = best.map(Candidate::gain).orElse(0.0);
     boolean pays = gain >= LEAST_GAIN;
     Move move = pays ? best.orElseThrow().move() : null;
     looks = move != null && move.equals(lastBest) ? looks + 1 : 1;
@@ -177,9 +184,7 @@ public final class RoleController implements AutoCloseable {
               .setWhyNot(
                   chosen
                       ? ""
-                      : candidate.outcome().score() - stays.score() < LEAST_GAIN
-                          ? "gains too little"
-                          : "another gains more"));
+                      : candidate.gain() < LEAST_GAIN ? "gains too little" : "another gains more"));
     }
     last = decision.setVerdict(verdict.words()).build();
     decidedAt = System.nanoTime();
@@ -266,8 +271,11 @@ public final class RoleController implements AutoCloseable {
         .toList();
   }
 
-  private List<Candidate> candidates(ByStage nodes, Forecast forecast) {
+  private List<Candidate> candidates(ByStage nodes, Forecast forecast, Forecast busier) {
     List<Candidate> candidates = new ArrayList<>();
+    Forecast.Nodes now = count(nodes, null, null);
+    double stays = forecast.of(now).score();
+    double staysBusier = busier.of(now).score();
     for (Stage from : StageNames.ALL) {
       Optional<Member> node =
           nodes.get(from).stream()
@@ -278,11 +286,14 @@ public final class RoleController implements AutoCloseable {
       }
       for (Stage to : StageNames.ALL) {
         if (to != from) {
-          candidates.add(
-              new Candidate(
-                  new Move(from, to),
-                  node.get(),
-                  forecast.of(count(nodes, from, null), count(nodes, from, to), switchMs / 1e3)));
+          Forecast.Nodes away = count(nodes, from, null);
+          Forecast.Nodes after = count(nodes, from, to);
+          Forecast.Outcome outcome = forecast.of(away, after, switchMs / 1e3);
+          double gain =
+              Math.min(
+                  outcome.score() - stays,
+                  busier.of(away, after, switchMs / 1e3).score() - staysBusier);
+          candidates.add(new Candidate(new Move(from, to), node.get(), outcome, gain));
         }
       }
     }

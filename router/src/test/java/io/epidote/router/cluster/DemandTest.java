@@ -48,6 +48,14 @@ class DemandTest {
   }
 
   @Test
+  void whatWasSeenOfFewMayBeMuchLess() {
+    seconds(10, 1, 50, true);
+    assertThat(demand.rates().atMost().requestsS()).isCloseTo(1.32, within(0.01));
+    seconds(50, 1, 50, true);
+    assertThat(demand.rates().atMost().requestsS()).isCloseTo(1.13, within(0.01));
+  }
+
+  @Test
   void chanceIsNoChange() {
     Random random = new Random(7);
     double least = 60;
