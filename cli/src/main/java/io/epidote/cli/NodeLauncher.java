@@ -101,20 +101,19 @@ final class NodeLauncher {
     }
     try (Checkpoint checkpoint = Checkpoint.open(settings.model(), Home.cache())) {
       NodeConfig config =
-          new NodeConfig(
+          NodeConfig.of(
                   settings.spec().name(),
-                  settings.bindHost(),
-                  settings.advertisedHost(),
-                  settings.port(),
-                  settings.routers(),
                   checkpoint.name(),
                   checkpoint.fingerprint(),
-                  BuildInfo.VERSION,
-                  settings.options().limits(),
-                  settings.options().transfer())
-              .withSharing(settings.options().sharing())
-              .withView(settings.view())
-              .withTls(settings.options().tls.server());
+                  BuildInfo.VERSION)
+              .listen(settings.bindHost(), settings.advertisedHost(), settings.port())
+              .routers(settings.routers())
+              .limits(settings.options().limits())
+              .transfer(settings.options().transfer())
+              .sharing(settings.options().sharing())
+              .view(settings.view())
+              .tls(settings.options().tls.server())
+              .build();
       NodeRuntime node =
           new NodeRuntime(
               config,

@@ -73,17 +73,7 @@ final class TransferBench implements AutoCloseable {
   private static NodeRuntime node(String name, TransferOptions options) {
     NodeRuntime node =
         new NodeRuntime(
-            new NodeConfig(
-                name,
-                "127.0.0.1",
-                "127.0.0.1",
-                0,
-                List.of(),
-                "",
-                "",
-                BuildInfo.VERSION,
-                NodeConfig.Limits.defaults(),
-                options),
+            NodeConfig.of(name, "", "", BuildInfo.VERSION).transfer(options).build(),
             new SimpleMeterRegistry());
     node.start(List.of(), List.of());
     return node;

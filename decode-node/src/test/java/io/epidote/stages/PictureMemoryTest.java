@@ -12,7 +12,6 @@ import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.engine.QueueOrder;
 import io.epidote.node.grpc.ChannelKind;
 import io.epidote.node.grpc.ChannelPool;
-import io.epidote.node.transfer.TransferOptions;
 import io.epidote.proto.stage.v1.EncodeRequest;
 import io.epidote.proto.stage.v1.EncodeResponse;
 import io.epidote.proto.stage.v1.EncodeServiceGrpc;
@@ -55,17 +54,7 @@ class PictureMemoryTest {
     Counting source = new Counting();
     NodeRuntime node =
         new NodeRuntime(
-            new NodeConfig(
-                "e",
-                "127.0.0.1",
-                "127.0.0.1",
-                0,
-                List.of(),
-                "toy",
-                "0",
-                "test",
-                TestNode.LIMITS,
-                TransferOptions.defaults()),
+            NodeConfig.of("e", "toy", "0", "test").limits(TestNode.LIMITS).build(),
             new SimpleMeterRegistry());
     ChannelPool channels = new ChannelPool();
     try {

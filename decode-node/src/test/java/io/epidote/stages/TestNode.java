@@ -22,7 +22,6 @@ import io.epidote.node.Stage;
 import io.epidote.node.engine.BlockQueue;
 import io.epidote.node.engine.QueueOrder;
 import io.epidote.node.kv.KvMemory;
-import io.epidote.node.transfer.TransferOptions;
 import io.epidote.prefill.PrefillConfig;
 import io.epidote.prefill.PrefillStage;
 import io.epidote.proto.v1.NodeStatus;
@@ -196,17 +195,10 @@ final class TestNode implements AutoCloseable {
     this.options = options;
     runtime =
         new NodeRuntime(
-            new NodeConfig(
-                "node-" + stages,
-                "127.0.0.1",
-                "127.0.0.1",
-                0,
-                routers,
-                "toy",
-                "0",
-                "test",
-                options.limits(),
-                TransferOptions.defaults()),
+            NodeConfig.of("node-" + stages, "toy", "0", "test")
+                .routers(routers)
+                .limits(options.limits())
+                .build(),
             meters);
     runtime.start(
         make(runtime.context(), stages),

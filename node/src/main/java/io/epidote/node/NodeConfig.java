@@ -54,104 +54,92 @@ public record NodeConfig(
     requireNonNull(tls, "tls is null");
   }
 
-  /** A node shared as usual. */
-  public NodeConfig(
-      String nodeId,
-      String bindHost,
-      String advertisedHost,
-      int port,
-      List<String> routers,
-      String model,
-      String fingerprint,
-      String version,
-      Limits limits,
-      TransferOptions transfer) {
-    this(
-        nodeId,
-        bindHost,
-        advertisedHost,
-        port,
-        routers,
-        model,
-        fingerprint,
-        version,
-        limits,
-        transfer,
-        Sharing.DEFAULT,
-        new StaticView(),
-        Optional.empty());
+  /**
+   * A node of this machine at free ports, without routers, and as usual in all else.
+   *
+   * @param nodeId unique in the cluster
+   */
+  public static Builder of(String nodeId, String model, String fingerprint, String version) {
+    return new Builder(nodeId, model, fingerprint, version);
   }
 
-  /** The same node with other bounds. */
-  public NodeConfig withLimits(Limits other) {
-    return new NodeConfig(
-        nodeId,
-        bindHost,
-        advertisedHost,
-        port,
-        routers,
-        model,
-        fingerprint,
-        version,
-        other,
-        transfer,
-        sharing,
-        view,
-        tls);
-  }
+  /** What a node has that is not as usual. */
+  public static final class Builder {
+    private final String nodeId;
+    private final String model;
+    private final String fingerprint;
+    private final String version;
+    private String bindHost = "127.0.0.1";
+    private String advertisedHost = "127.0.0.1";
+    private int port;
+    private List<String> routers = List.of();
+    private Limits limits = Limits.defaults();
+    private TransferOptions transfer = TransferOptions.defaults();
+    private Sharing sharing = Sharing.DEFAULT;
+    private ClusterView view = new StaticView();
+    private Optional<TlsFiles> tls = Optional.empty();
 
-  /** The same node shared in another way. */
-  public NodeConfig withSharing(Sharing other) {
-    return new NodeConfig(
-        nodeId,
-        bindHost,
-        advertisedHost,
-        port,
-        routers,
-        model,
-        fingerprint,
-        version,
-        limits,
-        transfer,
-        other,
-        view,
-        tls);
-  }
+    private Builder(String nodeId, String model, String fingerprint, String version) {
+      this.nodeId = nodeId;
+      this.model = model;
+      this.fingerprint = fingerprint;
+      this.version = version;
+    }
 
-  /** The same node that finds routers in another way. */
-  public NodeConfig withView(ClusterView other) {
-    return new NodeConfig(
-        nodeId,
-        bindHost,
-        advertisedHost,
-        port,
-        routers,
-        model,
-        fingerprint,
-        version,
-        limits,
-        transfer,
-        sharing,
-        other,
-        tls);
-  }
+    /** Where it listens, and how others reach it. */
+    public Builder listen(String bind, String advertised, int at) {
+      bindHost = bind;
+      advertisedHost = advertised;
+      port = at;
+      return this;
+    }
 
-  /** The same node that has and wants certificates, or not. */
-  public NodeConfig withTls(Optional<TlsFiles> files) {
-    return new NodeConfig(
-        nodeId,
-        bindHost,
-        advertisedHost,
-        port,
-        routers,
-        model,
-        fingerprint,
-        version,
-        limits,
-        transfer,
-        sharing,
-        view,
-        files);
+    public Builder routers(List<String> addresses) {
+      routers = addresses;
+      return this;
+    }
+
+    public Builder limits(Limits bounds) {
+      limits = bounds;
+      return this;
+    }
+
+    public Builder transfer(TransferOptions options) {
+      transfer = options;
+      return this;
+    }
+
+    public Builder sharing(Sharing how) {
+      sharing = how;
+      return this;
+    }
+
+    public Builder view(ClusterView finds) {
+      view = finds;
+      return this;
+    }
+
+    public Builder tls(Optional<TlsFiles> files) {
+      tls = files;
+      return this;
+    }
+
+    public NodeConfig build() {
+      return new NodeConfig(
+          nodeId,
+          bindHost,
+          advertisedHost,
+          port,
+          routers,
+          model,
+          fingerprint,
+          version,
+          limits,
+          transfer,
+          sharing,
+          view,
+          tls);
+    }
   }
 
   /**

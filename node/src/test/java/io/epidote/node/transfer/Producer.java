@@ -45,24 +45,18 @@ final class Producer implements AutoCloseable {
     NodeConfig.Limits defaults = NodeConfig.Limits.defaults();
     NodeRuntime node =
         new NodeRuntime(
-            new NodeConfig(
-                name,
-                "127.0.0.1",
-                "127.0.0.1",
-                0,
-                List.of(),
-                "",
-                "",
-                "test",
-                new NodeConfig.Limits(
-                    lease,
-                    defaults.stall(),
-                    defaults.maxWait(),
-                    Duration.ofMillis(10),
-                    defaults.admissions(),
-                    defaults.requests(),
-                    defaults.replies()),
-                options),
+            NodeConfig.of(name, "", "", "test")
+                .limits(
+                    new NodeConfig.Limits(
+                        lease,
+                        defaults.stall(),
+                        defaults.maxWait(),
+                        Duration.ofMillis(10),
+                        defaults.admissions(),
+                        defaults.requests(),
+                        defaults.replies()))
+                .transfer(options)
+                .build(),
             new SimpleMeterRegistry());
     node.start(List.of(), List.of());
     return node;
