@@ -19,7 +19,7 @@ import java.util.stream.Collectors;
 enum RoleTrace {
   /** The one for a while, then the other, and again. */
   PHASES,
-  /** Long answers all the time, and the others in bursts that begin and end at random. */
+  /** Long answers, and bursts of the others that begin and end at random, with few of the first. */
   BURSTY,
   /** A mix that does not change. */
   STEADY,
@@ -42,6 +42,11 @@ enum RoleTrace {
   private static final double SHORT_RATE = 5;
 
   private static final double LONG_RATE = 3;
+
+  /** In a burst; eight devices serve both, each at its time. */
+  private static final double SHORT_IN_BURST = 4;
+
+  private static final double LONG_IN_BURST = 1;
 
   /** And where there is: eight devices serve them, if each does what is needed. */
   private static final double SHORT_SHARE = 0.5;
@@ -122,16 +127,18 @@ enum RoleTrace {
     return stretches;
   }
 
-  /** An interrupted Poisson process: on and off for times that are exponential, too. */
+  /** Of each kind, a Poisson process whose rate changes at times that are exponential, too. */
   private static List<Stretch> bursts(
       Request pictures, Request answers, double seconds, SplittableRandom random) {
     List<Stretch> stretches = new ArrayList<>();
-    stretches.add(new Stretch(answers, 2 * LONG_SHARE * LONG_RATE, 0, seconds));
-    double from = gap(random, 1 / BURST_S);
-    while (from < seconds) {
+    double before = 0;
+    while (before < seconds) {
+      double from = Math.min(seconds, before + gap(random, 1 / BURST_S));
       double to = Math.min(seconds, from + gap(random, 1 / BURST_S));
-      stretches.add(new Stretch(pictures, SHORT_RATE, from, to));
-      from = to + gap(random, 1 / BURST_S);
+      stretches.add(new Stretch(answers, LONG_RATE, before, from));
+      stretches.add(new Stretch(answers, LONG_IN_BURST, from, to));
+      stretches.add(new Stretch(pictures, SHORT_IN_BURST, from, to));
+      before = to;
     }
     return stretches;
   }

@@ -16,7 +16,7 @@ import org.jspecify.annotations.Nullable;
  * @param answersPerNode how many answers a decode node has room for
  * @param waitingEncodeMs work that waits at all encode nodes together
  * @param waitingPrefillMs likewise of prefill
- * @param answers that decode nodes have
+ * @param answers that decode nodes are at
  */
 public record StageWork(
     double encodeMs,
@@ -43,7 +43,8 @@ public record StageWork(
     double answer = 0;
     double answers = 0;
     int decodes = 0;
-    for (TopologyPlanner.Node node : nodes) {
+    for (int place = 0; place < nodes.size(); place++) {
+      TopologyPlanner.Node node = nodes.get(place);
       EncodePlanner.@Nullable Node encode = node.encode();
       if (encode != null) {
         encodes++;
@@ -63,7 +64,8 @@ public record StageWork(
         decodes++;
         step += decode.step().fixedMs();
         answer += decode.step().unitMs();
-        answers += decode.answers();
+        // Those that wait for their prompts, behind a backlog say, slow nobody down yet.
+        answers += Math.max(0, decode.answers() - members.get(place).status().getAwaiting());
       }
     }
     double tokens = rates.promptTokens() + rates.answerTokens();

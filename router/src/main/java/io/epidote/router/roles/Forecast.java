@@ -35,6 +35,12 @@ record Forecast(Demand.Rates rates, StageWork work, double ttftMs, double tpotMs
    */
   record Nodes(int encode, int prefill, int decode) {}
 
+  /** Which nodes there are after so many seconds. */
+  @FunctionalInterface
+  interface Course {
+    Nodes at(double seconds);
+  }
+
   /**
    * What is predicted.
    *
@@ -45,15 +51,11 @@ record Forecast(Demand.Rates rates, StageWork work, double ttftMs, double tpotMs
 
   /** Nothing changes. */
   Outcome of(Nodes nodes) {
-    return of(nodes, nodes, 0);
+    return of(_ -> nodes);
   }
 
-  /**
-   * @param away nodes until the switch is done
-   * @param after nodes from then on
-   * @param awayS how long that takes
-   */
-  Outcome of(Nodes away, Nodes after, double awayS) {
+  /** Nodes change in that time. */
+  Outcome of(Course course) {
     double perStep = rates.requestsS() * STEP_S;
     double encodeQueue = work.waitingEncodeMs();
     double prefillQueue = work.waitingPrefillMs();
@@ -62,7 +64,7 @@ record Forecast(Demand.Rates rates, StageWork work, double ttftMs, double tpotMs
     double close = 0;
     int steps = (int) (horizonS / STEP_S);
     for (int step = 0; step < steps; step++) {
-      Nodes now = step * STEP_S < awayS ? away : after;
+      Nodes now = course.at(step * STEP_S);
       double encoded = perStep;
       double encodeWait = 0;
       if (work.encodeMs() > 0) {

@@ -1,5 +1,7 @@
 package io.epidote.router.roles;
 
+import static java.util.Objects.requireNonNull;
+
 import io.epidote.proto.v1.ExplainResponse;
 import io.epidote.proto.v1.RoleDecision;
 import io.epidote.proto.v1.RoleOption;
@@ -41,6 +43,9 @@ public final class RoleController implements AutoCloseable {
 
   /** Hysteresis: what a switch has to gain of the forecast's score. */
   private static final double LEAST_GAIN = 0.04;
+
+  /** Switches of a kind that are looked at together: one alone may gain nothing, and three all. */
+  private static final int AHEAD = 3;
 
   /** And for how many looks in a row. */
   private static final int LOOKS = 2;
@@ -91,8 +96,10 @@ public final class RoleController implements AutoCloseable {
    *
    * @param outcome as things are
    * @param gain in the forecast's score, in the worse of two cases
+   * @param times that it is to be done, with the cooldown in between, for that gain
    */
-  private record Candidate(Move move, Member node, Forecast.Outcome outcome, double gain) {}
+  private record Candidate(
+      Move move, Member node, Forecast.Outcome outcome, double gain, int times) {}
 
   private final Cluster cluster;
   private final RoleRules rules;
@@ -161,8 +168,7 @@ public final class RoleController implements AutoCloseable {
     Forecast forecast = forecast(rates, work);
     RoleDecision.Builder decision = RoleDecision.newBuilder();
     pressures(forecast, nodes, decision);
-    Forecast.Nodes now = count(nodes, null, null);
-    Forecast.Outcome stays = forecast.of(now);
+    Forecast.Outcome stays = forecast.of(count(nodes, null, null, 0, 0));
     decision.setAttainment(stays.attainment());
     // What was seen may be less than what comes, by chance: a switch has to pay then, too.
     Forecast busier = forecast(rates.atMost(), work);
@@ -208,12 +214,13 @@ public final class RoleController implements AutoCloseable {
     }
     Candidate first = best.get();
     String what =
-        "%s from %s to %s (gain %.2f)"
+        "%s from %s to %s (gain %.2f%s)"
             .formatted(
                 first.node().id(),
                 StageNames.of(first.move().from()),
                 StageNames.of(first.move().to()),
-                gain);
+                gain,
+                first.times() > 1 ? ", the first of " + first.times() : "");
     if (!pays) {
       return Verdict.waits("stay: the best switch would be " + what);
     }
@@ -273,7 +280,7 @@ public final class RoleController implements AutoCloseable {
 
   private List<Candidate> candidates(ByStage nodes, Forecast forecast, Forecast busier) {
     List<Candidate> candidates = new ArrayList<>();
-    Forecast.Nodes now = count(nodes, null, null);
+    Forecast.Nodes now = count(nodes, null, null, 0, 0);
     double stays = forecast.of(now).score();
     double staysBusier = busier.of(now).score();
     for (Stage from : StageNames.ALL) {
@@ -286,29 +293,47 @@ public final class RoleController implements AutoCloseable {
       }
       for (Stage to : StageNames.ALL) {
         if (to != from) {
-          Forecast.Nodes away = count(nodes, from, null);
-          Forecast.Nodes after = count(nodes, from, to);
-          Forecast.Outcome outcome = forecast.of(away, after, switchMs / 1e3);
-          double gain =
-              Math.min(
-                  outcome.score() - stays,
-                  busier.of(away, after, switchMs / 1e3).score() - staysBusier);
-          candidates.add(new Candidate(new Move(from, to), node.get(), outcome, gain));
+          Candidate best = null;
+          for (int times = 1;
+              times <= AHEAD && nodes.get(from).size() - times >= rules.floor();
+              times++) {
+            Forecast.Course course = course(nodes, from, to, times);
+            Forecast.Outcome outcome = forecast.of(course);
+            double gain =
+                Math.min(outcome.score() - stays, busier.of(course).score() - staysBusier);
+            if (best == null || gain > best.gain()) {
+              best = new Candidate(new Move(from, to), node.get(), outcome, gain, times);
+            }
+          }
+          candidates.add(requireNonNull(best));
         }
       }
     }
     return candidates;
   }
 
-  private static Forecast.Nodes count(ByStage nodes, @Nullable Stage from, @Nullable Stage to) {
-    return new Forecast.Nodes(
-        count(nodes, Stage.STAGE_ENCODE, from, to),
-        count(nodes, Stage.STAGE_PREFILL, from, to),
-        count(nodes, Stage.STAGE_DECODE, from, to));
+  /** So many switches of a kind one after the other. */
+  private Forecast.Course course(ByStage nodes, Stage from, Stage to, int times) {
+    double switchS = switchMs / 1e3;
+    double period = switchS + Math.max(rules.cooldown().toMillis(), LOOKS * PERIOD_MS) / 1e3;
+    return seconds -> {
+      int begun = (int) Math.min(times, 1 + Math.floor(seconds / period));
+      int done = begun - (seconds - (begun - 1) * period < switchS ? 1 : 0);
+      return count(nodes, from, to, begun, done);
+    };
   }
 
-  private static int count(ByStage nodes, Stage stage, @Nullable Stage from, @Nullable Stage to) {
-    return nodes.get(stage).size() - (stage == from ? 1 : 0) + (stage == to ? 1 : 0);
+  private static Forecast.Nodes count(
+      ByStage nodes, @Nullable Stage from, @Nullable Stage to, int gone, int come) {
+    return new Forecast.Nodes(
+        count(nodes, Stage.STAGE_ENCODE, from, to, gone, come),
+        count(nodes, Stage.STAGE_PREFILL, from, to, gone, come),
+        count(nodes, Stage.STAGE_DECODE, from, to, gone, come));
+  }
+
+  private static int count(
+      ByStage nodes, Stage stage, @Nullable Stage from, @Nullable Stage to, int gone, int come) {
+    return nodes.get(stage).size() - (stage == from ? gone : 0) + (stage == to ? come : 0);
   }
 
   private Forecast forecast(Demand.Rates rates, StageWork work) {

@@ -20,6 +20,29 @@ class ForecastTest {
     return new Forecast(new Demand.Rates(rate, 1, 10, 700, answer, 60), work, 1500, 40, 30);
   }
 
+  /** Nodes until a switch is done, and from then on. */
+  private static Forecast.Course switched(Nodes away, Nodes after, double awayS) {
+    return seconds -> seconds < awayS ? away : after;
+  }
+
+  /** Encode is so far behind that one node more does not help anybody in time, but three do. */
+  @Test
+  void severalSwitchesMayPayWhereOneDoesNot() {
+    StageWork behind = new StageWork(880, 120, 10, 0.3, 1000, 20_000, 0, 20);
+    Forecast forecast = forecast(5, 30, behind);
+    double stays = forecast.of(new Nodes(2, 1, 5)).score();
+    double one = forecast.of(switched(new Nodes(2, 1, 4), new Nodes(3, 1, 4), 0.2)).score();
+    double three =
+        forecast
+            .of(seconds ->
+                seconds < 4
+                    ? new Nodes(3, 1, 4)
+                    : seconds < 8 ? new Nodes(4, 1, 3) : new Nodes(5, 1, 2))
+            .score();
+    assertThat(one).isGreaterThan(stays);
+    assertThat(three).isGreaterThan(one + 0.1);
+  }
+
   @Test
   void anIdleClusterMeetsItsTargets() {
     assertThat(forecast(0.2, 50, IDLE).of(new Nodes(5, 1, 2)).attainment()).isGreaterThan(0.95);
@@ -29,8 +52,8 @@ class ForecastTest {
   void longAnswersAskForDecodeNodes() {
     Forecast forecast = forecast(3, 500, IDLE);
     double now = forecast.of(new Nodes(5, 1, 2)).score();
-    double one = forecast.of(new Nodes(4, 1, 2), new Nodes(4, 1, 3), 1).score();
-    double prefill = forecast.of(new Nodes(4, 1, 2), new Nodes(4, 2, 2), 1).score();
+    double one = forecast.of(switched(new Nodes(4, 1, 2), new Nodes(4, 1, 3), 1)).score();
+    double prefill = forecast.of(switched(new Nodes(4, 1, 2), new Nodes(4, 2, 2), 1)).score();
     assertThat(one).isGreaterThan(now).isGreaterThan(prefill);
   }
 
@@ -38,7 +61,7 @@ class ForecastTest {
   void manyPicturesAskForEncodeNodes() {
     Forecast forecast = forecast(6, 10, IDLE);
     double now = forecast.of(new Nodes(2, 1, 5)).attainment();
-    double more = forecast.of(new Nodes(2, 1, 4), new Nodes(3, 1, 4), 1).attainment();
+    double more = forecast.of(switched(new Nodes(2, 1, 4), new Nodes(3, 1, 4), 1)).attainment();
     assertThat(now).isLessThan(0.5);
     assertThat(more).isGreaterThan(now + 0.2);
   }
@@ -46,7 +69,7 @@ class ForecastTest {
   @Test
   void aSwitchThatLastsAsLongAsTheHorizonCannotPay() {
     Forecast forecast = forecast(3, 500, IDLE);
-    assertThat(forecast.of(new Nodes(4, 1, 2), new Nodes(4, 1, 3), 30).score())
+    assertThat(forecast.of(switched(new Nodes(4, 1, 2), new Nodes(4, 1, 3), 30)).score())
         .isLessThanOrEqualTo(forecast.of(new Nodes(5, 1, 2)).score());
   }
 
