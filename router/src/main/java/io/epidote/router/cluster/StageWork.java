@@ -64,8 +64,10 @@ public record StageWork(
         decodes++;
         step += decode.step().fixedMs();
         answer += decode.step().unitMs();
-        // Those that wait for their prompts, behind a backlog say, slow nobody down yet.
-        answers += Math.max(0, decode.answers() - members.get(place).status().getAwaiting());
+        // By the report: this router has placed others, which wait for their prompts, behind a
+        // backlog say, and slow nobody down yet.
+        NodeStatus status = members.get(place).status();
+        answers += Math.max(0, status.getDecode().getAnswers() - status.getAwaiting());
       }
     }
     double tokens = rates.promptTokens() + rates.answerTokens();

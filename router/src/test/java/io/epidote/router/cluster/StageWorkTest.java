@@ -26,6 +26,7 @@ class StageWorkTest {
             .build();
     Member member = new Member(NodeHello.newBuilder().setStatus(status).build(), null);
     member.report(NodeLoad.newBuilder().setStatus(status).build());
+    member.answers().add(100);
     return member;
   }
 
