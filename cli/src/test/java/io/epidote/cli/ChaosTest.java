@@ -28,8 +28,6 @@ class ChaosTest {
             "20%");
     assertThat(figures.path("faults").asInt()).isEqualTo(4);
     assertThat(figures.path("cancelled").asInt()).isPositive();
-    // Of the router, which ran all the time: live, so that nothing grows but what it has to know.
-    assertThat(figures.path("heap_growth_mib").asDouble(1000)).isLessThan(64);
   }
 
   @Test

@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.lang.management.BufferPoolMXBean;
 import java.lang.management.ManagementFactory;
 import java.lang.management.MemoryMXBean;
+import java.lang.reflect.UndeclaredThrowableException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -112,7 +113,8 @@ public final class ProcessMemory implements AutoCloseable {
     try {
       // The heap first: what a collection frees is not to be counted.
       heap(pid, values);
-    } catch (IOException e) {
+    } catch (IOException | UndeclaredThrowableException e) {
+      // Its process ended, or is of a host of its own: then its heap is not told.
       forget(pid);
     }
     try {
