@@ -24,44 +24,21 @@ final class MetricsServer implements AutoCloseable {
     this.process = process;
   }
 
-  /** What probes are told. */
-  interface Health {
-    /** Whether the process is in order, whatever others do. */
-    boolean isHealthy();
-
-    /** Whether requests come here. */
-    boolean isReady();
-
-    static Health of(NodeRuntime node) {
-      return new Health() {
-        @Override
-        public boolean isHealthy() {
-          return node.isHealthy();
-        }
-
-        @Override
-        public boolean isReady() {
-          return node.isReady();
-        }
-      };
-    }
-  }
-
   /**
    * Serves a node's meters, and the process's own beside them.
    *
    * @param port 0 for any free one
-   * @param node its name
+   * @param name of the node
    * @param model name of what it serves
    * @throws Unavailable when the port cannot be had
    */
   static MetricsServer start(
       String host,
       int port,
-      String node,
+      String name,
       String model,
       PrometheusMeterRegistry meters,
-      Health health) {
+      NodeRuntime node) {
     HttpServer server;
     try {
       server = HttpServer.create(new InetSocketAddress(host, port), 0);
@@ -72,7 +49,7 @@ final class MetricsServer implements AutoCloseable {
           e);
     }
     ProcessMetrics process =
-        ProcessMetrics.register(meters, "node", node, model, BuildInfo.VERSION);
+        ProcessMetrics.register(meters, "node", name, model, BuildInfo.VERSION);
     MetricsPage page = new MetricsPage(meters);
     server.createContext(
         "/metrics",
@@ -85,8 +62,8 @@ final class MetricsServer implements AutoCloseable {
             exchange.getResponseBody().write(content.bytes());
           }
         });
-    probe(server, "/healthz", health::isHealthy);
-    probe(server, "/readyz", health::isReady);
+    probe(server, "/healthz", node::isHealthy);
+    probe(server, "/readyz", node::isReady);
     server.start();
     return new MetricsServer(server, process);
   }

@@ -109,12 +109,7 @@ final class NodeCommand implements Callable<Integer> {
       String address = bind.isEmpty() ? host : bind;
       MetricsServer served =
           MetricsServer.start(
-              address,
-              metricsPort,
-              ownName,
-              model.folder.getFileName().toString(),
-              meters,
-              MetricsServer.Health.of(node));
+              address, metricsPort, ownName, model.folder.getFileName().toString(), meters, node);
       Runtime.getRuntime().addShutdownHook(new Thread(served::close, "stop-metrics"));
       metrics = " metrics=%s:%d".formatted(address, served.port());
     }

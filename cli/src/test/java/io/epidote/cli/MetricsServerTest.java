@@ -58,9 +58,7 @@ class MetricsServerTest {
                     List.of("127.0.0.1:" + router.grpcPort()),
                     options.node),
                 meters);
-        MetricsServer server =
-            MetricsServer.start(
-                "127.0.0.1", 0, "PD", "base", meters, MetricsServer.Health.of(node));
+        MetricsServer server = MetricsServer.start("127.0.0.1", 0, "PD", "base", meters, node);
         InferenceClient client = new InferenceClient("127.0.0.1:" + router.grpcPort())) {
       Awaitility.await().until(node::isRegistered);
       assertThat(client.load().getNodes(0).getExperts().getLayersList()).isEmpty();
@@ -99,9 +97,8 @@ class MetricsServerTest {
           .untilAsserted(
               () -> assertThat(get(server.port(), "/readyz").statusCode()).isEqualTo(503));
       assertThat(get(server.port(), "/healthz").statusCode()).isEqualTo(200);
-      assertThatThrownBy(() ->
-              MetricsServer.start(
-                  "127.0.0.1", server.port(), "PD", "base", meters, MetricsServer.Health.of(node)))
+      assertThatThrownBy(
+              () -> MetricsServer.start("127.0.0.1", server.port(), "PD", "base", meters, node))
           .isInstanceOf(Unavailable.class)
           .hasMessageContaining("--metrics-port");
     }

@@ -75,9 +75,7 @@ final class WatchedCluster implements AutoCloseable {
                       options.node),
                   meters));
       nodes.add(node);
-      MetricsServer metrics =
-          MetricsServer.start(
-              HOST, 0, spec.name(), "scenes", meters, MetricsServer.Health.of(node));
+      MetricsServer metrics = MetricsServer.start(HOST, 0, spec.name(), "scenes", meters, node);
       metricsPorts.add(open(metrics).port());
     }
     client = open(new InferenceClient(HOST + ":" + router.grpcPort()));

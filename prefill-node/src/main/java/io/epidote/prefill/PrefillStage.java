@@ -181,7 +181,7 @@ public final class PrefillStage implements Stage {
   }
 
   private int nextChunk(PrefillCall call) {
-    if (call.phase() == PrefillPhase.STREAMING && call.hasPulled() && intake.isShortOfRoom()) {
+    if (call.phase() == PrefillPhase.STREAMING && intake.isShortOfRoom() && call.hasPulled()) {
       return chunks.makingRoom(call.done, call.known());
     }
     return chunks.next(call.tokens.length, call.done, call.known(), call.kvLast);

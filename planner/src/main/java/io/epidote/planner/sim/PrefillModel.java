@@ -147,7 +147,7 @@ final class PrefillModel implements StageModel {
   }
 
   private int nextChunk(PromptModel call) {
-    if (call.phase == Phase.STREAMING && call.hasPulled() && !media.line().isEmpty()) {
+    if (call.phase == Phase.STREAMING && !media.line().isEmpty() && call.hasPulled()) {
       return chunks.makingRoom(call.done, call.known());
     }
     return chunks.next(call.tokens(), call.done, call.known(), call.kvLast);
