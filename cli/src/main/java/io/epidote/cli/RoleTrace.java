@@ -38,23 +38,22 @@ enum RoleTrace {
   private static final int WARM_UP = 20;
   private static final double APART_MS = 500;
 
-  /** Requests a second of each kind, where there is no other. */
-  private static final double SHORT_RATE = 5;
+  /**
+   * What arrives at a time. Each is what eight devices can do, with a fifth to spare, if all of
+   * them do what it needs; so a router that is quick enough attains nearly all.
+   *
+   * @param pictures requests a second with two pictures and a short answer
+   * @param answers requests a second with one picture and a long answer
+   */
+  record Load(double pictures, double answers) {}
 
-  private static final double LONG_RATE = 3;
+  private static final Load PICTURES = new Load(4, 0);
+  private static final Load ANSWERS = new Load(0, 3);
+  private static final Load BURST = new Load(3, 0.75);
+  private static final Load BOTH = new Load(2, 1.2);
+  static final List<Load> LOADS = List.of(PICTURES, ANSWERS, BURST, BOTH);
 
-  /** In a burst; eight devices serve both, each at its time. */
-  private static final double SHORT_IN_BURST = 4;
-
-  private static final double LONG_IN_BURST = 1;
-
-  /** And where there is: eight devices serve them, if each does what is needed. */
-  private static final double SHORT_SHARE = 0.5;
-
-  private static final double LONG_SHARE = 0.4;
-
-  /** A stretch of a trace with requests of one kind. */
-  private record Stretch(Request kind, double rate, double fromS, double toS) {}
+  private record Stretch(Load load, double fromS, double toS) {}
 
   static RoleTrace ofWord(String word) {
     return Arrays.stream(values())
@@ -83,25 +82,17 @@ enum RoleTrace {
    */
   Schedule schedule(List<Request> kinds, double seconds, long seed) {
     SplittableRandom random = new SplittableRandom(seed);
-    Request pictures = kinds.get(0);
-    Request answers = kinds.get(1);
     List<Stretch> stretches =
         switch (this) {
-          case PHASES -> turns(pictures, answers, PHASE_S, seconds);
-          case OSCILLATING -> turns(pictures, answers, OSCILLATION_S, seconds);
-          case STEADY ->
-              List.of(
-                  new Stretch(pictures, SHORT_SHARE * SHORT_RATE, 0, seconds),
-                  new Stretch(answers, LONG_SHARE * LONG_RATE, 0, seconds));
-          case BURSTY -> bursts(pictures, answers, seconds, random);
+          case PHASES -> turns(PHASE_S, seconds);
+          case OSCILLATING -> turns(OSCILLATION_S, seconds);
+          case STEADY -> List.of(new Stretch(BOTH, 0, seconds));
+          case BURSTY -> bursts(seconds, random);
         };
     List<Sending> counted = new ArrayList<>();
     for (Stretch stretch : stretches) {
-      for (double at = stretch.fromS() + gap(random, stretch.rate());
-          at < stretch.toS();
-          at += gap(random, stretch.rate())) {
-        counted.add(new Sending(WARM_UP * APART_MS + at * 1000, stretch.kind()));
-      }
+      add(counted, kinds.get(0), stretch.load().pictures(), stretch, random);
+      add(counted, kinds.get(1), stretch.load().answers(), stretch, random);
     }
     counted.sort(Comparator.comparingDouble(Sending::ms));
     List<Sending> all = new ArrayList<>();
@@ -112,32 +103,38 @@ enum RoleTrace {
     return new Schedule(all, WARM_UP);
   }
 
-  private static List<Stretch> turns(
-      Request pictures, Request answers, double length, double seconds) {
+  private static void add(
+      List<Sending> to, Request kind, double rate, Stretch stretch, SplittableRandom random) {
+    if (rate == 0) {
+      return;
+    }
+    for (double at = stretch.fromS() + gap(random, rate);
+        at < stretch.toS();
+        at += gap(random, rate)) {
+      to.add(new Sending(WARM_UP * APART_MS + at * 1000, kind));
+    }
+  }
+
+  private static List<Stretch> turns(double length, double seconds) {
     List<Stretch> stretches = new ArrayList<>();
     boolean first = true;
     for (double from = 0; from < seconds; from += length) {
-      double to = Math.min(seconds, from + length);
       stretches.add(
-          first
-              ? new Stretch(pictures, SHORT_RATE, from, to)
-              : new Stretch(answers, LONG_RATE, from, to));
+          new Stretch(first ? PICTURES : ANSWERS, from, Math.min(seconds, from + length)));
       first = !first;
     }
     return stretches;
   }
 
   /** Of each kind, a Poisson process whose rate changes at times that are exponential, too. */
-  private static List<Stretch> bursts(
-      Request pictures, Request answers, double seconds, SplittableRandom random) {
+  private static List<Stretch> bursts(double seconds, SplittableRandom random) {
     List<Stretch> stretches = new ArrayList<>();
     double before = 0;
     while (before < seconds) {
       double from = Math.min(seconds, before + gap(random, 1 / BURST_S));
       double to = Math.min(seconds, from + gap(random, 1 / BURST_S));
-      stretches.add(new Stretch(answers, LONG_RATE, before, from));
-      stretches.add(new Stretch(answers, LONG_IN_BURST, from, to));
-      stretches.add(new Stretch(pictures, SHORT_IN_BURST, from, to));
+      stretches.add(new Stretch(ANSWERS, before, from));
+      stretches.add(new Stretch(BURST, from, to));
       before = to;
     }
     return stretches;

@@ -163,7 +163,7 @@ final class RolesCommand implements Runnable {
       out.printf(
           Locale.ROOT,
           "  %s to %s: %.0f %%%s%n",
-          option.getNodeId(),
+          String.join(" and ", option.getNodeIdsList()),
           names(option.getStagesList()),
           option.getAttainment() * 100,
           option.getWhyNot().isEmpty() ? "" : ", " + option.getWhyNot());

@@ -138,6 +138,13 @@ final class RouterOptions {
       description = "Nodes that every stage keeps. Default: ${DEFAULT-VALUE}.")
   int roleFloor = RoleRules.MANUAL.floor();
 
+  @Option(
+      names = "--roles-at-once",
+      paramLabel = "N",
+      description =
+          "Nodes that may be switched at a time, by one decision. Default: ${DEFAULT-VALUE}.")
+  int rolesAtOnce = RoleRules.MANUAL.atOnce();
+
   @Mixin SecurityOptions security = new SecurityOptions();
 
   /** How roles change. */
@@ -148,8 +155,16 @@ final class RouterOptions {
     if (roleFloor < 1) {
       throw new InvalidRequest("--role-floor must be at least 1");
     }
+    if (rolesAtOnce < 1) {
+      throw new InvalidRequest("--roles-at-once must be at least 1");
+    }
     return new RoleRules(
-        roles.equals(AUTO), roleFloor, roleCooldown, RoleRules.MANUAL.horizon(), roleDrain);
+        roles.equals(AUTO),
+        roleFloor,
+        rolesAtOnce,
+        roleCooldown,
+        RoleRules.MANUAL.horizon(),
+        roleDrain);
   }
 
   @Option(
@@ -214,7 +229,9 @@ final class RouterOptions {
             "--role-drain",
             TimeText.of(roleDrain),
             "--role-floor",
-            Integer.toString(roleFloor)));
+            Integer.toString(roleFloor),
+            "--roles-at-once",
+            Integer.toString(rolesAtOnce)));
     arguments.addAll(List.of("--recovery-wait", TimeText.of(recoveryWait)));
     arguments.addAll(List.of("--node-silence", TimeText.of(nodeSilence)));
     if (refuseLate) {

@@ -13,7 +13,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * What steps of this node take: the cost model, fitted to the latest steps, older ones counting
  * less and less. Steps that hardly differ tell nothing of a fixed part, nor of pairs beside tokens;
- * then everything is put down to the unit, a prompt token or an answer. Belongs to one thread.
+ * then its shape is that of many more steps, which forget slowly, and where those hardly differed
+ * either, everything is put down to the unit, a prompt token or an answer. Belongs to one thread.
  */
 public final class StepCost {
   /** The first ones meet code that is not compiled. */
@@ -24,7 +25,10 @@ public final class StepCost {
 
   private static final double MEMORY = 32;
 
-  /** That a step of other size takes in proportion: what is believed until measured otherwise. */
+  /** For the shape: many phases of a load. */
+  private static final double LONG_MEMORY = 4096;
+
+  /** What is believed of steps of other size until measured otherwise. */
   private static final double BELIEF = 1e-4;
 
   private static final double SMALLER = 0.25;
@@ -32,6 +36,7 @@ public final class StepCost {
 
   private final CostStage stage;
   private final CostFit fit;
+  private final CostFit shape;
   private int steps;
   private final double[] meanUnits;
   private double meanMs;
@@ -43,6 +48,7 @@ public final class StepCost {
   public StepCost(CostStage stage) {
     this.stage = stage;
     this.fit = CostFit.forgetting(stage, MEMORY);
+    this.shape = CostFit.forgetting(stage, LONG_MEMORY);
     this.meanUnits = new double[stage.terms().size()];
   }
 
@@ -52,7 +58,9 @@ public final class StepCost {
       return;
     }
     double ms = Math.max(1, nanos) / 1e6;
-    fit.add(new Measured(work, ms));
+    Measured measured = new Measured(work, ms);
+    fit.add(measured);
+    shape.add(measured);
     double part = Math.max(1 / MEMORY, 1.0 / (steps - COLD));
     double[] units = work.units();
     for (int term = 0; term < units.length; term++) {
@@ -74,15 +82,26 @@ public final class StepCost {
   private StageCost cost() {
     StageCost known = cost;
     if (known == null) {
-      known = fit.cost(List.of(belief(SMALLER), belief(LARGER)), BELIEF);
+      StageCost usual = shape.cost(List.of(inProportion(SMALLER), inProportion(LARGER)), BELIEF);
+      known = fit.cost(List.of(belief(usual, SMALLER), belief(usual, LARGER)), BELIEF);
       cost = known;
     }
     return known;
   }
 
-  private Measured belief(double times) {
-    double[] units = Arrays.stream(meanUnits).map(unit -> unit * times).toArray();
-    return new Measured(stage.work(units), meanMs * times);
+  private Measured inProportion(double times) {
+    return new Measured(meanWork(times), meanMs * times);
+  }
+
+  /** As much more or less than of late as is usual. */
+  private Measured belief(StageCost usual, double times) {
+    double like = usual.ms(meanWork(1));
+    double part = like > 0 ? usual.ms(meanWork(times)) / like : times;
+    return new Measured(meanWork(times), meanMs * (part > 0 ? part : times));
+  }
+
+  private StepWork meanWork(double times) {
+    return stage.work(Arrays.stream(meanUnits).map(unit -> unit * times).toArray());
   }
 
   /**

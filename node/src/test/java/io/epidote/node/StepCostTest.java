@@ -66,6 +66,26 @@ class StepCostTest {
     assertThat(cost.ms(large) / truth.ms(large)).isCloseTo(1, within(0.05));
   }
 
+  /** A minute of small steps does not make an answer as dear as a step. */
+  @Test
+  void stepsThatAreAlikeKeepTheShapeOfThoseBefore() {
+    StageCost truth =
+        StageCost.of(
+            CostStage.DECODE,
+            Map.of("decode_step_ms", 10.0, "decode_token_ms", 3.0, "kv_token_ms", 0.0));
+    StepCost cost = new StepCost(CostStage.DECODE);
+    for (int i = 0; i < 500; i++) {
+      StepWork work = new StepWork.Decode(1 + i % 12, 700 * (1.0 + i % 12), 0);
+      add(cost, work, truth.ms(work));
+    }
+    StepWork small = new StepWork.Decode(2, 1400, 0);
+    for (int i = 0; i < 1000; i++) {
+      add(cost, small, truth.ms(small));
+    }
+    assertThat(cost.toProto().getUnitMs()).isCloseTo(3, within(0.3));
+    assertThat(cost.toProto().getFixedMs()).isCloseTo(10, within(1.0));
+  }
+
   @Test
   void theLineIsThatOfStepsAsTheyWereOfLate() {
     StageCost truth =

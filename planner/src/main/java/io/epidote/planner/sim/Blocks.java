@@ -19,6 +19,10 @@ final class Blocks {
     return line;
   }
 
+  int total() {
+    return total;
+  }
+
   int free() {
     return free;
   }

@@ -269,6 +269,28 @@ final class DecodeModel implements StageModel {
     }
   }
 
+  /**
+   * Gives up the answers whose prompts are here; a command. What they held is free.
+   *
+   * @return those, with the tokens that they have
+   */
+  List<AnswerModel> giveUp() {
+    List<AnswerModel> given = new ArrayList<>(running);
+    given.addAll(paused);
+    running.clear();
+    paused.clear();
+    for (AnswerModel call : given) {
+      call.claim.leave();
+      node.kv().blocks().give(call.blocks);
+    }
+    return given;
+  }
+
+  @Override
+  public boolean isIdle() {
+    return entering.isEmpty() && paused.isEmpty() && running.isEmpty();
+  }
+
   @Override
   public int queued() {
     return (int) entering.stream().filter(call -> call.complete).count() + paused.size();
@@ -281,5 +303,7 @@ final class DecodeModel implements StageModel {
             .setStep(steps.toProto())
             .setPull(pulls.toProto())
             .setAnswers(entering.size() + paused.size() + running.size()));
+    status.setAwaiting(
+        status.getAwaiting() + (int) entering.stream().filter(call -> !call.complete).count());
   }
 }

@@ -213,6 +213,11 @@ final class EncodeModel implements StageModel {
   }
 
   @Override
+  public boolean isIdle() {
+    return calls.isEmpty();
+  }
+
+  @Override
   public int queued() {
     return reserving;
   }

@@ -14,6 +14,9 @@ final class Flight {
   /** When its client sent it, or should have. */
   final long sentAt;
 
+  /** What it goes on with after a node was taken from it; its own beginning otherwise. */
+  final Flight root;
+
   /** At its stages, once there. */
   @Nullable PromptModel prompt;
 
@@ -25,7 +28,17 @@ final class Flight {
   /** When the client had the last one; 0 before. */
   long endedAt;
 
-  Flight(Request request, Placement placement, NodeModel prefill, NodeModel decode, long sentAt) {
+  /**
+   * @param goesOn an answer of which the request is the rest; null for a new one
+   */
+  Flight(
+      Request request,
+      Placement placement,
+      NodeModel prefill,
+      NodeModel decode,
+      long sentAt,
+      @Nullable Flight goesOn) {
+    this.root = goesOn == null ? this : goesOn.root;
     this.request = request;
     this.placement = placement;
     this.prefill = prefill;

@@ -158,6 +158,18 @@ final class NodeModel {
     return due - now;
   }
 
+  boolean has(Stage stage) {
+    return node.has(stage);
+  }
+
+  String id() {
+    return node.id();
+  }
+
+  boolean isIdle() {
+    return stages.stream().allMatch(StageModel::isIdle);
+  }
+
   /** A load report, as it is at this moment. */
   NodeStatus status() {
     NodeStatus.Builder status =
@@ -166,6 +178,7 @@ final class NodeModel {
             .addAllStages(node.stages())
             .setKvBlockBytes(prefill == null && decode == null ? 0 : shape.device().kvBlockBytes())
             .setMediaBlockBytes(prefill == null && encode == null ? 0 : shape.device().tileBytes())
+            .setKvBlocksTotal(prefill == null && decode == null ? 0 : kv.blocks().total())
             .setQueued(stages.stream().mapToInt(StageModel::queued).sum());
     stages.forEach(stage -> stage.describe(status));
     return status.build();

@@ -373,6 +373,11 @@ final class PrefillModel implements StageModel {
   }
 
   @Override
+  public boolean isIdle() {
+    return calls.isEmpty();
+  }
+
+  @Override
   public int queued() {
     return (int)
         calls.stream()

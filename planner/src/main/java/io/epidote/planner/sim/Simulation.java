@@ -15,6 +15,8 @@ import io.epidote.router.cluster.EncodeShard;
 import io.epidote.router.cluster.Member;
 import io.epidote.router.cluster.Placement;
 import io.epidote.router.cluster.VirtualCluster;
+import io.epidote.router.roles.RolePolicy;
+import io.epidote.router.roles.RoleRules;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -24,6 +26,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.OptionalDouble;
 import java.util.OptionalLong;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A cluster that serves a schedule in virtual time: a router, nodes, and messages between them. The
@@ -52,6 +56,17 @@ public final class Simulation {
    */
   private static final long MAX_WAIT_NANOS = 600_000_000_000L;
 
+  private static final long DRAIN_LOOK_NANOS = 20_000_000;
+
+  /**
+   * Who switches nodes, and what it takes.
+   *
+   * @param rules of the policy, with how long a node may drain
+   * @param loadMs from a drained node to one with other stages
+   * @param onSwitch is told of each node when it has its new stage
+   */
+  public record Switching(RolePolicy policy, RoleRules rules, double loadMs, Runnable onSwitch) {}
+
   /** What is worked out once of all requests that are alike. */
   private record Known(List<MediaItem> items, int[][] spanOfTile) {}
 
@@ -62,16 +77,18 @@ public final class Simulation {
     this.targets = targets;
     int counted = schedule.sendings().size() - schedule.warmUp();
     this.mayMiss = (long) Math.floor((1 - attainment) * counted + 1e-9);
-    this.cluster = new VirtualCluster(shape.routing().rules());
-    for (ClusterShape.Node node : shape.nodes()) {
-      NodeModel model = new NodeModel(events, shape, node);
-      Member member = cluster.join(model.status());
-      model.joined(member);
-      nodes.put(member, model);
-      // Nodes were not started at the same moment.
-      double phase = (double) nodes.size() / shape.nodes().size();
-      events.after(Math.round(phase * host.reportMs() * 1e6), () -> report(model));
-    }
+    this.cluster = new VirtualCluster(shape.routing().rules(), events::now);
+    shape.nodes().forEach(this::join);
+  }
+
+  private void join(ClusterShape.Node node) {
+    NodeModel model = new NodeModel(events, shape, node);
+    Member member = cluster.join(model.status());
+    model.joined(member);
+    nodes.put(member, model);
+    // Nodes were not started at the same moment.
+    double phase = (double) nodes.size() / shape.nodes().size() % 1;
+    events.after(Math.round(phase * host.reportMs() * 1e6), () -> report(model));
   }
 
   /**
@@ -81,6 +98,18 @@ public final class Simulation {
    */
   public static Outcome run(ClusterShape shape, Schedule schedule) {
     return new Simulation(shape, schedule, Targets.NONE, 0).run();
+  }
+
+  /**
+   * The same with nodes that change their stages while they serve.
+   *
+   * @param switching who decides that, and what it takes
+   * @throws TooLarge when a request does not even fit idle nodes
+   */
+  public static Outcome run(ClusterShape shape, Schedule schedule, Switching switching) {
+    Simulation simulation = new Simulation(shape, schedule, Targets.NONE, 0);
+    new RoleModel(simulation, switching).begin();
+    return simulation.run();
   }
 
   /**
@@ -149,9 +178,68 @@ public final class Simulation {
       var status = node.status();
       events.after(host.hopNanos(), () -> cluster.report(node.member(), status));
     });
-    if (ended < schedule.sendings().size()) {
+    if (isServing() && cluster.members().contains(node.member())) {
       events.after(Math.round(host.reportMs() * 1e6), () -> report(node));
     }
+  }
+
+  boolean isServing() {
+    return ended < schedule.sendings().size();
+  }
+
+  Events events() {
+    return events;
+  }
+
+  VirtualCluster cluster() {
+    return cluster;
+  }
+
+  /**
+   * A node takes no more requests, and gets other stages when those that it has are over, or were
+   * taken from it.
+   *
+   * @param drainNanos how long they may take
+   * @param loadNanos from then until it has its new stages
+   */
+  void exchange(Member member, Stage to, long drainNanos, long loadNanos, Runnable done) {
+    NodeModel node = requireNonNull(nodes.get(member));
+    cluster.leave(member);
+    drain(
+        node,
+        events.now() + drainNanos,
+        () -> {
+          if (node.has(Stage.STAGE_DECODE)) {
+            node.execute(() -> node.decode().giveUp().forEach(this::goOn));
+          }
+          events.after(
+              loadNanos,
+              () -> {
+                join(new ClusterShape.Node(node.id(), Set.of(to)));
+                done.run();
+              });
+        });
+  }
+
+  private void drain(NodeModel node, long until, Runnable then) {
+    if (node.isIdle() || events.now() >= until) {
+      then.run();
+    } else {
+      events.after(DRAIN_LOOK_NANOS, () -> drain(node, until, then));
+    }
+  }
+
+  /** An answer lost its node: its prompt and the tokens that it has are prefilled again. */
+  private void goOn(AnswerModel answer) {
+    Flight flight = answer.flight;
+    flight.placement.release();
+    Request rest =
+        new Request(
+            List.of(),
+            List.of(),
+            flight.request.promptTokens() + answer.generated,
+            flight.request.answerTokens() - answer.generated);
+    events.after(2 * host.hopNanos(), () -> start(rest, flight.sentAt, flight));
   }
 
   private void sendNext() {
@@ -168,13 +256,24 @@ public final class Simulation {
   }
 
   private void place(Request request, long sentAt) {
+    cluster
+        .demand()
+        .arrived(
+            request.tiles().size(),
+            request.spans().size(),
+            request.promptTokens(),
+            request.answerTokens(),
+            true);
+    flights.add(start(request, sentAt, null));
+  }
+
+  private Flight start(Request request, long sentAt, @Nullable Flight goesOn) {
     Known like =
         known.computeIfAbsent(request, _ -> new Known(request.items(), request.spanOfTile()));
     Placement placement = cluster.place(like.items(), request.promptTokens());
     NodeModel prefill = requireNonNull(nodes.get(placement.prefill().member()));
     NodeModel decode = requireNonNull(nodes.get(placement.decode().member()));
-    Flight flight = new Flight(request, placement, prefill, decode, sentAt);
-    flights.add(flight);
+    Flight flight = new Flight(request, placement, prefill, decode, sentAt, goesOn);
     boolean overlap = shape.routing().rules().overlap();
     boolean mediaFirst = !overlap || placement.encodesWherePrefilled();
     boolean kvLast = !overlap || placement.decodesWherePrefilled();
@@ -187,6 +286,7 @@ public final class Simulation {
                     .prefill()
                     .start(flight, mediaFirst, kvLast, deadline, new FromPrefill(flight))));
     new FromEncode(flight, like, deadline).askNext();
+    return flight;
   }
 
   private static OptionalLong deadline(OptionalDouble ms, long from) {
@@ -255,7 +355,9 @@ public final class Simulation {
       events.after(
           2 * host.hopNanos(),
           () -> {
-            flight.firstTokenAt = events.now();
+            if (flight.root.firstTokenAt == 0) {
+              flight.root.firstTokenAt = events.now();
+            }
             flight.placement.prefill().worked();
             if (flight.request.answerTokens() == 1) {
               end(flight);
@@ -275,9 +377,10 @@ public final class Simulation {
     }
   }
 
-  private void end(Flight flight) {
+  private void end(Flight part) {
+    part.placement.release();
+    Flight flight = part.root;
     flight.endedAt = events.now();
-    flight.placement.release();
     ended++;
     if (flight.sentAt >= countedFrom() && !Outcome.meets(targets, ttftMs(flight), tpotMs(flight))) {
       missed++;

@@ -23,6 +23,9 @@ interface StageModel {
   /** Adds to a load report. */
   void describe(NodeStatus.Builder status);
 
+  /** Whether no request has anything to do with it. */
+  boolean isIdle();
+
   /** Requests that wait for something of this node. */
   int queued();
 }

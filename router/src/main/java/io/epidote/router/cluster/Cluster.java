@@ -19,6 +19,7 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.function.Consumer;
+import java.util.function.LongSupplier;
 import java.util.function.Predicate;
 import java.util.function.ToIntFunction;
 import java.util.stream.Collectors;
@@ -34,7 +35,7 @@ public final class Cluster {
   // One for each stage: a shared one would give every other node every other stage.
   private final AtomicIntegerArray turns = new AtomicIntegerArray(StageNames.ALL.size() + 1);
   private final PlacementRules rules;
-  private final Demand demand = new Demand(System::nanoTime);
+  private final Demand demand;
 
   /** When each stage last had a node, by {@link System#nanoTime}; only those that once had one. */
   private final Map<Stage, Long> lastHad = new ConcurrentHashMap<>();
@@ -43,7 +44,15 @@ public final class Cluster {
   private Set<Peer> peers = Set.of();
 
   public Cluster(PlacementRules rules) {
+    this(rules, System::nanoTime);
+  }
+
+  /**
+   * @param clock in nanoseconds
+   */
+  Cluster(PlacementRules rules, LongSupplier clock) {
     this.rules = rules;
+    this.demand = new Demand(clock);
   }
 
   /** The nodes by id. */

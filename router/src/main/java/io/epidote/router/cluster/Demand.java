@@ -1,6 +1,8 @@
 package io.epidote.router.cluster;
 
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.function.LongSupplier;
 
 /**
@@ -8,22 +10,28 @@ import java.util.function.LongSupplier;
  * lengths are guessed from the limit that a request has and from how long answers were.
  * Thread-safe.
  *
- * <p>Of late means as long as the load is the same, up to a minute: what a few seconds bring
+ * <p>Of late means as long as the load is the same, up to three minutes: what a few seconds bring
  * differs by chance, and who acts on that is always wrong. The load has changed when the last
  * seconds differ from those before by more than random arrivals explain (a sum of Poisson arrivals
  * with marks has the variance of rate times mean square); then only they count.
  */
 public final class Demand {
-  private static final int SECONDS = 60;
+  private static final int SECONDS = 180;
 
   /** What is compared with the time before it. */
-  private static final int[] LATEST_SECONDS = {5, 10};
+  private static final int[] LATEST_SECONDS = {5, 10, 30};
+
+  /** In which a load is looked at as one that goes up and down. */
+  private static final int PIECE_SECONDS = 5;
 
   /** Seconds before them that must be known. */
   private static final int LEAST_BEFORE = 10;
 
   /** Standard deviations that are no chance: arrivals have heavier tails than a normal sum. */
   private static final double SURPRISE = 5;
+
+  /** And so many times more than as many seconds ever did of the same load. */
+  private static final double RECORD = 2.0;
 
   private static final double USUAL_ANSWER = 256;
 
@@ -39,6 +47,7 @@ public final class Demand {
    * @param promptTokens media tokens included
    * @param answerTokens as guessed
    * @param seconds of that time
+   * @param pieces what each few seconds of that time brought; empty where there were but a few
    */
   public record Rates(
       double requestsS,
@@ -46,19 +55,37 @@ public final class Demand {
       double tiles,
       double promptTokens,
       double answerTokens,
-      double seconds) {
+      double seconds,
+      List<Rates> pieces) {
     static final Rates NONE = new Rates(0, 0, 0, 0, 0, 0);
+
+    public Rates(
+        double requestsS,
+        double pictures,
+        double tiles,
+        double promptTokens,
+        double answerTokens,
+        double seconds) {
+      this(requestsS, pictures, tiles, promptTokens, answerTokens, seconds, List.of());
+    }
 
     /** A standard deviation more of them than was seen: what may come, if these came by chance. */
     public Rates atMost() {
-      double seen = Math.max(1, requestsS * seconds);
+      return times(1 + 1 / Math.sqrt(seen()));
+    }
+
+    /** Likewise one less. */
+    public Rates atLeast() {
+      return times(1 - 1 / Math.sqrt(seen()));
+    }
+
+    private double seen() {
+      return Math.max(1, requestsS * seconds);
+    }
+
+    private Rates times(double factor) {
       return new Rates(
-          requestsS * (1 + 1 / Math.sqrt(seen)),
-          pictures,
-          tiles,
-          promptTokens,
-          answerTokens,
-          seconds);
+          factor * requestsS, pictures, tiles, promptTokens, answerTokens, seconds, pieces);
     }
   }
 
@@ -147,19 +174,30 @@ public final class Demand {
         sameSince = now - latest;
       }
     }
-    double[] sums = sums(sameSince, now, false);
+    List<Rates> pieces = new ArrayList<>();
+    if (now - sameSince >= 2 * PIECE_SECONDS) {
+      for (long to = now; to - PIECE_SECONDS >= sameSince; to -= PIECE_SECONDS) {
+        pieces.add(rates(to - PIECE_SECONDS, to, List.of()));
+      }
+    }
+    return rates(sameSince, now, pieces);
+  }
+
+  private Rates rates(long from, long to, List<Rates> pieces) {
+    double[] sums = sums(from, to, false);
     double n = sums[What.REQUESTS.ordinal()];
     if (n == 0) {
       return Rates.NONE;
     }
-    double length = Math.max(1, now - sameSince);
+    double length = Math.max(1, to - from);
     return new Rates(
         routers * n / length,
         sums[What.PICTURES.ordinal()] / n,
         sums[What.TILES.ordinal()] / n,
         sums[What.PROMPT_TOKENS.ordinal()] / n,
         sums[What.ANSWER_TOKENS.ordinal()] / n,
-        length);
+        length,
+        pieces);
   }
 
   /** Whether the latest seconds brought more or less than those before make likely. */
@@ -176,11 +214,25 @@ public final class Demand {
       double expected = sums[what] / before * latest;
       double variance = squares[what] / (before + latest);
       double deviation = Math.sqrt(variance * latest * (1 + latest / before));
-      if (Math.abs(came[what] - expected) > SURPRISE * deviation) {
+      double away = Math.abs(came[what] - expected);
+      if (away > SURPRISE * deviation
+          && away > RECORD * record(what, now - latest, latest, expected)) {
         return true;
       }
     }
     return false;
+  }
+
+  /**
+   * By how much as many seconds have differed at the most since the load is the same. What goes up
+   * and down all the time does not change by going up.
+   */
+  private double record(int what, long before, int length, double expected) {
+    double most = 0;
+    for (long from = sameSince; from + length <= before; from++) {
+      most = Math.max(most, Math.abs(sums(from, from + length, false)[what] - expected));
+    }
+    return most;
   }
 
   /** Of the seconds from one to before another. */

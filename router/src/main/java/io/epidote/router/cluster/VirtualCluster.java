@@ -5,6 +5,7 @@ import io.epidote.proto.stage.v1.NodeHello;
 import io.epidote.proto.stage.v1.NodeLoad;
 import io.epidote.proto.v1.NodeStatus;
 import java.util.List;
+import java.util.function.LongSupplier;
 
 /**
  * A router's knowledge of nodes that do not exist, and its placement of requests on them: for
@@ -13,8 +14,31 @@ import java.util.List;
 public final class VirtualCluster {
   private final Cluster cluster;
 
-  public VirtualCluster(PlacementRules rules) {
-    this.cluster = new Cluster(rules);
+  /**
+   * @param clock in nanoseconds of virtual time
+   */
+  public VirtualCluster(PlacementRules rules, LongSupplier clock) {
+    this.cluster = new Cluster(rules, clock);
+  }
+
+  /** The nodes by id. */
+  public List<Member> members() {
+    return cluster.members();
+  }
+
+  /** As {@link Cluster#demand} is. */
+  public Demand demand() {
+    return cluster.demand();
+  }
+
+  /** As {@link Cluster#work} has it. */
+  public StageWork work(Demand.Rates rates) {
+    return cluster.work(rates);
+  }
+
+  /** A node leaves: nothing is placed on it any more. */
+  public void leave(Member member) {
+    cluster.remove(member);
   }
 
   /**

@@ -43,7 +43,7 @@ final class RolesJson {
     for (RoleOption option : last.getOptionsList()) {
       options
           .addObject()
-          .put("node", option.getNodeId())
+          .put("node", String.join(" and ", option.getNodeIdsList()))
           .put("attainment", Rounded.of(option.getAttainment()))
           .put("why_not", option.getWhyNot())
           .set("stages", NodeJson.stages(option.getStagesList()));

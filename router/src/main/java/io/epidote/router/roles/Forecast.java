@@ -1,5 +1,6 @@
 package io.epidote.router.roles;
 
+import io.epidote.proto.v1.Stage;
 import io.epidote.router.cluster.Demand;
 import io.epidote.router.cluster.StageWork;
 
@@ -16,7 +17,8 @@ import io.epidote.router.cluster.StageWork;
  * @param tpotMs target for each token after it
  * @param horizonS how far to look
  */
-record Forecast(Demand.Rates rates, StageWork work, double ttftMs, double tpotMs, double horizonS) {
+public record Forecast(
+    Demand.Rates rates, StageWork work, double ttftMs, double tpotMs, double horizonS) {
   private static final double STEP_S = 0.25;
 
   /** How sharply the share of answers falls where the time for a token meets its target. */
@@ -33,11 +35,27 @@ record Forecast(Demand.Rates rates, StageWork work, double ttftMs, double tpotMs
    *
    * @param encode that encode, and so on; a node on its way from one stage to another is in none
    */
-  record Nodes(int encode, int prefill, int decode) {}
+  public record Nodes(int encode, int prefill, int decode) {
+    int of(Stage stage) {
+      return switch (stage) {
+        case STAGE_ENCODE -> encode;
+        case STAGE_PREFILL -> prefill;
+        case STAGE_DECODE -> decode;
+        case STAGE_UNSPECIFIED, UNRECOGNIZED -> 0;
+      };
+    }
+
+    Nodes plus(Stage stage, int more) {
+      return new Nodes(
+          encode + (stage == Stage.STAGE_ENCODE ? more : 0),
+          prefill + (stage == Stage.STAGE_PREFILL ? more : 0),
+          decode + (stage == Stage.STAGE_DECODE ? more : 0));
+    }
+  }
 
   /** Which nodes there are after so many seconds. */
   @FunctionalInterface
-  interface Course {
+  public interface Course {
     Nodes at(double seconds);
   }
 
@@ -47,7 +65,7 @@ record Forecast(Demand.Rates rates, StageWork work, double ttftMs, double tpotMs
    * @param attainment share of requests that meet both targets
    * @param score the same, and a little for being close
    */
-  record Outcome(double attainment, double score) {}
+  public record Outcome(double attainment, double score) {}
 
   /** Nothing changes. */
   Outcome of(Nodes nodes) {
@@ -60,9 +78,11 @@ record Forecast(Demand.Rates rates, StageWork work, double ttftMs, double tpotMs
     double encodeQueue = work.waitingEncodeMs();
     double prefillQueue = work.waitingPrefillMs();
     double answers = work.answers();
-    double attained = 0;
-    double close = 0;
     int steps = (int) (horizonS / STEP_S);
+    double[] waits = new double[steps];
+    double[] services = new double[steps];
+    double[] tokenMs = new double[steps];
+    double length = Math.max(1, rates.answerTokens());
     for (int step = 0; step < steps; step++) {
       Nodes now = course.at(step * STEP_S);
       double encoded = perStep;
@@ -80,17 +100,36 @@ record Forecast(Demand.Rates rates, StageWork work, double ttftMs, double tpotMs
       double prefilled = work.prefillMs() > 0 ? done / work.prefillMs() : encoded;
       double prefillWait = wait(prefillQueue, work.prefillMs(), now.prefill());
       answers += prefilled;
-      double tokenMs = tokenMs(answers, now.decode());
-      double length = Math.max(1, rates.answerTokens());
-      answers = Math.max(0, answers - answers * STEP_S * 1e3 / (tokenMs * length));
-      double service =
+      tokenMs[step] = tokenMs(answers, now.decode());
+      answers = Math.max(0, answers - answers * STEP_S * 1e3 / (tokenMs[step] * length));
+      services[step] =
           work.encodeMs() / Math.max(1, Math.min(now.encode(), rates.tiles())) + work.prefillMs();
-      double waits = encodeWait + prefillWait;
-      attained += meetsTtft(service, waits) * meetsTpot(tokenMs);
-      close += Math.min(1, ttftMs / (service + waits)) * Math.min(1, tpotMs / tokenMs);
+      waits[step] = encodeWait + prefillWait;
+    }
+    double attained = 0;
+    double close = 0;
+    for (int step = 0; step < steps; step++) {
+      double tpot = tpot(tokenMs, step, length);
+      attained += meetsTtft(services[step], waits[step]) * meetsTpot(tpot);
+      close += Math.min(1, ttftMs / (services[step] + waits[step])) * Math.min(1, tpotMs / tpot);
     }
     double attainment = attained / steps;
     return new Outcome(attainment, attainment + CLOSENESS * close / steps);
+  }
+
+  /**
+   * Of an answer that begins in a step, on average over its tokens; after the horizon as in its
+   * last step.
+   */
+  private static double tpot(double[] tokenMs, int from, double length) {
+    double left = length;
+    double ms = 0;
+    for (int step = from; step < tokenMs.length && left > 0; step++) {
+      double tokens = Math.min(left, STEP_S * 1e3 / tokenMs[step]);
+      ms += tokens * tokenMs[step];
+      left -= tokens;
+    }
+    return (ms + left * tokenMs[tokenMs.length - 1]) / length;
   }
 
   /** What a token takes an answer, when so many share the nodes. */

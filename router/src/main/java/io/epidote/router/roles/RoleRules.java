@@ -7,20 +7,24 @@ import java.time.Duration;
  *
  * @param automatic whether it does so by itself
  * @param floor nodes that every stage keeps
+ * @param atOnce nodes that may be switched at a time
  * @param cooldown from the end of a switch to the next decision
  * @param horizon over which a switch has to pay
  * @param drain how long a node's running requests may take to end before they go on elsewhere
  */
 public record RoleRules(
-    boolean automatic, int floor, Duration cooldown, Duration horizon, Duration drain) {
+    boolean automatic, int floor, int atOnce, Duration cooldown, Duration horizon, Duration drain) {
   /** By hand only. */
   public static final RoleRules MANUAL =
       new RoleRules(
-          false, 1, Duration.ofSeconds(10), Duration.ofSeconds(30), Duration.ofSeconds(2));
+          false, 1, 3, Duration.ofSeconds(10), Duration.ofSeconds(30), Duration.ofSeconds(2));
 
   public RoleRules {
     if (floor < 1) {
       throw new IllegalArgumentException("a stage needs at least one node, not " + floor);
+    }
+    if (atOnce < 1) {
+      throw new IllegalArgumentException("at least one node is switched at a time, not " + atOnce);
     }
   }
 }
