@@ -61,7 +61,7 @@ async function failure(call) {
 
 result.unknownModel = await failure(() => openai.chat.completions.create({ ...chat, model: 'no-such-model' }));
 result.hot = await failure(() => openai.chat.completions.create({ ...chat, temperature: 7 }));
-result.penalty = await failure(() => openai.chat.completions.create({ ...chat, presence_penalty: 0.5 }));
+result.penalty = await failure(() => openai.chat.completions.create({ ...chat, presence_penalty: 2.5 }));
 result.tools = await failure(() =>
   openai.chat.completions.create({ ...chat, tools: [{ type: 'function', function: { name: 'f' } }] }),
 );

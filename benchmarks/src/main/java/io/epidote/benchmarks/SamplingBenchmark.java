@@ -1,11 +1,14 @@
 package io.epidote.benchmarks;
 
+import io.epidote.engine.sampling.AnswerHistory;
+import io.epidote.engine.sampling.Penalties;
 import io.epidote.engine.sampling.SampledToken;
 import io.epidote.engine.sampling.Sampler;
 import io.epidote.engine.sampling.SamplingOptions;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
+import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.concurrent.TimeUnit;
 import org.openjdk.jmh.annotations.Benchmark;
@@ -28,7 +31,20 @@ import org.openjdk.jmh.annotations.Warmup;
 public class SamplingBenchmark {
   private static final int VOCABULARY = 49152;
 
+  private static final SamplingOptions PENALISED =
+      new SamplingOptions(64, 0, 1, 0, 7, false, -1, new Penalties(0.5f, 0.5f, 1.1f), 0, Set.of());
+
   private final Sampler sampler = new Sampler();
+
+  /** Of 1000 tokens. */
+  private final AnswerHistory history =
+      AnswerHistory.of(
+              PENALISED,
+              Set.of(2),
+              new SplittableRandom(3).ints(1000, 0, VOCABULARY).toArray(),
+              new int[0])
+          .orElseThrow();
+
   private final FloatBuffer logits =
       ByteBuffer.allocateDirect(VOCABULARY * Float.BYTES)
           .order(ByteOrder.nativeOrder())
@@ -50,6 +66,11 @@ public class SamplingBenchmark {
   @Benchmark
   public SampledToken greedy() {
     return sample(0, 1, 0, -1);
+  }
+
+  @Benchmark
+  public SampledToken greedyPenalised() {
+    return sampler.sample(logits, PENALISED, position++, history);
   }
 
   @Benchmark

@@ -98,7 +98,7 @@ class ClientsTest {
     assertFailure(result.path("unknownRetrieve"), 404, "NotFoundError", "model", "\"scenes\"");
     assertFailure(result.path("hot"), 400, "BadRequestError", "temperature", "from 0 to 2");
     assertFailure(
-        result.path("penalty"), 400, "BadRequestError", "presence_penalty", "no penalties");
+        result.path("penalty"), 400, "BadRequestError", "presence_penalty", "from -2 to 2");
     assertFailure(result.path("tools"), 400, "BadRequestError", "tools", "no tool calls");
     assertFailure(
         result.path("audio"),

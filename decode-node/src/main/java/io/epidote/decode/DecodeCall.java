@@ -6,6 +6,7 @@ import io.epidote.engine.memory.BlockKey;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.LoadedAdapter;
 import io.epidote.engine.model.SequenceChunk;
+import io.epidote.engine.sampling.AnswerHistory;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SamplingOptions;
 import io.epidote.engine.tier.AdapterUse;
@@ -28,6 +29,7 @@ import java.util.BitSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.Set;
 import java.util.function.BiConsumer;
 import org.jspecify.annotations.Nullable;
 
@@ -83,6 +85,7 @@ final class DecodeCall implements Waiting {
   /** Tokens of the answer, the first one included. */
   int generated;
 
+  private final Optional<AnswerHistory> history;
   private final Flow flow;
   private final StepCost cost;
   private final double tpotMs;
@@ -91,6 +94,7 @@ final class DecodeCall implements Waiting {
   private DecodePhase phase = DecodePhase.AWAITING_INPUT;
 
   /**
+   * @param eosIds tokens that end an answer
    * @param cost of a step
    * @param share of the stage
    * @throws EpidoteException.InvalidRequest when the prompt leaves no room, or the sampling
@@ -99,6 +103,7 @@ final class DecodeCall implements Waiting {
   DecodeCall(
       DecodeStart start,
       DecoderShape shape,
+      Set<Integer> eosIds,
       KvMemory kv,
       Optional<LoadedAdapter> adapter,
       ReplyStream<DecodeResponse> reply,
@@ -118,8 +123,32 @@ final class DecodeCall implements Waiting {
     this.inbox = inputs.open(account, error -> failed.accept(this, error));
     this.promptTokens = start.getPromptTokens();
     this.options = SamplingMessages.options(start.getSampling(), promptTokens, shape);
+    this.history =
+        AnswerHistory.of(
+            options,
+            eosIds,
+            tokens(start.getPromptTokenIdsList(), shape),
+            tokens(start.getAnswerTokenIdsList(), shape));
     this.blocks = new SequenceBlocks(kv);
     this.claim = kv.budget().claim(promptTokens, options);
+  }
+
+  private static int[] tokens(List<Integer> ids, DecoderShape shape) {
+    for (int id : ids) {
+      if (id < 0 || id >= shape.vocabulary()) {
+        throw new EpidoteException.InvalidRequest(
+            "Token %d is not in the vocabulary of %d; router and node must serve the same checkpoint."
+                .formatted(Integer.toUnsignedLong(id), shape.vocabulary()));
+      }
+    }
+    return ids.stream().mapToInt(Integer::intValue).toArray();
+  }
+
+  /** The answer has its next token. */
+  void took(int token) {
+    generated++;
+    lastToken = token;
+    history.ifPresent(known -> known.sampled(token));
   }
 
   /** All was announced: it could go on now, and its answer is due by its target a token. */
@@ -200,7 +229,7 @@ final class DecodeCall implements Waiting {
 
   /** How the token after the last one is chosen. */
   BatchSampler.Row nextToken() {
-    return new BatchSampler.Row(options, promptTokens + generated);
+    return new BatchSampler.Row(options, promptTokens + generated, history);
   }
 
   void leaveLine() {

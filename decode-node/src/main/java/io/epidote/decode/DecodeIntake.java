@@ -91,6 +91,7 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
             new DecodeCall(
                 start.getStart(),
                 shape,
+                config.eosIds(),
                 kv,
                 adapter,
                 reply,
@@ -220,8 +221,7 @@ final class DecodeIntake extends DecodeServiceGrpc.DecodeServiceImplBase {
               .formatted(Integer.toUnsignedLong(token), shape.vocabulary()));
     }
     checkAdapter(call, first.getAdapterDigest());
-    call.generated = 1;
-    call.lastToken = token;
+    call.took(token);
   }
 
   /** The prompt may have run on an adapter that took this one's place since the request began. */

@@ -160,10 +160,9 @@ public final class DecodeStage implements Stage {
     for (int row = 0; row < batch.size(); row++) {
       DecodeCall call = batch.get(row);
       SampledToken token = tokens.get(row);
-      call.generated++;
+      call.took(token.tokenId());
       call.presence.charge(1);
       call.claim.generated(call.generated);
-      call.lastToken = token.tokenId();
       call.account.computed(nanos, 1);
       call.reply.send(
           DecodeResponse.newBuilder()

@@ -109,6 +109,12 @@ final class WireTest {
     return PrefillRequest.newBuilder().setStart(start).build();
   }
 
+  private static PrefillRequest ofAnswer(int tokens, int answer) {
+    PrefillRequest.Builder request = start(tokens).toBuilder();
+    request.getStartBuilder().setAnswerTokens(answer);
+    return request.build();
+  }
+
   private static MediaSpan span(int position, int tokens) {
     return MediaSpan.newBuilder().setPosition(position).setTokens(tokens).build();
   }
@@ -149,6 +155,8 @@ final class WireTest {
                       PrefillRequest.newBuilder()
                           .setStart(PrefillStart.newBuilder().addTokenIds(97))
                           .build()),
+                  prefillError(node, ofAnswer(10, 10)),
+                  prefillError(node, ofAnswer(10, -1)),
                   prefillError(
                       node,
                       PrefillRequest.newBuilder().setStart(PrefillStart.newBuilder()).build())))
@@ -170,6 +178,17 @@ final class WireTest {
   private static DecodeRequest decodeStart(int promptTokens) {
     DecodeRequest.Builder request = DecodeRequest.newBuilder();
     request.getStartBuilder().setPromptTokens(promptTokens).getSamplingBuilder().setMaxTokens(4);
+    return request.build();
+  }
+
+  private static DecodeRequest penalised(int promptTokens, int promptId, int answerId) {
+    DecodeRequest.Builder request = decodeStart(promptTokens).toBuilder();
+    request
+        .getStartBuilder()
+        .addPromptTokenIds(promptId)
+        .addAnswerTokenIds(answerId)
+        .getSamplingBuilder()
+        .setRepetitionPenalty(1.1f);
     return request.build();
   }
 
@@ -215,6 +234,8 @@ final class WireTest {
                   // Two full blocks, but three keys; a key and a half.
                   decodeError(node, decodeStart(40), withKeys(kv(0, 40, 3), 96)),
                   decodeError(node, decodeStart(40), withKeys(kv(0, 40, 3), 48)),
+                  decodeError(node, penalised(40, 5, 97), firstToken(5)),
+                  decodeError(node, penalised(40, -1, 5), firstToken(5)),
                   decodeError(node, decodeStart(40), firstToken(97)),
                   decodeError(node, decodeStart(40), firstToken(5), firstToken(5))))
           .hasOnlyElementsOfType(EpidoteException.InvalidRequest.class);

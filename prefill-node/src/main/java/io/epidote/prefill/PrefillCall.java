@@ -7,6 +7,7 @@ import io.epidote.engine.memory.KeyChain;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.LoadedAdapter;
 import io.epidote.engine.model.SequenceChunk;
+import io.epidote.engine.sampling.AnswerHistory;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SamplingOptions;
 import io.epidote.engine.tier.AdapterUse;
@@ -32,6 +33,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.Set;
 import java.util.function.BiConsumer;
 import org.jspecify.annotations.Nullable;
 
@@ -42,6 +44,10 @@ final class PrefillCall implements Waiting {
   final int[] tokens;
   final List<MediaSpan> spans;
   final SamplingOptions options;
+
+  /** Of {@link #tokens}, the last ones that are of the answer. */
+  private final int answerTokens;
+
   final MediaInput[] media;
 
   /** What was announced for each span. */
@@ -131,6 +137,7 @@ final class PrefillCall implements Waiting {
     this.tokens = start.getTokenIdsList().stream().mapToInt(Integer::intValue).toArray();
     this.spans = start.getSpansList();
     this.options = SamplingMessages.options(start.getSampling(), tokens.length, shape);
+    this.answerTokens = start.getAnswerTokens();
     this.media = new MediaInput[spans.size()];
     Arrays.fill(media, new MediaInput.Awaited());
     this.handles = new Handle[spans.size()];
@@ -150,6 +157,11 @@ final class PrefillCall implements Waiting {
             "Token %d is not in the vocabulary of %d; router and node must serve the same checkpoint."
                 .formatted(Integer.toUnsignedLong(token), shape.vocabulary()));
       }
+    }
+    if (answerTokens < 0 || answerTokens >= tokens.length) {
+      throw new EpidoteException.InvalidRequest(
+          "%d of %d tokens are of the answer; expected fewer than all."
+              .formatted(Integer.toUnsignedLong(answerTokens), tokens.length));
     }
     long free = 0;
     for (MediaSpan span : spans) {
@@ -307,8 +319,16 @@ final class PrefillCall implements Waiting {
   }
 
   /** How the token after the prompt is chosen. */
-  BatchSampler.Row firstToken() {
-    return new BatchSampler.Row(options, tokens.length);
+  BatchSampler.Row firstToken(Set<Integer> eosIds) {
+    int prompt = tokens.length - answerTokens;
+    return new BatchSampler.Row(
+        options,
+        tokens.length,
+        AnswerHistory.of(
+            options,
+            eosIds,
+            Arrays.copyOf(tokens, prompt),
+            Arrays.copyOfRange(tokens, prompt, tokens.length)));
   }
 
   int promptBlocks() {

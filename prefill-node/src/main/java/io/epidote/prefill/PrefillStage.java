@@ -295,7 +295,7 @@ public final class PrefillStage implements Stage {
           logits,
           batch.stream()
               .filter(work -> work.chunk().wantLogits())
-              .map(work -> work.call().firstToken())
+              .map(work -> work.call().firstToken(config.eosIds()))
               .toList());
     } catch (RuntimeException | Error e) {
       EpidoteException told =

@@ -40,6 +40,7 @@ import io.epidote.router.request.ServedModel;
 import io.epidote.router.roles.RoleController;
 import io.epidote.router.roles.RoleLabels;
 import io.epidote.router.rpc.AdapterAdminEndpoint;
+import io.epidote.router.rpc.CallHeaders;
 import io.epidote.router.rpc.InferenceEndpoint;
 import io.epidote.router.rpc.KeyCheck;
 import io.epidote.router.rpc.RoleAdminEndpoint;
@@ -367,7 +368,7 @@ public final class Router implements AutoCloseable {
           GrpcTransport.server(new InetSocketAddress(host, port))
               .executor(threads)
               .protocolNegotiator(AddedHandler.server(secured));
-      builder.intercept(new KeyCheck(keys, WITHOUT_KEY));
+      builder.intercept(new KeyCheck(keys, WITHOUT_KEY)).intercept(new CallHeaders());
       if (secured.isPresent()) {
         PEERS.apply(builder);
       }

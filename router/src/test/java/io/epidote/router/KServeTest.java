@@ -18,12 +18,17 @@ import io.epidote.proto.kserve.v2.ModelStreamInferResponse;
 import io.epidote.proto.kserve.v2.ServerLiveRequest;
 import io.epidote.proto.kserve.v2.ServerMetadataRequest;
 import io.epidote.proto.kserve.v2.ServerReadyRequest;
+import io.epidote.proto.stage.v1.DecodeStart;
+import io.epidote.proto.stage.v1.PrefillStart;
 import io.epidote.proto.v1.GetLoadRequest;
 import io.epidote.router.ScriptedNode.Stall;
 import io.epidote.router.ScriptedNode.Step;
+import io.grpc.ClientInterceptor;
+import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ClientCallStreamObserver;
+import io.grpc.stub.MetadataUtils;
 import io.grpc.stub.StreamObserver;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
@@ -227,7 +232,9 @@ class KServeTest {
     assertInvalid(
         ask(bytes("sampling_parameters", "{\"top_p\":7}")), "inputs.sampling_parameters.top_p");
     assertInvalid(
-        ask(bytes("sampling_parameters", "{\"min_tokens\":7}")), "set max_tokens and ignore_eos");
+        ask(bytes("sampling_parameters", "{\"min_tokens\":17}")),
+        "inputs.sampling_parameters.min_tokens: is 17, but max_tokens is 16");
+    assertInvalid(ask(bytes("sampling_parameters", "{\"min_p\":\"0.5\"}")), "use these");
     assertInvalid(ask().setModelVersion("3"), "model_version: is \"3\"");
     assertInvalid(
         ask().addRawInputContents(ByteString.EMPTY).addRawInputContents(ByteString.EMPTY),
@@ -244,6 +251,66 @@ class KServeTest {
         () -> stub().modelInfer(ask().setModelName("other").build()),
         Status.Code.NOT_FOUND,
         "test-model");
+  }
+
+  private static ClientInterceptor metadata(String... namesAndValues) {
+    Metadata headers = new Metadata();
+    for (int i = 0; i < namesAndValues.length; i += 2) {
+      headers.put(
+          Metadata.Key.of(namesAndValues[i], Metadata.ASCII_STRING_MARSHALLER),
+          namesAndValues[i + 1]);
+    }
+    return MetadataUtils.newAttachHeadersInterceptor(headers);
+  }
+
+  @Test
+  void metadataSayWhatHeadersSayOverHttp() {
+    ModelInferRequest.Builder nameless =
+        ask(bytes("sampling_parameters", "{\"priority\":\"-7\",\"presence_penalty\":0.5}"))
+            .setId("");
+    ClientInterceptor said =
+        metadata(
+            "x-epidote-tenant",
+            "acme",
+            "x-request-id",
+            "kserve-1",
+            "x-epidote-cache-salt",
+            "pepper",
+            "x-epidote-slo-tpot-ms",
+            "40.5");
+    assertThat(stub().withInterceptors(said).modelInfer(nameless.build()).getId()).isEmpty();
+    assertThat(stub().withInterceptors(said).modelInfer(ask().build()).getId()).isEqualTo("r-1");
+    List<PrefillStart> starts = cluster.prefill.prefills;
+    assertThat(starts).extracting(PrefillStart::getRequestId).containsExactly("kserve-1", "r-1");
+    assertThat(starts).extracting(PrefillStart::getTenant).containsOnly("acme");
+    assertThat(starts).extracting(start -> start.getCacheSalt().size()).containsOnly(32);
+    assertThat(starts).extracting(PrefillStart::getPriority).containsExactly(-7, 0);
+    assertThat(starts.getFirst().getSampling().getPresencePenalty()).isEqualTo(0.5f);
+    assertThat(cluster.decode.decodes).extracting(DecodeStart::getTpotMs).containsOnly(40.5);
+    assertStatus(
+        () ->
+            stub().withInterceptors(metadata("x-epidote-tenant", "a b")).modelInfer(ask().build()),
+        Status.Code.INVALID_ARGUMENT,
+        "x-epidote-tenant");
+  }
+
+  @Test
+  void everyRequestOfAStreamIsOfItsTenant() throws Exception {
+    Heard heard = new Heard();
+    StreamObserver<ModelInferRequest> requests =
+        GRPCInferenceServiceGrpc.newStub(cluster.channel)
+            .withInterceptors(metadata("x-epidote-tenant", "acme", "x-request-id", "kserve-1"))
+            .modelStreamInfer(heard);
+    requests.onNext(ask().setId("").build());
+    requests.onNext(ask().setId("kserve-2").build());
+    requests.onCompleted();
+    heard.end.get(20, TimeUnit.SECONDS);
+    assertThat(cluster.prefill.prefills)
+        .extracting(PrefillStart::getTenant)
+        .containsExactly("acme", "acme");
+    assertThat(cluster.prefill.prefills)
+        .extracting(PrefillStart::getRequestId)
+        .containsExactlyInAnyOrder("kserve-1", "kserve-2");
   }
 
   private static void assertInvalid(ModelInferRequest.Builder request, String words) {

@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
+import io.epidote.proto.stage.v1.DecodeStart;
+import io.epidote.proto.stage.v1.PrefillStart;
 import io.epidote.proto.v1.Cost;
 import io.epidote.proto.v1.Finished;
 import io.epidote.proto.v1.GenerateRequest;
@@ -185,6 +187,43 @@ class RecoveryTest {
     assertThat(cluster.prefill.prefills.getLast().getSampling().getSeed())
         .isEqualTo(cluster.prefill.prefills.getFirst().getSampling().getSeed());
     assertThat(next.decodes).hasSize(1);
+  }
+
+  @Test
+  void tokensOfTheAnswerAreToldFromThoseOfThePrompt() throws Exception {
+    cluster.decode.script.put(Step.MORE_TOKENS, new Die());
+    GenerateRequest.Builder request = generate(2).setRequestId("r");
+    request
+        .getSamplingBuilder()
+        .setFrequencyPenalty(0.5f)
+        .setRepetitionPenalty(1.1f)
+        .setMinTokens(2)
+        .addStopTokenIds(250);
+    CompletableFuture<List<GenerateResponse>> answer =
+        CompletableFuture.supplyAsync(() -> run(request));
+    await().until(() -> cluster.decode.registrationEnded.isDone());
+    ScriptedNode next = spare("d2", Stage.STAGE_DECODE);
+    assertThat(assertWhole(answer.get(20, TimeUnit.SECONDS))).isEqualTo(1);
+    PrefillStart first = cluster.prefill.prefills.getFirst();
+    PrefillStart second = cluster.prefill.prefills.getLast();
+    int had = second.getTokenIdsCount() - first.getTokenIdsCount();
+    assertThat(first.getAnswerTokens()).isZero();
+    assertThat(second.getAnswerTokens()).isEqualTo(had).isPositive();
+    DecodeStart before = cluster.decode.decodes.getFirst();
+    DecodeStart after = next.decodes.getFirst();
+    // What the prompt has counts once, however often it does.
+    List<Integer> prompt = first.getTokenIdsList().stream().distinct().toList();
+    assertThat(before.getPromptTokenIdsList()).isEqualTo(prompt);
+    assertThat(after.getPromptTokenIdsList()).isEqualTo(prompt);
+    assertThat(before.getAnswerTokenIdsList()).isEmpty();
+    assertThat(after.getAnswerTokenIdsList()).isEqualTo("hel".chars().limit(had).boxed().toList());
+    // How short the rest may be, and with what it may not end until then.
+    assertThat(first.getSampling().getMinTokens()).isEqualTo(2);
+    assertThat(first.getSampling().getStopTokenIdsList()).containsExactly(250);
+    assertThat(after.getSampling().getMinTokens()).isEqualTo(Math.max(0, 2 - had));
+    assertThat(after.getSampling().getStopTokenIdsCount()).isEqualTo(had < 2 ? 1 : 0);
+    assertThat(after.getSampling().getFrequencyPenalty()).isEqualTo(0.5f);
+    assertThat(after.getSampling().getRepetitionPenalty()).isEqualTo(1.1f);
   }
 
   @Test

@@ -122,6 +122,42 @@ class RequestPathTest {
   }
 
   @Test
+  void severalAnswersEachHaveTheirChunksAndTheirEnd() {
+    List<GenerateResponse> responses = run(generate(2).setN(3));
+    assertThat(responses.getFirst().hasStarted()).isTrue();
+    for (int choice = 0; choice < 3; choice++) {
+      int own = choice;
+      List<GenerateResponse> chunks =
+          responses.stream()
+              .filter(GenerateResponse::hasChunk)
+              .filter(response -> response.getChunk().getChoice() == own)
+              .toList();
+      assertThat(text(chunks)).isEqualTo("hello world");
+    }
+    assertThat(responses.stream().filter(GenerateResponse::hasFinished))
+        .extracting(response -> response.getFinished().getChoice())
+        .containsExactlyInAnyOrder(0, 1, 2);
+    assertThat(finished(responses).getUsage().getCompletionTokens()).isEqualTo(12);
+  }
+
+  @Test
+  void nodesHearOfPenaltiesOnlyWhereThereAreAny() {
+    GenerateRequest.Builder plain = generate();
+    plain.getSamplingBuilder().addStopTokenIds(250);
+    run(plain);
+    SamplingParams told = cluster.prefill.prefills.getFirst().getSampling();
+    assertThat(told.hasRepetitionPenalty()).isFalse();
+    assertThat(told.getStopTokenIdsCount()).isZero();
+    GenerateRequest.Builder penalised = generate();
+    penalised.getSamplingBuilder().setPresencePenalty(1);
+    run(penalised);
+    assertThat(cluster.decode.decodes)
+        .allMatch(start -> start.getPromptTokenIdsCount() + start.getAnswerTokenIdsCount() == 0)
+        .last()
+        .matches(start -> start.getSampling().getPresencePenalty() == 1);
+  }
+
+  @Test
   void picturesAreEncodedTileByTileAndPassedOnBySpan() {
     List<GenerateResponse> responses = run(generate(3, 1));
     assertThat(text(responses)).isEqualTo("hello world");

@@ -3,8 +3,10 @@ package io.epidote.engine.sampling;
 import static java.util.Objects.requireNonNull;
 
 import io.epidote.engine.model.Logits;
+import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -27,6 +29,9 @@ public final class BatchSampler implements AutoCloseable {
   /** A draw takes exponentials, which greedy choice does not. */
   private static final long COST_OF_DRAW = 100;
 
+  /** What is changed is copied first. */
+  private static final long COPIES = 2;
+
   /** The first is the caller's. */
   private final List<Sampler> samplers;
 
@@ -36,8 +41,18 @@ public final class BatchSampler implements AutoCloseable {
    * How to choose a row's token.
    *
    * @param position of the token, in its sequence
+   * @param history that changes the logits; empty where they are the model's own
    */
-  public record Row(SamplingOptions options, int position) {}
+  public record Row(SamplingOptions options, int position, Optional<AnswerHistory> history) {
+    public Row {
+      history = history.filter(AnswerHistory::isActive);
+    }
+
+    /** From the model's own logits. */
+    public Row(SamplingOptions options, int position) {
+      this(options, position, Optional.empty());
+    }
+  }
 
   /**
    * @param threads the model's, the caller's among them
@@ -79,6 +94,7 @@ public final class BatchSampler implements AutoCloseable {
     for (Row row : rows) {
       boolean greedy = row.options().isGreedy() && row.options().logprobs() < 0;
       work += greedy ? vocabulary : vocabulary * COST_OF_DRAW;
+      work += row.history().isPresent() ? COPIES * vocabulary : 0;
     }
     long worth = Math.clamp(work / WORTH_A_THREAD, 1, rows.size());
     return (int) Math.min(worth, samplers.size());
@@ -109,7 +125,7 @@ public final class BatchSampler implements AutoCloseable {
       for (int row = next.getAndIncrement(); row < rows.size(); row = next.getAndIncrement()) {
         Row wanted = rows.get(row);
         try {
-          tokens[row] = sampler.sample(logits.row(row), wanted.options(), wanted.position());
+          tokens[row] = sample(sampler, logits.row(row), wanted);
         } catch (RuntimeException | Error e) {
           failure = e;
         }
@@ -117,6 +133,12 @@ public final class BatchSampler implements AutoCloseable {
           done.complete(true);
         }
       }
+    }
+
+    private static SampledToken sample(Sampler sampler, FloatBuffer logits, Row wanted) {
+      return wanted.history().isEmpty()
+          ? sampler.sample(logits, wanted.options(), wanted.position())
+          : sampler.sample(logits, wanted.options(), wanted.position(), wanted.history().get());
     }
 
     List<SampledToken> await() {

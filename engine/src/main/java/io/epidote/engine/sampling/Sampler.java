@@ -1,6 +1,7 @@
 package io.epidote.engine.sampling;
 
 import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
@@ -15,6 +16,9 @@ import java.util.SplittableRandom;
 public final class Sampler {
   private final RankedLogits row = new RankedLogits();
 
+  /** A row as an answer's history has changed it; direct like the model's, and used again. */
+  private FloatBuffer changed = FloatBuffer.allocate(0);
+
   /**
    * The largest logit, the one of the lowest id among equals, or a draw.
    *
@@ -22,16 +26,61 @@ public final class Sampler {
    * @param position of the token to choose, in its sequence
    */
   public SampledToken sample(FloatBuffer logits, SamplingOptions options, int position) {
-    if (logits.order() != ByteOrder.nativeOrder()) {
-      throw new IllegalArgumentException("logits are in " + logits.order() + " order");
-    }
-    int best = LargestLogit.in(MemorySegment.ofBuffer(logits), logits.remaining());
+    int best = largest(logits);
     if (options.isGreedy() && options.logprobs() < 0) {
       return new SampledToken(best, Float.NaN, List.of());
     }
     float max = logits.get(logits.position() + best);
     row.load(logits, max);
     int chosen = options.isGreedy() ? best : draw(options, position);
+    return told(chosen, options, max);
+  }
+
+  /**
+   * The same from logits that the answer's history changes. Log-probabilities are told of the
+   * model's own.
+   */
+  public SampledToken sample(
+      FloatBuffer logits, SamplingOptions options, int position, AnswerHistory history) {
+    FloatBuffer from = changed(logits, history);
+    int chosen = largest(from);
+    if (!options.isGreedy()) {
+      row.load(from, from.get(chosen));
+      int drawn = draw(options, position);
+      // Rounding may take a draw past the last token that can be.
+      chosen = from.get(drawn) == Float.NEGATIVE_INFINITY ? chosen : drawn;
+    }
+    float max = Float.NaN;
+    if (options.logprobs() >= 0) {
+      max = logits.get(logits.position() + largest(logits));
+      row.load(logits, max);
+    }
+    return told(chosen, options, max);
+  }
+
+  private FloatBuffer changed(FloatBuffer logits, AnswerHistory history) {
+    int size = logits.remaining();
+    if (changed.capacity() < size) {
+      changed =
+          ByteBuffer.allocateDirect(size * Float.BYTES)
+              .order(ByteOrder.nativeOrder())
+              .asFloatBuffer();
+    }
+    changed.limit(size);
+    changed.put(0, logits, logits.position(), size);
+    history.apply(changed);
+    return changed;
+  }
+
+  private static int largest(FloatBuffer logits) {
+    if (logits.order() != ByteOrder.nativeOrder()) {
+      throw new IllegalArgumentException("logits are in " + logits.order() + " order");
+    }
+    return LargestLogit.in(MemorySegment.ofBuffer(logits), logits.remaining());
+  }
+
+  /** With log-probabilities by the logits that were loaded last, if they are asked for. */
+  private SampledToken told(int chosen, SamplingOptions options, float max) {
     if (options.logprobs() < 0) {
       return new SampledToken(chosen, Float.NaN, List.of());
     }

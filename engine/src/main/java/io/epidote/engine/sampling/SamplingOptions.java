@@ -1,5 +1,7 @@
 package io.epidote.engine.sampling;
 
+import java.util.Set;
+
 /**
  * How to choose tokens; validated, defaults filled in.
  *
@@ -10,6 +12,8 @@ package io.epidote.engine.sampling;
  * @param seed with the position, decides every draw: a stream can go on elsewhere
  * @param ignoreEos go on after the end of sequence
  * @param logprobs alternatives to report, or -1 for no log-probabilities at all
+ * @param minTokens tokens to generate before the end of sequence or a stop token may be
+ * @param stopTokens with the end of sequence, what {@code minTokens} keeps away
  */
 public record SamplingOptions(
     int maxTokens,
@@ -18,7 +22,27 @@ public record SamplingOptions(
     int topK,
     long seed,
     boolean ignoreEos,
-    int logprobs) {
+    int logprobs,
+    Penalties penalties,
+    int minTokens,
+    Set<Integer> stopTokens) {
+  public SamplingOptions {
+    stopTokens = Set.copyOf(stopTokens);
+  }
+
+  /** Without penalties, for answers that may end at any token. */
+  public SamplingOptions(
+      int maxTokens,
+      float temperature,
+      float topP,
+      int topK,
+      long seed,
+      boolean ignoreEos,
+      int logprobs) {
+    this(
+        maxTokens, temperature, topP, topK, seed, ignoreEos, logprobs, Penalties.NONE, 0, Set.of());
+  }
+
   /** Whether the most likely token is taken, without a draw. */
   public boolean isGreedy() {
     return temperature == 0f;

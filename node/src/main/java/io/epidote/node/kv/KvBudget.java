@@ -182,7 +182,9 @@ public final class KvBudget {
     public int expectedTokens() {
       return options.ignoreEos()
           ? options.maxTokens() - generated
-          : lengths.left(generated, options.maxTokens());
+          : Math.max(
+              lengths.left(generated, options.maxTokens()),
+              Math.min(options.minTokens(), options.maxTokens()) - generated);
     }
 
     private Need need() {

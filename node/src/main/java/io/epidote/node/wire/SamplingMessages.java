@@ -2,11 +2,13 @@ package io.epidote.node.wire;
 
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.model.DecoderShape;
+import io.epidote.engine.sampling.Penalties;
 import io.epidote.engine.sampling.SamplingOptions;
 import io.epidote.proto.stage.v1.CandidateToken;
 import io.epidote.proto.stage.v1.SampledToken;
 import io.epidote.proto.v1.FinishReason;
 import io.epidote.proto.v1.SamplingParams;
+import java.util.HashSet;
 import java.util.Set;
 
 /**
@@ -48,6 +50,13 @@ public final class SamplingMessages {
         params.getTopLogprobs() >= 0 && params.getTopLogprobs() <= 20,
         "top_logprobs is %d; expected 0 to 20.",
         Integer.toUnsignedLong(params.getTopLogprobs()));
+    float repetition = params.hasRepetitionPenalty() ? params.getRepetitionPenalty() : 1f;
+    checkPenalty("frequency_penalty", params.getFrequencyPenalty());
+    checkPenalty("presence_penalty", params.getPresencePenalty());
+    check(
+        repetition > 0 && repetition <= Float.MAX_VALUE,
+        "repetition_penalty is %s; expected above 0.",
+        repetition);
     // uint32 on the wire: a negative int is a very large number.
     long asked = params.hasMaxTokens() ? Integer.toUnsignedLong(params.getMaxTokens()) : room;
     return new SamplingOptions(
@@ -57,7 +66,14 @@ public final class SamplingMessages {
         params.getTopK(),
         params.getSeed(),
         params.getIgnoreEos(),
-        params.getLogprobs() ? params.getTopLogprobs() : -1);
+        params.getLogprobs() ? params.getTopLogprobs() : -1,
+        new Penalties(params.getFrequencyPenalty(), params.getPresencePenalty(), repetition),
+        (int) Math.min(Integer.toUnsignedLong(params.getMinTokens()), Integer.MAX_VALUE),
+        new HashSet<>(params.getStopTokenIdsList()));
+  }
+
+  private static void checkPenalty(String field, float value) {
+    check(value >= -2 && value <= 2, "%s is %s; expected -2 to 2.", field, value);
   }
 
   /** KV blocks of a whole sequence, prompt and longest answer. */

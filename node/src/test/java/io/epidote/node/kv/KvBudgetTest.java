@@ -2,6 +2,7 @@ package io.epidote.node.kv;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.epidote.engine.sampling.Penalties;
 import io.epidote.engine.sampling.SamplingOptions;
 import io.epidote.node.kv.KvBudget.Claim;
 import io.epidote.node.kv.KvBudget.Need;
@@ -9,6 +10,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Random;
+import java.util.Set;
 import net.jqwik.api.Arbitraries;
 import net.jqwik.api.Arbitrary;
 import net.jqwik.api.Combinators;
@@ -104,6 +106,23 @@ final class KvBudgetTest {
       long_.add(budget.claim(32, options(64, true)));
     }
     assertThat(long_).map(Claim::tryEnter).containsExactly(true, true, false);
+  }
+
+  @Example
+  void whoMayNotEndYetGetsItsShortestLengthAtLeast() {
+    KvBudget budget = budget(12, 24, 16);
+    SamplingOptions longer =
+        new SamplingOptions(64, 0, 1, 0, 0, false, -1, Penalties.NONE, 60, Set.of());
+    Claim claim = budget.claim(32, longer);
+    assertThat(claim.expectedTokens()).isEqualTo(60);
+    claim.generated(10);
+    assertThat(claim.expectedTokens()).isEqualTo(50);
+    claim.generated(60);
+    assertThat(claim.expectedTokens()).isBetween(1, 4);
+    // As far as it may go, if that is less.
+    SamplingOptions cut =
+        new SamplingOptions(20, 0, 1, 0, 0, false, -1, Penalties.NONE, 60, Set.of());
+    assertThat(budget.claim(32, cut).expectedTokens()).isEqualTo(20);
   }
 
   @Example

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.kernel.AttentionShape;
 import io.epidote.engine.model.DecoderShape;
+import io.epidote.engine.sampling.Penalties;
 import io.epidote.engine.sampling.SamplingOptions;
 import io.epidote.proto.v1.FinishReason;
 import io.epidote.proto.v1.SamplingParams;
@@ -50,6 +51,23 @@ final class SamplingMessagesTest {
   }
 
   @Test
+  void penaltiesAndShortestLengthsAreTaken() {
+    SamplingOptions options =
+        options(
+            SamplingParams.newBuilder()
+                .setFrequencyPenalty(0.5f)
+                .setPresencePenalty(-2)
+                .setRepetitionPenalty(1.5f)
+                .setMinTokens(-1)
+                .addStopTokenIds(7)
+                .addStopTokenIds(7),
+            56);
+    assertThat(options.penalties()).isEqualTo(new Penalties(0.5f, -2, 1.5f));
+    assertThat(options.minTokens()).isEqualTo(Integer.MAX_VALUE);
+    assertThat(options.stopTokens()).containsExactly(7);
+  }
+
+  @Test
   void absurdValuesAreNamed() {
     for (SamplingParams.Builder bad :
         List.of(
@@ -59,6 +77,10 @@ final class SamplingMessagesTest {
             SamplingParams.newBuilder().setTopP(0),
             SamplingParams.newBuilder().setTopP(1.5f),
             SamplingParams.newBuilder().setTopK(-1),
+            SamplingParams.newBuilder().setFrequencyPenalty(2.5f),
+            SamplingParams.newBuilder().setPresencePenalty(Float.NaN),
+            SamplingParams.newBuilder().setRepetitionPenalty(0),
+            SamplingParams.newBuilder().setRepetitionPenalty(Float.POSITIVE_INFINITY),
             SamplingParams.newBuilder().setLogprobs(true).setTopLogprobs(21))) {
       assertThatThrownBy(() -> options(bad, 10))
           .isInstanceOf(EpidoteException.InvalidRequest.class)

@@ -11,12 +11,11 @@ import com.google.protobuf.UnsafeByteOperations;
 import io.epidote.proto.kserve.v2.InferParameter;
 import io.epidote.proto.kserve.v2.ModelInferRequest;
 import io.epidote.router.openai.SamplingParameters;
-import io.epidote.router.request.CacheSalt;
 import io.epidote.router.request.GenerationRequest;
 import io.epidote.router.request.InvalidField;
 import io.epidote.router.request.MediaInput;
 import io.epidote.router.request.PromptInput;
-import io.epidote.router.request.Slo;
+import io.epidote.router.request.RequestHeaders;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
@@ -48,9 +47,10 @@ final class InferRequestReader {
 
   /**
    * @param id that no running request has
+   * @param headers of the call
    * @throws InvalidField naming the field that must change
    */
-  static InferCall read(ModelInferRequest request, String id) {
+  static InferCall read(ModelInferRequest request, String id, RequestHeaders headers) {
     InputTensors inputs = new InputTensors(request);
     inputs.expect(INPUTS);
     String text =
@@ -81,9 +81,9 @@ final class InferRequestReader {
             new PromptInput.Plain(text, pictures(inputs)),
             parameters.sampling(),
             parameters.choices(),
-            CacheSalt.NONE,
-            Slo.NONE,
-            "",
+            headers.cacheSalt(),
+            headers.slo(),
+            headers.tenant(),
             parameters.priority()),
         request.getId(),
         stream,

@@ -22,21 +22,20 @@ import io.epidote.router.request.ByteBudget;
 import io.epidote.router.request.GenerationRequest;
 import io.epidote.router.request.InvalidField;
 import io.epidote.router.request.RequestFlow;
+import io.epidote.router.request.RequestHeaders;
 import io.epidote.router.request.RunningRequest;
 import io.epidote.router.request.ServedModel;
+import io.epidote.router.rpc.CallHeaders;
 import io.epidote.router.rpc.InferenceEndpoint;
 import io.epidote.router.rpc.KeyCheck;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
-import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /** The KServe v2 service. Its calls run on virtual threads, so they may block. Thread-safe. */
 public final class KServeEndpoint extends GRPCInferenceServiceGrpc.GRPCInferenceServiceImplBase {
-  private static final Pattern ID = Pattern.compile("[A-Za-z0-9._:-]{1,128}");
-
   private final RequestFlow flow;
   private final Cluster cluster;
   private final ByteBudget budget;
@@ -238,10 +237,12 @@ public final class KServeEndpoint extends GRPCInferenceServiceGrpc.GRPCInference
           "is \"%s\"; expected %s, or nothing"
               .formatted(request.getModelVersion(), InferAnswer.VERSION));
     }
-    boolean usable = ID.matcher(request.getId()).matches();
-    InferCall call =
-        InferRequestReader.read(
-            request, flow.freeId(usable ? request.getId() : RequestFlow.newId()));
+    RequestHeaders headers = CallHeaders.current();
+    String id =
+        RequestHeaders.isRequestId(request.getId())
+            ? request.getId()
+            : headers.requestId().orElseGet(RequestFlow::newId);
+    InferCall call = InferRequestReader.read(request, flow.freeId(id), headers);
     if (call.stream() && !mayStream) {
       throw new InvalidField(
           "inputs.stream", "is true, but ModelInfer has one response; call ModelStreamInfer");

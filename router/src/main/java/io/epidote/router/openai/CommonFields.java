@@ -12,8 +12,6 @@ import org.jspecify.annotations.Nullable;
 
 /** The fields that chat and text completions share. */
 final class CommonFields {
-  private static final int MAX_CHOICES = 8;
-
   private final Fields fields;
   final String model;
   final int choices;
@@ -28,7 +26,7 @@ final class CommonFields {
   CommonFields(Fields fields) {
     this.fields = fields;
     model = Optional.ofNullable(fields.text("model")).orElse("");
-    choices = (int) number(fields, "n", 1, MAX_CHOICES, 1);
+    choices = (int) number(fields, "n", 1, GenerationRequest.MAX_CHOICES, 1);
     priority = (int) number(fields, "priority", Integer.MIN_VALUE, Integer.MAX_VALUE, 0);
     stream = fields.flag("stream");
     Fields options = fields.object("stream_options");
@@ -53,7 +51,11 @@ final class CommonFields {
             stopTokens(),
             fields.flag("ignore_eos"),
             logprobs,
-            alternatives));
+            alternatives,
+            fields.real("frequency_penalty"),
+            fields.real("presence_penalty"),
+            fields.real("repetition_penalty"),
+            fields.whole("min_tokens")));
   }
 
   /** A request of a call. */

@@ -3,11 +3,9 @@ package io.epidote.router.openai;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.node.trace.TraceParent;
 import io.epidote.router.access.Caller;
-import io.epidote.router.request.CacheSalt;
 import io.epidote.router.request.InvalidField;
 import io.epidote.router.request.Outbox;
-import io.epidote.router.request.Slo;
-import io.epidote.router.request.Tenant;
+import io.epidote.router.request.RequestHeaders;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.ByteBufInputStream;
 import io.netty.buffer.Unpooled;
@@ -28,10 +26,8 @@ import io.netty.handler.codec.http.HttpVersion;
 import io.netty.handler.codec.http.LastHttpContent;
 import java.io.InputStream;
 import java.util.Map;
-import java.util.OptionalDouble;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
-import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -39,12 +35,6 @@ import org.jspecify.annotations.Nullable;
  * written by the connection's event loop, in order and no faster than the client reads.
  */
 final class Exchange {
-  private static final Pattern REQUEST_ID = Pattern.compile("[A-Za-z0-9._:-]{1,128}");
-  private static final String CACHE_SALT = "x-epidote-cache-salt";
-  private static final String TENANT = "x-epidote-tenant";
-  private static final String SLO_TTFT = "x-epidote-slo-ttft-ms";
-  private static final String SLO_TPOT = "x-epidote-slo-tpot-ms";
-  private static final String LATE_OK = "x-epidote-late-ok";
   private static final Runnable GONE = () -> {};
 
   /** Bytes after which parts are not gathered further. */
@@ -53,6 +43,7 @@ final class Exchange {
   private final Channel channel;
   private final HttpRequest head;
   private final Caller caller;
+  private final RequestHeaders said;
   private final String requestId;
   private final Runnable onComplete;
   private final Outbox<Part> outbox;
@@ -81,9 +72,8 @@ final class Exchange {
     this.head = head;
     this.caller = caller;
     this.body = new AtomicReference<>(body);
-    String wanted = head.headers().get("x-request-id");
-    boolean known = wanted != null && REQUEST_ID.matcher(wanted).matches();
-    this.requestId = known && wanted != null ? wanted : newId;
+    this.said = new RequestHeaders(name -> head.headers().get(name));
+    this.requestId = said.requestId().orElse(newId);
     this.onComplete = onComplete;
     this.keepAlive = head.decoderResult().isSuccess() && HttpUtil.isKeepAlive(head);
     this.outbox =
@@ -121,14 +111,9 @@ final class Exchange {
     return requestId;
   }
 
-  /**
-   * Whose cached prompts the client may find.
-   *
-   * @throws InvalidField when the header is too long
-   */
-  CacheSalt cacheSalt() {
-    String salt = head.headers().get(CACHE_SALT);
-    return salt == null ? CacheSalt.NONE : CacheSalt.of(CACHE_SALT, salt);
+  /** What the client says beside the body. */
+  RequestHeaders said() {
+    return said;
   }
 
   /**
@@ -138,40 +123,7 @@ final class Exchange {
    * @throws EpidoteException.Forbidden when the header names another tenant than the key's
    */
   String tenant() {
-    String name = head.headers().get(TENANT);
-    return caller.tenant(name == null ? "" : Tenant.of(TENANT, name));
-  }
-
-  /**
-   * How fast the client wants its answer.
-   *
-   * @throws InvalidField when a header is no positive number
-   */
-  Slo slo() {
-    return new Slo(target(SLO_TTFT), target(SLO_TPOT), lateOk());
-  }
-
-  private boolean lateOk() {
-    String word = head.headers().get(LATE_OK);
-    if (word == null || word.equals("false")) {
-      return false;
-    }
-    if (word.equals("true")) {
-      return true;
-    }
-    throw new InvalidField(LATE_OK, "is \"%s\"; expected true or false".formatted(word));
-  }
-
-  private OptionalDouble target(String header) {
-    String ms = head.headers().get(header);
-    if (ms == null) {
-      return OptionalDouble.empty();
-    }
-    try {
-      return Slo.target(header, Double.parseDouble(ms.strip()));
-    } catch (NumberFormatException e) {
-      throw new InvalidField(header, "is not a number; expected milliseconds above 0, such as 500");
-    }
+    return caller.tenant(said.tenant());
   }
 
   HttpMethod method() {

@@ -188,7 +188,10 @@ public final class OpenAiApi {
 
   private CallHead head(Exchange exchange) {
     return new CallHead(
-        flow.freeId(exchange.requestId()), exchange.cacheSalt(), exchange.slo(), exchange.tenant());
+        flow.freeId(exchange.requestId()),
+        exchange.said().cacheSalt(),
+        exchange.said().slo(),
+        exchange.tenant());
   }
 
   /** How a call's answers are written. */

@@ -31,7 +31,6 @@ final class Unsupported {
    */
   private record Field(String name, Predicate<JsonNode> harmless, String instead) {}
 
-  private static final String PENALTY = "there are no penalties here; leave it out";
   private static final String GUIDED =
       "answers cannot be held to a form here; describe the form in the prompt";
   private static final String TOOLS =
@@ -40,15 +39,8 @@ final class Unsupported {
 
   private static final List<Field> COMMON =
       List.of(
-          new Field("presence_penalty", ZERO, PENALTY),
-          new Field("frequency_penalty", ZERO, PENALTY),
-          new Field("repetition_penalty", ONE, PENALTY),
           new Field("logit_bias", EMPTY, "logits cannot be changed here; leave it out"),
           new Field("min_p", ZERO, "tokens are cut by top_p and top_k here; use these"),
-          new Field(
-              "min_tokens",
-              ZERO,
-              "a model may end its answer at any token here; for a fixed length set max_tokens and ignore_eos"),
           new Field("bad_words", EMPTY, "words cannot be forbidden here; leave it out"),
           new Field("allowed_token_ids", NEVER, "tokens cannot be forbidden here; leave it out"),
           new Field(

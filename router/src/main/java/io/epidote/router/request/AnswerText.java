@@ -10,16 +10,23 @@ import java.util.List;
 final class AnswerText {
   private final ServedModel.TokenText tokens;
   private final List<String> stops;
+  private final int minTokens;
   private final StringBuilder held = new StringBuilder();
+  private int appended;
   private boolean stopped;
 
-  AnswerText(ServedModel.TokenText tokens, List<String> stops) {
+  /**
+   * @param minTokens no stop string counts that is complete with so many tokens
+   */
+  AnswerText(ServedModel.TokenText tokens, List<String> stops, int minTokens) {
     this.tokens = tokens;
     this.stops = stops;
+    this.minTokens = minTokens;
   }
 
   /** Takes a token and returns the text that can be shown now. */
   String append(int tokenId) {
+    appended++;
     return stopped ? "" : release(tokens.append(tokenId));
   }
 
@@ -44,7 +51,7 @@ final class AnswerText {
     }
     int unseen = held.length();
     held.append(text);
-    for (int end = unseen + 1; end <= held.length(); end++) {
+    for (int end = unseen + 1; appended > minTokens && end <= held.length(); end++) {
       int match = longestStopEndingAt(end);
       if (match > 0) {
         stopped = true;

@@ -1,5 +1,6 @@
 package io.epidote.router.request;
 
+import io.epidote.engine.sampling.Penalties;
 import io.epidote.node.trace.OpenSpan;
 import io.epidote.proto.stage.v1.DecodeDone;
 import io.epidote.proto.stage.v1.DecodeStart;
@@ -17,6 +18,7 @@ import io.epidote.proto.v1.StageTiming;
 import io.epidote.router.cluster.Placement;
 import io.grpc.SynchronizationContext;
 import java.util.List;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -150,7 +152,8 @@ final class Attempt {
             .setPriority(prepared.request().priority())
             .setCacheSalt(prepared.request().salt().digest())
             .setMediaFirst(mediaFirst())
-            .setKvLast(kvLast());
+            .setKvLast(kvLast())
+            .setAnswerTokens(sent.length);
     slo.ttftMs().ifPresent(start::setTtftLeftMs);
     for (int token : prepared.prompt().tokenIds()) {
       start.addTokenIds(token);
@@ -275,6 +278,13 @@ final class Attempt {
             .setTenant(prepared.request().tenant())
             .setPriority(prepared.request().priority());
     slo.tpotMs().ifPresent(start::setTpotMs);
+    Penalties penalties = prepared.request().sampling().penalties();
+    if (penalties.countsPrompt()) {
+      IntStream.of(prepared.prompt().tokenIds()).distinct().forEach(start::addPromptTokenIds);
+    }
+    if (penalties.countsAnswer()) {
+      IntStream.of(sent).forEach(start::addAnswerTokenIds);
+    }
     return start.build();
   }
 

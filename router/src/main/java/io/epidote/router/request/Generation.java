@@ -152,7 +152,7 @@ final class Generation {
     return new Attempt(
         prepared,
         tokens.toArray(),
-        prepared.request().sampling().toProto(prepared.maxTokens() - tokens.size(), choice),
+        prepared.request().sampling().toProto(prepared.maxTokens(), tokens.size(), choice),
         number == 0 ? stageRequestId : stageRequestId + "~" + number,
         placement,
         overlap,

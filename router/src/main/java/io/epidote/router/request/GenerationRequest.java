@@ -6,7 +6,7 @@ package io.epidote.router.request;
  * @param id names the request in Abort and in logs
  * @param model the served model's name, perhaps with that of an adapter behind a colon; or empty
  *     for the model without an adapter
- * @param choices answers to generate, 1 to 8; answer i uses the seed plus i
+ * @param choices answers to generate, 1 to {@link #MAX_CHOICES}; answer i uses the seed plus i
  * @param salt whose cached prompts it may find
  * @param slo how fast it should be answered
  * @param tenant for whom it is; empty for the default one
@@ -22,6 +22,9 @@ public record GenerationRequest(
     Slo slo,
     String tenant,
     int priority) {
+  /** Most answers to one prompt. */
+  public static final int MAX_CHOICES = 8;
+
   /** Between the names of model and adapter. */
   public static final char ADAPTER = ':';
 

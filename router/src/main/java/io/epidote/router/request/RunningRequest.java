@@ -191,7 +191,10 @@ public final class RunningRequest {
               (tokens, avoiding) -> place(ready, tokens, avoiding),
               around.overlap(),
               left,
-              new AnswerText(around.model().newText(), request.sampling().stop()),
+              new AnswerText(
+                  around.model().newText(),
+                  request.sampling().stop(),
+                  request.sampling().minTokens()),
               around.model()::isEnd,
               new Recovery(around.recoveryWaitMs(), System::nanoTime),
               story.span(),

@@ -1,5 +1,6 @@
 package io.epidote.router.request;
 
+import io.epidote.engine.sampling.Penalties;
 import io.epidote.proto.v1.SamplingParams;
 import java.util.HashSet;
 import java.util.List;
@@ -15,6 +16,8 @@ import org.jspecify.annotations.Nullable;
  * @param seed always explicit, so that any node can continue the stream
  * @param stopTokens an answer ends before the first of these tokens
  * @param logprobs alternatives to report per token, or -1 for no log-probabilities
+ * @param penalties on tokens that were there before
+ * @param minTokens of the answer before it may end by itself
  */
 public record Sampling(
     int maxTokens,
@@ -25,7 +28,9 @@ public record Sampling(
     List<String> stop,
     Set<Integer> stopTokens,
     boolean ignoreEos,
-    int logprobs) {
+    int logprobs,
+    Penalties penalties,
+    int minTokens) {
 
   /** {@link #maxTokens} when the caller did not say. */
   static final int AS_MANY_AS_FIT = Integer.MAX_VALUE;
@@ -56,7 +61,11 @@ public record Sampling(
       List<Long> stopTokens,
       boolean ignoreEos,
       boolean logprobs,
-      @Nullable Long topLogprobs) {}
+      @Nullable Long topLogprobs,
+      @Nullable Double frequencyPenalty,
+      @Nullable Double presencePenalty,
+      @Nullable Double repetitionPenalty,
+      @Nullable Long minTokens) {}
 
   /**
    * Checks every range.
@@ -65,8 +74,10 @@ public record Sampling(
    */
   public static Sampling of(Input input) {
     String prefix = input.prefix();
+    int maxTokens =
+        (int) whole(prefix + "max_tokens", input.maxTokens(), 1, Integer.MAX_VALUE, AS_MANY_AS_FIT);
     return new Sampling(
-        (int) whole(prefix + "max_tokens", input.maxTokens(), 1, Integer.MAX_VALUE, AS_MANY_AS_FIT),
+        maxTokens,
         (float) real(prefix + "temperature", input.temperature(), 0, 2, true, 1),
         (float) real(prefix + "top_p", input.topP(), 0, 1, false, 1),
         (int) whole(prefix + "top_k", input.topK(), 0, Integer.MAX_VALUE, 0),
@@ -74,21 +85,64 @@ public record Sampling(
         stops(prefix + "stop", input.stop()),
         stopTokens(prefix + "stop_token_ids", input.stopTokens()),
         input.ignoreEos(),
-        alternatives(input));
+        alternatives(input),
+        new Penalties(
+            (float) real(prefix + "frequency_penalty", input.frequencyPenalty(), -2, 2, true, 0),
+            (float) real(prefix + "presence_penalty", input.presencePenalty(), -2, 2, true, 0),
+            repetition(prefix + "repetition_penalty", input.repetitionPenalty())),
+        minTokens(prefix + "min_tokens", input.minTokens(), maxTokens));
   }
 
-  /** As the stages are told; stop strings and stop tokens are the router's business. */
-  SamplingParams toProto(int maxTokens, int choice) {
+  private static float repetition(String field, @Nullable Double value) {
+    if (value == null) {
+      return Penalties.NONE.repetition();
+    }
+    float penalty = value.floatValue();
+    if (!(penalty > 0) || Float.isInfinite(penalty)) {
+      throw new InvalidField(
+          field, "is %s; expected a number over 0, such as 1.1".formatted(value));
+    }
+    return penalty;
+  }
+
+  private static int minTokens(String field, @Nullable Long value, int maxTokens) {
+    int least = (int) whole(field, value, 0, Integer.MAX_VALUE, 0);
+    if (least > maxTokens) {
+      throw new InvalidField(
+          field,
+          "is %d, but max_tokens is %d; lower one or raise the other".formatted(least, maxTokens));
+    }
+    return least;
+  }
+
+  /**
+   * As the stages are told. Stop strings are the router's business, and so are stop tokens once
+   * they may be.
+   *
+   * @param maxTokens of the whole answer, cut to what the context leaves
+   * @param sent tokens of the answer that need not be made any more
+   */
+  SamplingParams toProto(int maxTokens, int sent, int choice) {
     SamplingParams.Builder params =
         SamplingParams.newBuilder()
-            .setMaxTokens(maxTokens)
+            .setMaxTokens(maxTokens - sent)
             .setTemperature(temperature)
             .setTopP(topP)
             .setTopK(topK)
             .setSeed(seed + choice)
             .setIgnoreEos(ignoreEos)
             .setLogprobs(logprobs >= 0);
-    return params.setTopLogprobs(Math.max(0, logprobs)).build();
+    params
+        .setTopLogprobs(Math.max(0, logprobs))
+        .setFrequencyPenalty(penalties.frequency())
+        .setPresencePenalty(penalties.presence());
+    if (penalties.countsPrompt()) {
+      params.setRepetitionPenalty(penalties.repetition());
+    }
+    if (minTokens > sent) {
+      params.setMinTokens(minTokens - sent).addAllStopTokenIds(stopTokens);
+    }
+    return params.build();
   }
 
   private static int alternatives(Input input) {

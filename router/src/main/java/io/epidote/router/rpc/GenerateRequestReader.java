@@ -50,11 +50,21 @@ final class GenerateRequestReader {
         request.getModel(),
         prompt,
         sampling(request.getSampling()),
-        1,
+        choices(request.getN()),
         CacheSalt.of("cache_salt", request.getCacheSalt()),
         slo(request),
         Tenant.of("tenant", request.getTenant()),
         request.getPriority());
+  }
+
+  private static int choices(int n) {
+    if (n < 0 || n > GenerationRequest.MAX_CHOICES) {
+      throw new InvalidField(
+          "n",
+          "is %d; expected at most %d"
+              .formatted(Integer.toUnsignedLong(n), GenerationRequest.MAX_CHOICES));
+    }
+    return Math.max(1, n);
   }
 
   private static Slo slo(GenerateRequest request) {
@@ -149,6 +159,10 @@ final class GenerateRequestReader {
             params.getStopTokenIdsList().stream().map(Integer::toUnsignedLong).toList(),
             params.getIgnoreEos(),
             params.getLogprobs(),
-            Integer.toUnsignedLong(params.getTopLogprobs())));
+            Integer.toUnsignedLong(params.getTopLogprobs()),
+            (double) params.getFrequencyPenalty(),
+            (double) params.getPresencePenalty(),
+            params.hasRepetitionPenalty() ? (double) params.getRepetitionPenalty() : null,
+            Integer.toUnsignedLong(params.getMinTokens())));
   }
 }

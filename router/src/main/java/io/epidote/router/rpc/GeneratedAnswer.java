@@ -83,7 +83,7 @@ final class GeneratedAnswer implements AnswerListener {
 
   @Override
   public boolean chunk(AnswerListener.Piece chunk) {
-    Chunk.Builder message = Chunk.newBuilder().setText(chunk.text());
+    Chunk.Builder message = Chunk.newBuilder().setText(chunk.text()).setChoice(chunk.choice());
     for (SampledToken token : chunk.tokens()) {
       message.addTokens(output(token));
     }
@@ -112,6 +112,7 @@ final class GeneratedAnswer implements AnswerListener {
         GenerateResponse.newBuilder()
             .setFinished(
                 Finished.newBuilder()
+                    .setChoice(finish.choice())
                     .setReason(finish.reason())
                     .setUsage(finish.usage())
                     .setTimeline(finish.timeline()))

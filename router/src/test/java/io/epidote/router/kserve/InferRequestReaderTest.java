@@ -9,6 +9,7 @@ import io.epidote.proto.kserve.v2.InferTensorContents;
 import io.epidote.proto.kserve.v2.ModelInferRequest;
 import io.epidote.proto.kserve.v2.ModelInferRequest.InferInputTensor;
 import io.epidote.router.request.InvalidField;
+import io.epidote.router.request.RequestHeaders;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
 import net.jqwik.api.constraints.IntRange;
@@ -19,7 +20,8 @@ class InferRequestReaderTest {
   /** Whatever a client sends, it is read or refused by name. */
   private static void readOrRefuse(ModelInferRequest request) {
     try {
-      assertThat(InferRequestReader.read(request, "id").choices()).isBetween(1, 8);
+      assertThat(InferRequestReader.read(request, "id", RequestHeaders.NONE).choices())
+          .isBetween(1, 8);
     } catch (InvalidField expected) {
       assertThat(expected.path()).isNotEmpty();
     }
@@ -80,7 +82,7 @@ class InferRequestReaderTest {
             .addInputs(bytes("text_input", "x"))
             .addInputs(bytes("sampling_parameters", json))
             .build();
-    assertThatThrownBy(() -> InferRequestReader.read(request, "id"))
+    assertThatThrownBy(() -> InferRequestReader.read(request, "id", RequestHeaders.NONE))
         .isInstanceOfSatisfying(
             InvalidField.class,
             error -> assertThat(error.path()).isEqualTo("inputs.sampling_parameters." + field))

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.google.protobuf.ByteString;
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.engine.sampling.Penalties;
 import io.epidote.router.TestModel;
 import io.epidote.router.request.CacheSalt;
 import io.epidote.router.request.InvalidField;
@@ -50,6 +51,7 @@ class ChatRequestReaderTest {
                 {"type":"image_url","image_url":{"url":"data:image/png;base64,aGk=","detail":"low"}}]}],
              "stream":true,"stream_options":{"include_usage":true,"other":1},
              "max_tokens":7,"temperature":0.5,"top_p":0.9,"top_k":40,"seed":-3,"stop":["a","b"],"stop_token_ids":[5],
+             "presence_penalty":-2,"frequency_penalty":0.25,"repetition_penalty":1.5,"min_tokens":7,
              "logprobs":true,"top_logprobs":2,"n":2,"ignore_eos":true,"user":"u","timeline":true,
              "response_format":{"type":"text"},"tools":null}\
             """);
@@ -61,7 +63,17 @@ class ChatRequestReaderTest {
     assertThat(call.request().sampling())
         .isEqualTo(
             new io.epidote.router.request.Sampling(
-                7, 0.5f, 0.9f, 40, -3, List.of("a", "b"), Set.of(5), true, 2));
+                7,
+                0.5f,
+                0.9f,
+                40,
+                -3,
+                List.of("a", "b"),
+                Set.of(5),
+                true,
+                2,
+                new Penalties(0.25f, -2, 1.5f),
+                7));
     assertThat(call.request().prompt())
         .isEqualTo(
             new PromptInput.Chat(
@@ -82,6 +94,8 @@ class ChatRequestReaderTest {
     assertThat(call.request().sampling().topP()).isEqualTo(1f);
     assertThat(call.request().sampling().topK()).isZero();
     assertThat(call.request().sampling().logprobs()).isEqualTo(-1);
+    assertThat(call.request().sampling().penalties()).isEqualTo(Penalties.NONE);
+    assertThat(call.request().sampling().minTokens()).isZero();
     assertThat(call.request().choices()).isEqualTo(1);
     assertThat(call.stream()).isFalse();
   }
@@ -122,6 +136,15 @@ class ChatRequestReaderTest {
         "\"max_tokens\":1e3| max_tokens| whole number",
         "\"max_tokens\":99999999999999999999| max_tokens| 64 bits",
         "\"max_completion_tokens\":3000000000| max_completion_tokens| 2147483647",
+        "\"presence_penalty\":2.1| presence_penalty| from -2 to 2",
+        "\"presence_penalty\":\"2\"| presence_penalty| a number",
+        "\"frequency_penalty\":-2.1| frequency_penalty| from -2 to 2",
+        "\"repetition_penalty\":0| repetition_penalty| over 0",
+        "\"repetition_penalty\":-1| repetition_penalty| over 0",
+        "\"repetition_penalty\":1e-60| repetition_penalty| over 0",
+        "\"repetition_penalty\":1e60| repetition_penalty| over 0",
+        "\"min_tokens\":-1| min_tokens| -1",
+        "\"min_tokens\":8,\"max_tokens\":7| min_tokens| max_tokens is 7",
         "\"seed\":1e40| seed| whole number",
         "\"seed\":\"1\"| seed| string \"1\"",
         "\"n\":0| n| from 1 to 8",

@@ -26,6 +26,10 @@ class AnswerTextTest {
   }
 
   private static AnswerText over(List<String> pieces, List<String> stops) {
+    return over(pieces, stops, 0);
+  }
+
+  private static AnswerText over(List<String> pieces, List<String> stops, int minTokens) {
     return new AnswerText(
         new ServedModel.TokenText() {
           @Override
@@ -38,7 +42,8 @@ class AnswerTextTest {
             return "";
           }
         },
-        stops);
+        stops,
+        minTokens);
   }
 
   @Test
@@ -72,6 +77,19 @@ class AnswerTextTest {
     assertThat(text.append(0)).isEmpty();
     assertThat(text.stopped()).isTrue();
     assertThat(text.append(1)).isEmpty();
+    assertThat(text.flush()).isEmpty();
+  }
+
+  @Test
+  void aStopStringThatIsCompleteTooEarlyIsText() {
+    AnswerText text = over(List.of("stop", " st", "op st", "op", "late"), List.of("stop"), 3);
+    assertThat(text.append(0)).isEqualTo("stop");
+    assertThat(text.append(1)).isEqualTo(" ");
+    assertThat(text.append(2)).isEqualTo("stop ");
+    assertThat(text.stopped()).isFalse();
+    // It began too early, and is complete when it may be.
+    assertThat(text.append(3)).isEmpty();
+    assertThat(text.stopped()).isTrue();
     assertThat(text.flush()).isEmpty();
   }
 

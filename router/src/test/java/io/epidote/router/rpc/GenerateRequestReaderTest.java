@@ -4,11 +4,15 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.google.protobuf.ByteString;
+import io.epidote.engine.sampling.Penalties;
 import io.epidote.proto.v1.GenerateRequest;
 import io.epidote.proto.v1.Media;
+import io.epidote.proto.v1.SamplingParams;
 import io.epidote.proto.v1.TextPrompt;
+import io.epidote.router.request.GenerationRequest;
 import io.epidote.router.request.InvalidField;
 import io.epidote.router.request.MediaInput;
+import io.epidote.router.request.Sampling;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -47,6 +51,55 @@ class GenerateRequestReaderTest {
         Media.newBuilder().setMimeType("video/jpeg").addFrames(A).setFramesPerSecond(-1),
         "text.media[0]",
         "frames per second");
+  }
+
+  @Test
+  void penaltiesAndLengthsAreReadAndTheirRangesChecked() {
+    SamplingParams.Builder params =
+        SamplingParams.newBuilder()
+            .setFrequencyPenalty(-2)
+            .setPresencePenalty(2)
+            .setRepetitionPenalty(1.25f)
+            .setMaxTokens(9)
+            .setMinTokens(9);
+    Sampling sampling = read(params, 0).sampling();
+    assertThat(sampling.penalties()).isEqualTo(new Penalties(-2, 2, 1.25f));
+    assertThat(sampling.minTokens()).isEqualTo(9);
+    assertThat(read(SamplingParams.newBuilder(), 0).sampling().penalties())
+        .isEqualTo(Penalties.NONE);
+    assertInvalid("sampling.min_tokens", params.clone().setMinTokens(10), 1);
+    assertInvalid("sampling.min_tokens", SamplingParams.newBuilder().setMinTokens(-1), 1);
+    assertInvalid("sampling.frequency_penalty", params.clone().setFrequencyPenalty(Float.NaN), 1);
+    assertInvalid("sampling.presence_penalty", params.clone().setPresencePenalty(2.5f), 1);
+    assertInvalid("sampling.repetition_penalty", params.clone().setRepetitionPenalty(0), 1);
+    assertInvalid(
+        "sampling.repetition_penalty",
+        params.clone().setRepetitionPenalty(Float.POSITIVE_INFINITY),
+        1);
+  }
+
+  @Test
+  void severalAnswersMayBeAskedFor() {
+    SamplingParams.Builder params = SamplingParams.newBuilder();
+    assertThat(read(params, 0).choices()).isEqualTo(1);
+    assertThat(read(params, 8).choices()).isEqualTo(8);
+    assertInvalid("n", params, 9);
+    assertInvalid("n", params, -1);
+  }
+
+  private static void assertInvalid(String path, SamplingParams.Builder params, int n) {
+    assertThatThrownBy(() -> read(params, n))
+        .isInstanceOfSatisfying(
+            InvalidField.class, error -> assertThat(error.path()).isEqualTo(path));
+  }
+
+  private static GenerationRequest read(SamplingParams.Builder params, int n) {
+    return GenerateRequestReader.read(
+        GenerateRequest.newBuilder()
+            .setText(TextPrompt.newBuilder().setText("x"))
+            .setSampling(params)
+            .setN(n)
+            .build());
   }
 
   private static void assertInvalid(Media.Builder media, String path, String words) {
