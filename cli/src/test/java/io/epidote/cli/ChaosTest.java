@@ -74,7 +74,7 @@ class ChaosTest {
     JsonNode report =
         survived(
             "--faults",
-            "disk:prefill@1s/for=3s,memory:decode@5s/for=4s/by=25%,rlimit:encode@3s/for=5s",
+            "disk:prefill@1s/for=3s,memory:decode@5s/for=5s/by=5%,rlimit:encode@3s/for=5s",
             "--for",
             "10s");
     assertThat(note(report, "disk")).contains("no other role", "make room there");
