@@ -19,8 +19,8 @@ final class MemoryGroup implements AutoCloseable {
   private static final Path ROOT = Path.of("/sys/fs/cgroup");
   private static final long STEP = 1 << 20;
 
-  /** What is in use cannot be so many times as much as is asked for. */
-  private static final long MOST = 20;
+  /** Its processes may take some while a limit is set. */
+  private static final long ABOVE_USE = 64 << 20;
 
   private final Path folder;
   private final boolean second;
@@ -109,16 +109,29 @@ final class MemoryGroup implements AutoCloseable {
    * @return what it is, bytes
    */
   long limit(long bytes) {
-    for (long limit = bytes; ; limit += STEP) {
+    long most = bytes;
+    for (long limit = bytes; ; limit = Math.max(limit + STEP, inUse())) {
       try {
         write(Long.toString(limit));
         return limit;
       } catch (IOException e) {
-        if (second || limit > MOST * bytes) {
+        most = Math.max(most, inUse() + ABOVE_USE);
+        if (second || limit > most) {
           throw new Unavailable(
               "%s takes no limit of %,d bytes: %s".formatted(folder, bytes, e.getMessage()), e);
         }
       }
+    }
+  }
+
+  /** Bytes with those of files, of version 1. */
+  private long inUse() {
+    try {
+      return second
+          ? 0
+          : Long.parseLong(Files.readString(folder.resolve("memory.usage_in_bytes")).strip());
+    } catch (IOException e) {
+      throw new Unavailable("%s cannot be read: %s".formatted(folder, e.getMessage()), e);
     }
   }
 
