@@ -1,20 +1,26 @@
 package io.epidote.cli;
 
+import static java.util.Objects.requireNonNull;
+
+import io.epidote.cli.chaos.FaultKind;
 import io.epidote.cli.chaos.FaultSchedule;
 import io.epidote.cli.chaos.FaultTarget;
 import io.epidote.cli.chaos.HostNetwork;
 import io.epidote.cli.chaos.Network;
 import io.epidote.cli.chaos.NoNetwork;
+import io.epidote.cli.chaos.NodeMachine;
 import io.epidote.cli.chaos.ProxyNetwork;
+import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.error.EpidoteException.Unavailable;
 import io.epidote.proto.v1.Stage;
+import io.epidote.proto.v1.SwitchRequest;
+import java.io.File;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -23,8 +29,6 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -47,6 +51,7 @@ final class ChaosCluster implements Cluster, FaultTarget {
    * How it is to be.
    *
    * @param anyPort whether a node that is started again gets other ports
+   * @param taken of each node, what kinds of faults will be done to its machine
    * @param logs where logs stay; empty: removed at the end
    */
   record Shape(
@@ -54,13 +59,21 @@ final class ChaosCluster implements Cluster, FaultTarget {
       List<NodeSpec> nodes,
       Between between,
       boolean anyPort,
+      Map<String, Set<FaultKind>> taken,
       Optional<Path> logs,
       long seed) {}
+
+  /** Native libraries, and temporary files of a node. */
+  private static final long BASE_DISK = 256L << 20;
+
+  /** Weights of several stages, converted. */
+  private static final long DISK_PER_MODEL = 8;
 
   private record Start(List<String> prefix, List<String> arguments) {}
 
   private final Shape shape;
-  private final Path logs;
+  private final LogFolder logs;
+  private final Map<String, NodeMachine> machines = new HashMap<>();
   private final Map<String, NodeSpec> specs = new LinkedHashMap<>();
   private final Map<String, Start> starts = new HashMap<>();
   private final Map<String, ChildProcess> nodes = new ConcurrentHashMap<>();
@@ -77,14 +90,7 @@ final class ChaosCluster implements Cluster, FaultTarget {
   private ChaosCluster(Shape shape) {
     this.shape = shape;
     shape.nodes().forEach(spec -> specs.put(spec.name(), spec));
-    try {
-      this.logs =
-          shape.logs().isPresent()
-              ? Files.createDirectories(shape.logs().get())
-              : Files.createTempDirectory("epidote-");
-    } catch (IOException e) {
-      throw new UncheckedIOException("A folder for logs cannot be made: " + e.getMessage(), e);
-    }
+    this.logs = LogFolder.make(shape.logs());
   }
 
   /** Starts all processes and returns when every node serves and is registered. */
@@ -111,6 +117,11 @@ final class ChaosCluster implements Cluster, FaultTarget {
       hosts.addAll(specs.keySet());
       network = HostNetwork.make(hosts, shape.seed());
     }
+    NodeMachine.sweep();
+    shape
+        .taken()
+        .forEach((node, kinds) ->
+            machines.put(node, new NodeMachine(node, kinds, diskBytes(options.modelFolder()))));
     progress.update("starting the router");
     List<String> arguments = new ArrayList<>(options.routerArguments());
     if (network instanceof HostNetwork hosts) {
@@ -118,13 +129,13 @@ final class ChaosCluster implements Cluster, FaultTarget {
     }
     ChildProcess started =
         ChildProcess.start(
-            FaultSchedule.ROUTER, logs, prefix(FaultSchedule.ROUTER), List.of(), arguments);
+            FaultSchedule.ROUTER, logs.path(), prefix(FaultSchedule.ROUTER), List.of(), arguments);
     router = started;
     members.put(started.process().pid(), FaultSchedule.ROUTER);
-    String ready = started.awaitReady(ClusterStart.TIMEOUT);
-    grpcAddress = word(ready, "grpc");
-    httpAddress = word(ready, "http");
-    adminAddress = word(ready, "admin");
+    Map<String, String> ready = started.awaitWords(ClusterStart.TIMEOUT);
+    grpcAddress = ready.getOrDefault("grpc", "");
+    httpAddress = ready.getOrDefault("http", "");
+    adminAddress = ready.getOrDefault("admin", "");
     if (shape.between() == Between.PROXIES) {
       network = new ProxyNetwork(() -> members, shape.seed());
     }
@@ -136,16 +147,23 @@ final class ChaosCluster implements Cluster, FaultTarget {
         grpcAddress, specs.size(), progress, ConnectionOptions.of(options.node.tls));
   }
 
-  private static String word(String ready, String key) {
-    Matcher matcher = Pattern.compile("\\b" + key + "=(\\S+)").matcher(ready);
-    if (!matcher.find()) {
-      throw new Unavailable("The router's ready line has no %s: %s".formatted(key, ready));
+  /** Room for all that a node may keep of a model. */
+  private static long diskBytes(Path model) {
+    try (Stream<Path> files = Files.walk(model)) {
+      long bytes = files.map(Path::toFile).filter(File::isFile).mapToLong(File::length).sum();
+      return BASE_DISK + bytes * DISK_PER_MODEL;
+    } catch (IOException e) {
+      throw new UncheckedIOException(model + " cannot be read: " + e.getMessage(), e);
     }
-    return matcher.group(1);
   }
 
   private List<String> prefix(String member) {
-    return network instanceof HostNetwork hosts ? hosts.on(member) : List.of();
+    NodeMachine machine = machines.get(member);
+    List<String> prefix = new ArrayList<>(machine == null ? List.of() : machine.prefix());
+    if (network instanceof HostNetwork hosts) {
+      prefix.addAll(hosts.on(member));
+    }
+    return prefix;
   }
 
   private Start plan(NodeSpec spec) {
@@ -200,16 +218,29 @@ final class ChaosCluster implements Cluster, FaultTarget {
     NodeSpec spec = spec(node);
     Start start = starts.get(node);
     List<String> flags =
-        spec.stages().equals(Set.of(Stage.STAGE_ENCODE)) ? ChildProcess.ENCODE_HEAP : List.of();
+        new ArrayList<>(
+            List.of(
+                "-XX:ErrorFile=" + logs.path().resolve(node + "-%p.txt"),
+                "-XX:-CreateCoredumpOnCrash"));
+    if (spec.stages().equals(Set.of(Stage.STAGE_ENCODE))) {
+      flags.addAll(ChildProcess.ENCODE_HEAP);
+    }
+    NodeMachine machine = machines.get(node);
+    if (machine != null) {
+      flags.addAll(machine.flags());
+    }
     ChildProcess child =
         ChildProcess.start(
             node,
-            logs,
+            logs.path(),
             start == null ? List.of() : start.prefix(),
             flags,
             start == null ? List.of() : start.arguments());
     nodes.put(node, child);
-    members.put(child.process().pid(), node);
+    long pid = child.process().pid();
+    members.put(pid, node);
+    // It may also end without having been told to.
+    child.process().onExit().thenRun(() -> members.remove(pid));
   }
 
   private void awaitServing(String node) {
@@ -239,10 +270,14 @@ final class ChaosCluster implements Cluster, FaultTarget {
   }
 
   @Override
+  public int exitStatus(String node) {
+    return child(node).process().exitValue();
+  }
+
+  @Override
   public void kill(String node) throws InterruptedException {
     serving.remove(node);
     child(node).process().destroyForcibly().waitFor();
-    gone(node);
   }
 
   @Override
@@ -252,19 +287,14 @@ final class ChaosCluster implements Cluster, FaultTarget {
     process.destroy();
     if (!process.waitFor(within.toMillis(), TimeUnit.MILLISECONDS)) {
       process.destroyForcibly().waitFor();
-      gone(node);
       throw new Unavailable(
           "%s had not ended %d s after SIGTERM and was killed".formatted(node, within.toSeconds()));
     }
-    gone(node);
-  }
-
-  private void gone(String node) {
-    members.values().remove(node);
   }
 
   @Override
   public void start(String node) {
+    serving.remove(node);
     launch(node);
     awaitServing(node);
   }
@@ -288,6 +318,25 @@ final class ChaosCluster implements Cluster, FaultTarget {
     } catch (IOException e) {
       throw new Unavailable("The command kill cannot be run: " + e.getMessage(), e);
     }
+  }
+
+  @Override
+  public String tryOtherRole(String node) {
+    List<Stage> own = List.copyOf(spec(node).stages());
+    Stage other = own.contains(Stage.STAGE_ENCODE) ? Stage.STAGE_PREFILL : Stage.STAGE_ENCODE;
+    SwitchRequest.Builder request = SwitchRequest.newBuilder().setNodeId(node);
+    try (InferenceClient client = new InferenceClient(adminAddress)) {
+      var unused = client.switchRole(request.clone().addStages(other).build());
+      unused = client.switchRole(request.clone().addAllStages(own).build());
+      return "it took another role and its own again";
+    } catch (EpidoteException e) {
+      return "it has no other role (%s)".formatted(e.getMessage());
+    }
+  }
+
+  @Override
+  public NodeMachine machine(String node) {
+    return requireNonNull(machines.get(node), "nothing was to be taken from the node");
   }
 
   @Override
@@ -350,20 +399,8 @@ final class ChaosCluster implements Cluster, FaultTarget {
       case HostNetwork hosts -> hosts.close();
       default -> {}
     }
-    if (shape.logs().isEmpty()) {
-      removeLogs();
-    }
-  }
-
-  private void removeLogs() {
-    try (Stream<Path> files = Files.walk(logs)) {
-      for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
-        Files.deleteIfExists(file);
-      }
-    } catch (IOException e) {
-      System.err.println(
-          "epidote: the logs in " + logs + " could not be removed: " + e.getMessage());
-    }
+    machines.values().forEach(NodeMachine::close);
+    logs.close();
   }
 
   @Override

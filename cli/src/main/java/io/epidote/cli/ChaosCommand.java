@@ -4,15 +4,21 @@ import io.epidote.cli.ChaosCluster.Between;
 import io.epidote.cli.chaos.ChaosFigures;
 import io.epidote.cli.chaos.ChaosRun;
 import io.epidote.cli.chaos.Fault;
+import io.epidote.cli.chaos.FaultKind;
 import io.epidote.cli.chaos.FaultSchedule;
+import io.epidote.cli.chaos.NodeMachine;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import java.io.PrintStream;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.EnumSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
@@ -35,6 +41,7 @@ import picocli.CommandLine.Option;
       "  epidote chaos --faults kill:decode@5s/every=5s --for 1m",
       "  epidote chaos --faults partition:router~decode-0@3s/for=10s,corrupt:prefill*/by=5%%",
       "  epidote chaos --hosts --faults loss:5%%,delay:200ms,partition:decode~prefill@4s/for=10s",
+      "  epidote chaos --faults disk:prefill@2s/for=6s,memory:decode@12s/for=6s",
       "  epidote chaos --schedule none --cancel 20%% --for 30m",
       "  epidote chaos --engine emulated --profile minicpm-v-2.6-a100 --schedule stages"
     })
@@ -57,7 +64,7 @@ final class ChaosCommand implements Callable<Integer> {
       paramLabel = "LIST",
       description = {
         "Faults in place of a schedule: KIND[:TARGET][@START][/every=TIME][/for=TIME][/by=AMOUNT], with commas between.",
-        "Kinds: kill, stage (all its nodes, of which one comes back soon), term, stop, partition, delay, loss (with --hosts), cut, corrupt (of pulled bytes).",
+        "Kinds: kill, stage (all its nodes, of which one comes back soon), term, stop, disk (full), memory (a limit of its control group), rlimit (no more memory for its process), partition, delay, loss (with --hosts), cut, corrupt (of pulled bytes).",
         "Targets: a node (decode-0), one of a stage (decode), all of a stage (decode*), any (a node of each stage in turn), each (all nodes in turn), all; of a partition two of them with ~ between, one of which may be router."
       })
   private @Nullable String faults;
@@ -160,6 +167,7 @@ final class ChaosCommand implements Callable<Integer> {
     List<Fault> plan =
         FaultSchedule.plan(
             faults == null ? schedule : faults, ChaosCluster.stagesOf(specs), length, seed);
+    plan = possible(plan);
     plan.forEach(fault -> System.err.println("  " + fault));
     boolean disturbed = plan.stream().anyMatch(fault -> fault.kind().ofNetwork());
     ChaosCluster.Shape shape =
@@ -168,6 +176,7 @@ final class ChaosCommand implements Callable<Integer> {
             specs,
             hosts ? Between.HOSTS : disturbed ? Between.PROXIES : Between.NOTHING,
             anyPort,
+            taken(plan),
             Optional.ofNullable(logs),
             seed);
     try (Progress progress = new Progress();
@@ -196,6 +205,39 @@ final class ChaosCommand implements Callable<Integer> {
       report(new ChaosFigures(outcome), accounts);
     }
     return 0;
+  }
+
+  /** Faults that this machine lets be done; of those that were written out all must be. */
+  private List<Fault> possible(List<Fault> plan) {
+    List<Fault> possible = new ArrayList<>();
+    for (Fault fault : plan) {
+      if (NodeMachine.does(fault.kind())) {
+        possible.add(fault);
+      } else {
+        String why =
+            "%s cannot be done: %s".formatted(fault.kind().word(), NodeMachine.needs(fault.kind()));
+        if (faults != null) {
+          throw new InvalidRequest(why);
+        }
+        System.err.println("  left out: " + why);
+      }
+    }
+    return possible;
+  }
+
+  /** Of each node, what kinds of faults are done to its machine. */
+  private static Map<String, Set<FaultKind>> taken(List<Fault> plan) {
+    Map<String, Set<FaultKind>> taken = new LinkedHashMap<>();
+    plan.stream()
+        .filter(fault -> fault.kind().ofMachine())
+        .forEach(fault ->
+            fault
+                .targets()
+                .forEach(node ->
+                    taken
+                        .computeIfAbsent(node, _ -> EnumSet.noneOf(FaultKind.class))
+                        .add(fault.kind())));
+    return taken;
   }
 
   private static void checkNetwork(List<Fault> plan, ChaosCluster cluster) {

@@ -12,11 +12,14 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.stream.Collectors;
 
 /**
  * One {@code epidote} process that this one started, with this one's own JVM, flags and class path.
@@ -25,6 +28,9 @@ import java.util.concurrent.TimeoutException;
 final class ChildProcess implements AutoCloseable {
   /** Starts the one line that a process prints when it serves. */
   static final String READY = "ready ";
+
+  /** What a node does without memory: it ends, so that others take what it had. Likewise. */
+  private static final String ALL_OR_NOTHING = "-XX:+ExitOnOutOfMemoryError";
 
   private static final Duration STOP_TIMEOUT = Duration.ofSeconds(10);
 
@@ -87,6 +93,9 @@ final class ChildProcess implements AutoCloseable {
             .filter(flag -> !flag.startsWith("-agentlib") && !flag.startsWith("-javaagent"))
             .toList());
     KERNELS.stream().filter(flag -> !command.contains(flag)).forEach(command::add);
+    if (!arguments.isEmpty() && arguments.getFirst().equals("node")) {
+      command.add(ALL_OR_NOTHING);
+    }
     command.addAll(flags);
     command.addAll(List.of("-cp", System.getProperty("java.class.path")));
     command.add(EpidoteCommand.class.getName());
@@ -140,6 +149,13 @@ final class ChildProcess implements AutoCloseable {
       Thread.currentThread().interrupt();
       throw new Unavailable("Interrupted while " + name + " started", e);
     }
+  }
+
+  /** The same, its words by their keys. */
+  Map<String, String> awaitWords(Duration timeout) {
+    return Arrays.stream(awaitReady(timeout).split(" "))
+        .map(word -> word.split("=", 2))
+        .collect(Collectors.toMap(pair -> pair[0], pair -> pair[1]));
   }
 
   private String tail() {

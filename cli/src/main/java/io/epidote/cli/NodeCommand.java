@@ -7,7 +7,6 @@ import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
-import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -116,8 +115,10 @@ final class NodeCommand implements Callable<Integer> {
     System.out.printf(
         "%snode=%s grpc=%s%s after=%s%n",
         ChildProcess.READY, ownName, node.address(), metrics, ClusterStart.age());
-    // The shutdown hook stops the node.
-    new CountDownLatch(1).await();
-    return 0;
+    // The shutdown hook stops the node. After an error nothing that it holds can be relied on:
+    // the process ends without another word to anybody, and routers go on elsewhere.
+    System.err.println("epidote: the node ends. " + node.awaitFault());
+    Runtime.getRuntime().halt(1);
+    return 1;
   }
 }

@@ -97,7 +97,8 @@ final class NodeLauncher {
     if (settings.options().emulation.device().isEmpty()) {
       Models.prepare(
           kinds.contains(io.epidote.proto.v1.Stage.STAGE_ENCODE),
-          !kinds.equals(Set.of(io.epidote.proto.v1.Stage.STAGE_ENCODE)));
+          !kinds.equals(Set.of(io.epidote.proto.v1.Stage.STAGE_ENCODE)),
+          Home.cache());
     }
     try (Checkpoint checkpoint = Checkpoint.open(settings.model(), Home.cache())) {
       NodeConfig config =

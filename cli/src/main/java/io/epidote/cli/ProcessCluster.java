@@ -1,36 +1,23 @@
 package io.epidote.cli;
 
 import io.epidote.proto.v1.Stage;
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
-import java.util.stream.Collectors;
-import java.util.stream.Stream;
 
 /** A cluster of processes on this machine: a router and each node in a process of its own. */
 final class ProcessCluster implements Cluster {
   private final List<ChildProcess> children = new ArrayList<>();
   private final List<String> startTimes = new ArrayList<>();
-  private final Path logs;
+  private final LogFolder logs = LogFolder.make(Optional.empty());
   private final Thread hook = new Thread(this::stop, "stop-children");
   private String grpcAddress = "";
   private String adminAddress = "";
   private String httpAddress = "";
 
-  private ProcessCluster() {
-    try {
-      this.logs = Files.createTempDirectory("epidote-");
-    } catch (IOException e) {
-      throw new UncheckedIOException("A folder for logs cannot be made: " + e.getMessage(), e);
-    }
-  }
+  private ProcessCluster() {}
 
   /** Starts all processes and returns when every node serves and is registered. */
   static ProcessCluster start(ClusterOptions options, List<NodeSpec> nodes, Progress progress) {
@@ -48,7 +35,8 @@ final class ProcessCluster implements Cluster {
   private void startAll(ClusterOptions options, List<NodeSpec> nodes, Progress progress) {
     progress.update("starting the router");
     options.allowWatched();
-    ChildProcess routerProcess = ChildProcess.start("router", logs, options.routerArguments());
+    ChildProcess routerProcess =
+        ChildProcess.start("router", logs.path(), options.routerArguments());
     children.add(routerProcess);
     Map<String, String> routerReady = awaitReady("router", routerProcess);
     httpAddress = routerReady.getOrDefault("http", "");
@@ -58,7 +46,8 @@ final class ProcessCluster implements Cluster {
       List<String> flags =
           node.stages().equals(Set.of(Stage.STAGE_ENCODE)) ? ChildProcess.ENCODE_HEAP : List.of();
       children.add(
-          ChildProcess.start(node.name(), logs, flags, options.nodeArguments(node, grpcAddress)));
+          ChildProcess.start(
+              node.name(), logs.path(), flags, options.nodeArguments(node, grpcAddress)));
     }
     for (int i = 0; i < nodes.size(); i++) {
       progress.update("starting " + children.size() + " processes");
@@ -70,10 +59,7 @@ final class ProcessCluster implements Cluster {
 
   /** The {@code key=value} words of the process's ready line. */
   private Map<String, String> awaitReady(String name, ChildProcess child) {
-    Map<String, String> words =
-        Arrays.stream(child.awaitReady(ClusterStart.TIMEOUT).split(" "))
-            .map(word -> word.split("=", 2))
-            .collect(Collectors.toMap(pair -> pair[0], pair -> pair[1]));
+    Map<String, String> words = child.awaitWords(ClusterStart.TIMEOUT);
     startTimes.add(name + " " + words.getOrDefault("after", "?"));
     return words;
   }
@@ -108,17 +94,7 @@ final class ProcessCluster implements Cluster {
     children.reversed().forEach(ChildProcess::signal);
     children.reversed().forEach(ChildProcess::close);
     children.clear();
-    if (!Files.exists(logs)) {
-      return;
-    }
-    try (Stream<Path> files = Files.walk(logs)) {
-      for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
-        Files.deleteIfExists(file);
-      }
-    } catch (IOException e) {
-      System.err.println(
-          "epidote: the logs in " + logs + " could not be removed: " + e.getMessage());
-    }
+    logs.close();
   }
 
   @Override

@@ -5,6 +5,8 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.epidote.cli.chaos.FaultKind;
+import io.epidote.cli.chaos.NodeMachine;
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
@@ -20,12 +22,13 @@ class ChaosTest {
   void nodesAreKilledOneByOneAndAllOfAStage() throws Exception {
     JsonNode figures =
         survived(
-            "--faults",
-            "kill:decode@1s,kill:prefill@6s,kill:encode@11s,stage:decode@14s",
-            "--for",
-            "17s",
-            "--cancel",
-            "20%");
+                "--faults",
+                "kill:decode@1s,kill:prefill@6s,kill:encode@11s,stage:decode@14s",
+                "--for",
+                "17s",
+                "--cancel",
+                "20%")
+            .path("figures");
     assertThat(figures.path("faults").asInt()).isEqualTo(4);
     assertThat(figures.path("cancelled").asInt()).isPositive();
   }
@@ -63,6 +66,71 @@ class ChaosTest {
     }
   }
 
+  @Test
+  void disksAreFullAndMemoryIsShort() throws Exception {
+    assumeTrue(
+        NodeMachine.does(FaultKind.DISK) && NodeMachine.does(FaultKind.MEMORY),
+        "disks and memory of their own need root and control groups");
+    JsonNode report =
+        survived(
+            "--faults",
+            "disk:prefill@1s/for=3s,memory:decode@5s/for=5s/by=5%,rlimit:encode@3s/for=5s",
+            "--for",
+            "10s");
+    assertThat(note(report, "disk")).contains("no other role", "make room there");
+    assertThat(note(report, "memory")).contains("at most", "status 137 and could not be started");
+    assertThat(note(report, "rlimit")).contains("at most");
+    try (var mounts = Files.lines(Path.of("/proc/self/mounts"))) {
+      String own = "epidote-disk-" + ProcessHandle.current().pid() + "-";
+      assertThat(mounts).noneMatch(line -> line.startsWith(own));
+    }
+  }
+
+  private static String note(JsonNode report, String fault) {
+    for (JsonNode row : report.path("rows")) {
+      if (row.path("fault").asText().equals(fault)) {
+        return row.path("note").asText();
+      }
+    }
+    throw new AssertionError("No row of %s in %s".formatted(fault, report));
+  }
+
+  /**
+   * A load in which nothing but time goes by and callers leave whenever they like. Between the
+   * middle of the second quarter and that of the last one 200 requests come: if each left a file, a
+   * thread or 100 KiB behind, that were several times what is allowed for requests at work, buffers
+   * and pools that still grow.
+   */
+  @Test
+  void whatProcessesHoldStaysTheSame() throws Exception {
+    JsonNode report =
+        survived(
+            "--schedule",
+            "none",
+            "--nodes",
+            "E,P,D",
+            "--engine",
+            "emulated",
+            "--profile",
+            "tile_ms:1,prefill_step_ms:1,prompt_token_ms:0.01,decode_step_ms:1",
+            "--for",
+            "20s",
+            "--rate",
+            "20",
+            "--cancel",
+            "40%");
+    JsonNode figures = report.path("figures");
+    assertThat(figures.path("cancelled").asInt()).isGreaterThan(80);
+    assertThat(figures.path("heap_growth_mib").asDouble(99)).as("heap: %s", report).isLessThan(10);
+    assertThat(figures.path("direct_growth_mib").asDouble(99))
+        .as("direct memory: %s", report)
+        .isLessThan(10);
+    assertThat(figures.path("fds_growth").asDouble(99)).as("files: %s", report).isLessThan(40);
+    assertThat(figures.path("threads_growth").asDouble(99))
+        .as("threads: %s", report)
+        .isLessThan(40);
+  }
+
   private static JsonNode survived(String... arguments) throws Exception {
     List<String> command =
         new ArrayList<>(List.of("chaos", "--distinct=12", "--timeout=40s", "--json"));
@@ -79,7 +147,7 @@ class ChaosTest {
     assertThat(figures.path("completed_exact").asInt())
         .as("exact of accepted in %s", report)
         .isEqualTo(figures.path("accepted").asInt());
-    return figures;
+    return report;
   }
 
   private static String run(List<String> command) {

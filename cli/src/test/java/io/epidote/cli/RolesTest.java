@@ -158,6 +158,7 @@ class RolesTest {
         ExecutorService pool = Executors.newFixedThreadPool(6)) {
       List<List<Integer>> expected = ask(client, questions);
       String address = spare(client).getAddress();
+      long pid = cluster.children().getLast().process().pid();
       AtomicBoolean over = new AtomicBoolean();
       AtomicInteger answered = new AtomicInteger();
       List<Future<?>> askers = new ArrayList<>();
@@ -180,6 +181,10 @@ class RolesTest {
               .until(() -> answered.get() > before + 10 || isAnyDone(askers));
           SwitchRoleResponse done = switchTo(address, stages(WAY.get(i)), i - 1, i % 2 * 2000);
           print("under load", WAY.get(i - 1) + " to " + WAY.get(i), done);
+          assertThat(mappedWeights(pid))
+              .as("weights of the process as %s", WAY.get(i))
+              .containsExactly(
+                  stages(WAY.get(i)).contains(Stage.STAGE_ENCODE) ? "vision" : "decoder");
         }
       } finally {
         over.set(true);

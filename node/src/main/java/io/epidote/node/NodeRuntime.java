@@ -6,7 +6,6 @@ import io.epidote.engine.error.EpidoteException;
 import io.epidote.node.engine.EngineLoop;
 import io.epidote.node.grpc.ChannelPool;
 import io.epidote.node.grpc.GrpcTransport;
-import io.epidote.node.lease.LeaseEnd;
 import io.epidote.node.lease.LeaseTable;
 import io.epidote.node.registry.RegistrationClient;
 import io.epidote.node.tls.Tls;
@@ -22,14 +21,11 @@ import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.netty.NettyServerBuilder;
 import io.grpc.protobuf.services.HealthStatusManager;
 import io.grpc.protobuf.services.ProtoReflectionServiceV1;
-import io.micrometer.core.instrument.FunctionCounter;
-import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.MeterRegistry;
 import java.net.InetSocketAddress;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
@@ -37,7 +33,6 @@ import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
-import java.util.function.ToDoubleFunction;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -195,7 +190,7 @@ public final class NodeRuntime implements AutoCloseable {
     listen(services, switches);
     parts = new Parts(roles, reports, watchdog, switches);
     loop.start(steps, this::checkIntegrity);
-    registerMeters(reports);
+    new NodeMeters(meters, reports, state).register(loop, leases, routers);
     timer.scheduleWithFixedDelay(this::tick, 0, TICK.toMillis(), TimeUnit.MILLISECONDS);
     timer.scheduleWithFixedDelay(
         reports::measureMemory, 0, MEMORY_TICK.toMillis(), TimeUnit.MILLISECONDS);
@@ -279,6 +274,15 @@ public final class NodeRuntime implements AutoCloseable {
     return state.fault();
   }
 
+  /**
+   * Returns when an error ({@link Error}: memory is gone, say) has ended a step of the engine
+   * thread, with what it was. The node takes nothing new then; what it holds may be wrong, so that
+   * its process should end.
+   */
+  public String awaitFault() throws InterruptedException {
+    return loop.awaitFault();
+  }
+
   private void tick() {
     parts().watchdog().look(TICK);
     parts().reports().tick();
@@ -306,108 +310,6 @@ public final class NodeRuntime implements AutoCloseable {
     if (state.checked(found)) {
       log.error("Blocks are out of account: {}", found);
     }
-  }
-
-  private void registerMeters(NodeReports reports) {
-    gauge(reports, "epidote.kv.blocks.used", "KV blocks in use", NodeStatus::getKvBlocksUsed);
-    gauge(
-        reports,
-        "epidote.kv.blocks.cached",
-        "KV blocks that nobody uses and a later prompt may",
-        NodeStatus::getKvBlocksCached);
-    gauge(
-        reports,
-        "epidote.kv.blocks.capacity",
-        "KV blocks of the pool",
-        NodeStatus::getKvBlocksTotal);
-    gauge(
-        reports,
-        "epidote.swap.blocks.used",
-        "KV blocks in swap space",
-        NodeStatus::getSwapBlocksUsed);
-    gauge(
-        reports,
-        "epidote.swap.blocks.capacity",
-        "KV blocks that swap space holds",
-        NodeStatus::getSwapBlocksTotal);
-    gauge(
-        reports,
-        "epidote.media.blocks.used",
-        "Blocks of media tokens in use",
-        NodeStatus::getMediaBlocksUsed);
-    gauge(
-        reports,
-        "epidote.media.blocks.capacity",
-        "Blocks of media tokens of the pools",
-        NodeStatus::getMediaBlocksTotal);
-    gauge(
-        reports,
-        "epidote.media.blocks.cached",
-        "Blocks of media tokens that nobody uses and a later request may",
-        NodeStatus::getMediaBlocksCached);
-    gauge(
-        reports,
-        "epidote.media.cache.bytes",
-        "Media tokens that are cached",
-        status -> (double) status.getMediaBlocksCached() * status.getMediaBlockBytes());
-    gauge(reports, "epidote.handles", "Leases that are out", NodeStatus::getHandles);
-    gauge(
-        reports,
-        "epidote.requests.running",
-        "Requests that have what they need to compute",
-        NodeStatus::getRunning);
-    gauge(
-        reports,
-        "epidote.requests.queued",
-        "Requests that wait for something of this node",
-        NodeStatus::getQueued);
-    gauge(
-        reports,
-        "epidote.requests.awaiting",
-        "Requests whose input other stages are making",
-        NodeStatus::getAwaiting);
-    gauge(
-        reports,
-        "epidote.resident.bytes",
-        "Resident memory of the process",
-        NodeStatus::getResidentBytes);
-    FunctionCounter.builder("epidote.leases.granted", leases, LeaseTable::granted)
-        .description("Leases on blocks that other nodes may pull")
-        .register(meters);
-    for (LeaseEnd end : LeaseEnd.values()) {
-      FunctionCounter.builder("epidote.leases.ended", leases, each -> each.ended(end))
-          .tag("end", end.name().toLowerCase(Locale.ROOT))
-          .description("Leases that are over, by why")
-          .register(meters);
-    }
-    Gauge.builder("epidote.node.healthy", this, each -> each.fault() == null ? 1 : 0)
-        .description("0 while something makes the node unhealthy; its status says what")
-        .register(meters);
-    Gauge.builder("epidote.node.registered", this, each -> each.isRegistered() ? 1 : 0)
-        .description("1 while every router has welcomed the node")
-        .register(meters);
-    Gauge.builder("epidote.engine.defects", loop, EngineLoop::defects)
-        .description("Exceptions that the engine thread caught and that are defects")
-        .register(meters);
-    Gauge.builder("epidote.integrity.faults", state, each -> each.isDiscrepant() ? 1 : 0)
-        .description("1 while blocks are in use that no request or lease accounts for")
-        .register(meters);
-    FunctionCounter.builder("epidote.integrity.checks", state, NodeState::integrityChecks)
-        .description("How often an idle node found every block accounted for")
-        .register(meters);
-    Gauge.builder("epidote.draining", state, each -> each.isDraining() ? 1 : 0)
-        .description("1 while the node takes no new requests")
-        .register(meters);
-    Gauge.builder("epidote.role.generation", state, NodeState::generation)
-        .description("Changes of the node's stages")
-        .register(meters);
-  }
-
-  private void gauge(
-      NodeReports reports, String name, String description, ToDoubleFunction<NodeStatus> value) {
-    Gauge.builder(name, reports, each -> value.applyAsDouble(each.latest()))
-        .description(description)
-        .register(meters);
   }
 
   /**

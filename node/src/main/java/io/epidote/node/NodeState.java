@@ -23,7 +23,7 @@ final class NodeState {
   }
 
   boolean isDraining() {
-    return draining || stuck != null || lost != null;
+    return draining || stuck != null || lost != null || loop.fault() != null;
   }
 
   void draining(boolean now) {

@@ -204,6 +204,7 @@ final class RoleSwitch {
       drain(why, next::isCompletedExceptionally);
       long drained = System.nanoTime() - draining;
       Role made = next.join();
+      loading = null;
       recordPhase("drain", drained);
       timed("unload", () -> replace(made));
     }

@@ -113,7 +113,7 @@ final class Roles {
    * Puts a role in the place of the present one, whose memory goes back to the system. The services
    * are those of neither until {@link #bind}.
    *
-   * @param next null for none
+   * @param next null for none; closed here when it cannot take the place
    * @throws io.epidote.engine.error.EpidoteException.Unavailable when the engine thread is stuck;
    *     nothing has changed then
    */
@@ -122,9 +122,13 @@ final class Roles {
     Installed before = present;
     // Meters of both would have the same names.
     before.meters().close();
-    Installed after = next == null ? nothing : prepare(next);
+    Installed after = nothing;
     Remains remains;
     try {
+      if (next != null) {
+        after = prepare(next);
+      }
+      Installed coming = after;
       remains =
           loop.call(
               () -> {
@@ -133,14 +137,17 @@ final class Roles {
                   found = "requests or leases are left";
                 }
                 Remains left = new Remains(before.report().holdings(), found);
-                loop.exchange(steps(after.role()));
-                present = after;
+                loop.exchange(steps(coming.role()));
+                present = coming;
                 told.run();
                 return left;
               },
               EXCHANGE);
-    } catch (RuntimeException e) {
+    } catch (RuntimeException | Error e) {
       after.meters().close();
+      if (next != null) {
+        next.closeModels();
+      }
       present = prepare(before.role());
       throw e;
     }

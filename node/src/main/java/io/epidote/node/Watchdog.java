@@ -12,7 +12,8 @@ import org.slf4j.LoggerFactory;
 /**
  * Notices an engine thread that is stuck. The node reports itself draining and unhealthy then, and
  * its calls are ended, so that routers go elsewhere. What they hold stays with the thread; when it
- * comes back it frees that, and the node goes on. Belongs to the timer's thread.
+ * comes back it frees that, and the node goes on. After an error of a step it does not go on.
+ * Belongs to the timer's thread.
  */
 final class Watchdog {
   private static final Logger log = LoggerFactory.getLogger(Watchdog.class);
@@ -23,6 +24,7 @@ final class Watchdog {
   private final Registrations routers;
   private final Duration bound;
   private long lookedAt = System.nanoTime();
+  private boolean failed;
 
   /**
    * @param bound on a step, 0 for none
@@ -49,6 +51,12 @@ final class Watchdog {
     long now = System.nanoTime();
     boolean stopped = now - lookedAt > period.multipliedBy(4).toNanos();
     lookedAt = now;
+    String fault = loop.fault();
+    if (fault != null && !failed) {
+      failed = true;
+      routers.reportSoon();
+      services.endAll(new EpidoteException.Unavailable(fault));
+    }
     // Of a process that was stopped as a whole, no thread is stuck.
     if (bound.isZero() || stopped) {
       return;

@@ -70,7 +70,7 @@ public final class ChaosFigures {
         outcome.faults().stream()
             .filter(each -> each.note().isEmpty() || !each.note().startsWith("not done"))
             .count());
-    figures.putAll(outcome.memory().growth());
+    figures.putAll(outcome.memory().figures());
     return figures;
   }
 

@@ -63,7 +63,7 @@ public final class ChaosRun {
       List<Attempt> undisturbed,
       List<Attempt> attempts,
       List<FaultRecord> faults,
-      ProcessMemory memory) {}
+      ProcessGrowth memory) {}
 
   private final Plan plan;
   private final FaultTarget target;
@@ -106,10 +106,10 @@ public final class ChaosRun {
         runner.start(faults, System.nanoTime());
         SplittableRandom random = new SplittableRandom(plan.seed() + 1);
         List<Attempt> attempts = loop(disturbed, count, index -> leaving(random, known.get(index)));
-        memory.stop();
+        ProcessGrowth growth = memory.stop();
         progress.accept("waiting until all faults are undone");
         runner.await();
-        return new Outcome(undisturbed, attempts, runner.records(), memory);
+        return new Outcome(undisturbed, attempts, runner.records(), growth);
       } finally {
         runner.stop();
       }

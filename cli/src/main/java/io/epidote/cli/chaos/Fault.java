@@ -11,7 +11,8 @@ import java.util.Locale;
  * @param targets names of nodes, or {@code router}
  * @param peers for a partition, whom they do not reach; empty: nobody
  * @param lasts until it is undone; zero where it is not, or where it is over at once
- * @param amount of a delay: seconds; of loss and corruption: share of packets or chunks
+ * @param amount of a delay: seconds; of loss and corruption: share of packets or chunks; of memory:
+ *     share of what the node has
  */
 public record Fault(
     Duration at,
@@ -40,6 +41,8 @@ public record Fault(
     switch (kind) {
       case DELAY -> text.append(String.format(Locale.ROOT, ", by %.0f ms", amount * 1e3));
       case LOSS, CORRUPT -> text.append(String.format(Locale.ROOT, ", %.3g %%", amount * 100));
+      case MEMORY, RLIMIT ->
+          text.append(String.format(Locale.ROOT, ", %.3g %% of its own", amount * 100));
       default -> {}
     }
     if (!lasts.isZero()) {

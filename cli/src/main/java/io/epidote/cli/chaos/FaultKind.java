@@ -15,6 +15,12 @@ public enum FaultKind {
   TERM,
   /** SIGSTOP, later SIGCONT. */
   STOP,
+  /** Its disk is full: it is asked for a role that needs room, killed, and started again. */
+  DISK,
+  /** Its control group has less memory than it uses: the kernel kills it, until it is over. */
+  MEMORY,
+  /** Its process gets no more memory than it has: allocations fail. */
+  RLIMIT,
   /** Nothing gets through between two members, or between one and all others. */
   PARTITION,
   /** Everything takes longer on its way. */
@@ -34,6 +40,11 @@ public enum FaultKind {
   /** Whether it is done to connections and needs something in between. */
   public boolean ofNetwork() {
     return compareTo(PARTITION) >= 0;
+  }
+
+  /** Whether it takes something from the machine of a node. */
+  public boolean ofMachine() {
+    return this == DISK || this == MEMORY || this == RLIMIT;
   }
 
   /** Whether it may stand between two members. */

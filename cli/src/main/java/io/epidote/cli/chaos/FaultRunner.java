@@ -1,8 +1,12 @@
 package io.epidote.cli.chaos;
 
+import io.epidote.engine.error.EpidoteException.Unavailable;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.IntSupplier;
@@ -18,8 +22,13 @@ final class FaultRunner {
    */
   private static final int OTHERS_LATER = 8;
 
+  private static final Duration LOOK = Duration.ofMillis(100);
+
   /** A node is asked to stop when the one before is back: a rolling restart. */
   private final ReentrantLock rolling = new ReentrantLock(true);
+
+  /** Nodes to whose processes something is being done: one thing at a time. */
+  private final Set<String> hit = ConcurrentHashMap.newKeySet();
 
   private final FaultTarget target;
   private final Duration restartAfter;
@@ -82,7 +91,13 @@ final class FaultRunner {
       record.over();
       return;
     }
+    List<String> claimed =
+        processes ? fault.targets().stream().filter(hit::add).toList() : List.of();
     try {
+      if (processes && claimed.size() < fault.targets().size()) {
+        record.note("not done: another fault is being done to " + fault.who());
+        return;
+      }
       switch (fault.kind()) {
         case KILL -> {
           for (String node : fault.targets()) {
@@ -117,6 +132,7 @@ final class FaultRunner {
             target.resume(node);
           }
         }
+        case DISK, MEMORY, RLIMIT -> runShort(fault, record);
         case PARTITION, DELAY, LOSS, CORRUPT, CUT -> {
           target.network().begin(fault);
           TimeUnit.NANOSECONDS.sleep(fault.lasts().toNanos());
@@ -124,9 +140,78 @@ final class FaultRunner {
         }
       }
     } catch (RuntimeException e) {
-      record.note("failed: " + e.getMessage());
+      String before = record.note().isEmpty() ? "" : record.note() + "; ";
+      record.note(before + "failed: " + e.getMessage());
     } finally {
+      claimed.forEach(hit::remove);
       record.over();
+    }
+  }
+
+  /** Something of its machine is taken from each node; whoever ends is started again and again. */
+  private void runShort(Fault fault, FaultRecord record) throws InterruptedException {
+    List<String> words = new ArrayList<>();
+    Map<String, Long> processes = target.processes();
+    Thread giver =
+        Thread.ofPlatform().daemon().name("fault-over").start(() -> giveBack(fault, processes));
+    try {
+      for (String node : fault.targets()) {
+        words.add(
+            node + " has " + target.machine(node).take(fault, processes.getOrDefault(node, 0L)));
+      }
+      for (String node : fault.targets()) {
+        if (!target.machine(node).isTakenInFull()) {
+          target.kill(node);
+          words.add(node + " was killed, as the kernel takes no limit below what is in use");
+        }
+      }
+      if (fault.kind() == FaultKind.DISK) {
+        for (String node : fault.targets()) {
+          words.add(target.tryOtherRole(node));
+          target.kill(node);
+        }
+      }
+      while (giver.isAlive()) {
+        for (String node : fault.targets()) {
+          if (!target.isUp(node)) {
+            words.add(startedAgain(node));
+          }
+        }
+        giver.join(LOOK);
+      }
+    } catch (InterruptedException e) {
+      giver.interrupt();
+      throw e;
+    } finally {
+      record.note(String.join("; ", words));
+    }
+    bringBack(fault.targets(), Duration.ZERO);
+  }
+
+  private void giveBack(Fault fault, Map<String, Long> processes) {
+    try {
+      TimeUnit.NANOSECONDS.sleep(fault.lasts().toNanos());
+    } catch (InterruptedException e) {
+      // What was taken is given back at once.
+    }
+    for (String node : fault.targets()) {
+      target.machine(node).give(fault, processes.getOrDefault(node, 0L));
+    }
+  }
+
+  /** What came of it, in words. */
+  private String startedAgain(String node) throws InterruptedException {
+    String ended = "it ended with status %d and ".formatted(target.exitStatus(node));
+    TimeUnit.NANOSECONDS.sleep(restartAfter.toNanos());
+    target.machine(node).takeAgain();
+    try {
+      target.start(node);
+      return ended + "was started again";
+    } catch (Unavailable e) {
+      target.kill(node);
+      String said = e.getMessage() == null ? "" : e.getMessage().strip();
+      return ended
+          + "could not be started (%s)".formatted(said.substring(said.lastIndexOf('\n') + 1));
     }
   }
 

@@ -32,7 +32,7 @@ public final class FaultSchedule {
     NAMED.put("corruption", "corrupt:encode*@0s,corrupt:prefill*@0s");
     NAMED.put(
         "mixed",
-        "kill:any@2s/every=12s,stop:any@5s/every=24s/for=3s,partition:any@11s/every=24s/for=3s,cut:any@17s/every=24s,term:any@20s/every=24s,corrupt:prefill*@0s/by=1%");
+        "kill:any@2s/every=12s,stop:any@5s/every=24s/for=3s,partition:any@11s/every=24s/for=3s,cut:any@17s/every=24s,term:any@20s/every=24s,disk:any@8s/every=48s,memory:any@32s/every=48s,corrupt:prefill*@0s/by=1%");
   }
 
   private final Map<String, List<String>> stagesOf;
@@ -80,7 +80,7 @@ public final class FaultSchedule {
     FaultKind kind = spec.kind();
     Duration lasts =
         switch (kind) {
-          case STOP, PARTITION -> spec.lasts().orElse(SHORT);
+          case STOP, DISK, MEMORY, RLIMIT, PARTITION -> spec.lasts().orElse(SHORT);
           case DELAY, LOSS, CORRUPT -> spec.lasts().orElse(length.minus(at));
           case KILL, STAGE, TERM, CUT -> Duration.ZERO;
         };

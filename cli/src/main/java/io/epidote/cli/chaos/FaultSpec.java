@@ -36,6 +36,9 @@ record FaultSpec(
   /** Of chunks of at most 64 KiB. */
   private static final double DEFAULT_CORRUPTION = 0.05;
 
+  /** Of what the node has of its own. */
+  private static final double DEFAULT_MEMORY = 0.9;
+
   static List<FaultSpec> parseList(String text) {
     List<FaultSpec> specs = new ArrayList<>();
     if (text.isEmpty()) {
@@ -66,6 +69,8 @@ record FaultSpec(
           case DELAY -> DEFAULT_DELAY;
           case LOSS -> DEFAULT_LOSS;
           case CORRUPT -> DEFAULT_CORRUPTION;
+          case MEMORY -> DEFAULT_MEMORY;
+          case RLIMIT -> 1;
           default -> 0;
         };
     if (target != null && (kind == FaultKind.DELAY || kind == FaultKind.LOSS)) {
@@ -99,7 +104,7 @@ record FaultSpec(
   private static double amount(FaultKind kind, String word) {
     return switch (kind) {
       case DELAY -> TimeText.parse(word).toNanos() / 1e9;
-      case LOSS, CORRUPT -> percent(word);
+      case LOSS, CORRUPT, MEMORY, RLIMIT -> percent(word);
       default -> throw new InvalidRequest("by=%s says nothing of %s".formatted(word, kind.word()));
     };
   }

@@ -8,6 +8,9 @@ public interface FaultTarget {
   /** Whether the node's process runs and serves. */
   boolean isUp(String node);
 
+  /** Of a process that has ended; 137: it was killed. */
+  int exitStatus(String node);
+
   /** SIGKILL; returns when the process is gone. */
   void kill(String node) throws InterruptedException;
 
@@ -22,6 +25,17 @@ public interface FaultTarget {
 
   /** SIGCONT. */
   void resume(String node) throws InterruptedException;
+
+  /**
+   * Asks the node for a role that it does not have, for which it has to make room on its disk, and
+   * for its own again when it got that.
+   *
+   * @return what came of it, in words
+   */
+  String tryOtherRole(String node);
+
+  /** What it has of its machine. */
+  NodeMachine machine(String node);
 
   /** Of each member that runs, its process. */
   Map<String, Long> processes();

@@ -2,7 +2,6 @@ package io.epidote.cli.chaos;
 
 import io.epidote.engine.error.EpidoteException.Unavailable;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -69,7 +68,7 @@ public final class HostNetwork implements Network, AutoCloseable {
           "--hosts makes network namespaces, which takes root: run it with sudo, or leave --hosts out");
     }
     try {
-      run("ip", "-V");
+      SystemCommand.run("ip", "-V");
     } catch (Unavailable e) {
       throw new Unavailable(
           "--hosts needs the command ip (Debian: apt install iproute2): " + e.getMessage(), e);
@@ -89,7 +88,7 @@ public final class HostNetwork implements Network, AutoCloseable {
             && words.length == 3
             && words[1].matches("[0-9]+")
             && ProcessHandle.of(Long.parseLong(words[1])).isEmpty()) {
-          run("ip", "netns", "del", name);
+          SystemCommand.run("ip", "netns", "del", name);
         }
       }
     } catch (IOException e) {
@@ -100,7 +99,7 @@ public final class HostNetwork implements Network, AutoCloseable {
   /** Clients are in this process, beside the cluster: no fault is done to their connections. */
   private void addThisProcess() {
     TunDevice device = device();
-    run("ip", "addr", "add", network + "1/24", "dev", device.name());
+    SystemCommand.run("ip", "addr", "add", network + "1/24", "dev", device.name());
     up(List.of(), device);
     carrier.add("", 1, device);
   }
@@ -108,9 +107,9 @@ public final class HostNetwork implements Network, AutoCloseable {
   private void addHost(String member) {
     String namespace = PREFIX + pid + "-" + member;
     TunDevice device = device();
-    run("ip", "netns", "add", namespace);
+    SystemCommand.run("ip", "netns", "add", namespace);
     namespaces.add(namespace);
-    run("ip", "link", "set", device.name(), "netns", namespace);
+    SystemCommand.run("ip", "link", "set", device.name(), "netns", namespace);
     int number = namespaces.size() + 1;
     String address = network + number;
     List<String> inside = List.of("-n", namespace);
@@ -135,24 +134,7 @@ public final class HostNetwork implements Network, AutoCloseable {
     List<String> command = new ArrayList<>(List.of("ip"));
     command.addAll(inside);
     command.addAll(Arrays.asList(words));
-    run(command.toArray(String[]::new));
-  }
-
-  private static void run(String... command) {
-    try {
-      Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
-      String said =
-          new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8).strip();
-      if (process.waitFor() != 0) {
-        throw new Unavailable("'%s' failed: %s".formatted(String.join(" ", command), said));
-      }
-    } catch (IOException e) {
-      throw new Unavailable(
-          "'%s' cannot be run: %s".formatted(String.join(" ", command), e.getMessage()), e);
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      throw new Unavailable("Interrupted", e);
-    }
+    SystemCommand.run(command.toArray(String[]::new));
   }
 
   /** Of a member's host. */

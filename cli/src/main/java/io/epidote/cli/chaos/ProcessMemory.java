@@ -15,6 +15,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
@@ -30,16 +31,16 @@ import org.jspecify.annotations.Nullable;
  * much in the last quarter of the load as in the second; the first is left out, in which caches
  * fill.
  */
-public final class ProcessMemory implements AutoCloseable {
+final class ProcessMemory implements AutoCloseable {
   private static final double MIB = 1 << 20;
 
   /** Looks in the time of the load; a collection takes a little of it. */
   private static final int LOOKS = 60;
 
-  private static final Duration OFTEN = Duration.ofSeconds(5);
+  private static final Duration OFTEN = Duration.ofSeconds(1);
   private static final Duration LAST_LOOK = Duration.ofSeconds(20);
 
-  /** In this order everywhere. */
+  /** In the order of a look's values. */
   private enum What {
     HEAP,
     DIRECT,
@@ -69,7 +70,6 @@ public final class ProcessMemory implements AutoCloseable {
   private final Map<Long, JMXConnector> connections = new LinkedHashMap<>();
   private final long start = System.nanoTime();
   private final Thread thread;
-  private volatile long end = Long.MAX_VALUE;
 
   private ProcessMemory(Supplier<Map<String, Long>> processes, Duration length) {
     this.processes = processes;
@@ -184,68 +184,56 @@ public final class ProcessMemory implements AutoCloseable {
     }
   }
 
-  /** The load has ended. */
-  void stop() throws InterruptedException {
-    end = System.nanoTime();
+  /** A process that was killed leaves the socket at which it was asked. */
+  private static void removeSocket(long pid) {
+    try {
+      Files.deleteIfExists(Path.of("/tmp/.java_pid" + pid));
+    } catch (IOException e) {
+      // It is in nobody's way.
+    }
+  }
+
+  /** The load has ended: what was found. */
+  ProcessGrowth stop() throws InterruptedException {
+    long end = System.nanoTime();
     thread.interrupt();
     thread.join(LAST_LOOK);
+    List<ProcessGrowth.Row> rows = new ArrayList<>();
+    synchronized (looks) {
+      looks.forEach((name, all) -> row(name, all, end).ifPresent(rows::add));
+    }
+    return new ProcessGrowth(rows);
   }
 
   @Override
   public void close() {
     thread.interrupt();
     List.copyOf(connections.keySet()).forEach(this::forget);
-  }
-
-  /** Of processes that ran all the time, the most that one of them grew. */
-  Map<String, Number> growth() {
-    Map<String, Number> most = new LinkedHashMap<>();
-    for (Map<String, Object> row : rows()) {
-      for (What what : What.values()) {
-        if (row.get(what.figure()) instanceof Double before
-            && row.get(what.figure() + "_end") instanceof Double after) {
-          most.merge(
-              what.figure().replace("_mib", "") + "_growth" + unit(what),
-              after - before,
-              (one, other) -> Math.max(one.doubleValue(), other.doubleValue()));
-        }
-      }
-    }
-    return most;
-  }
-
-  private static String unit(What what) {
-    return what.figure().endsWith("_mib") ? "_mib" : "";
-  }
-
-  /** A row for each process that ran all the time: medians of the second and the last quarter. */
-  List<Map<String, Object>> rows() {
-    List<Map<String, Object>> rows = new ArrayList<>();
-    long last = Math.min(end, System.nanoTime());
-    long quarter = (last - start) / 4;
-    Map<String, List<Look>> seen;
     synchronized (looks) {
-      seen = new LinkedHashMap<>(looks);
+      looks.values().stream()
+          .flatMap(List::stream)
+          .mapToLong(Look::pid)
+          .distinct()
+          .filter(pid -> ProcessHandle.of(pid).isEmpty())
+          .forEach(ProcessMemory::removeSocket);
     }
-    seen.forEach((name, all) -> {
-      if (all.stream().mapToLong(Look::pid).distinct().count() != 1) {
-        return;
+  }
+
+  /** Of a process that ran all the time. */
+  private Optional<ProcessGrowth.Row> row(String name, List<Look> all, long end) {
+    if (all.stream().mapToLong(Look::pid).distinct().count() != 1) {
+      return Optional.empty();
+    }
+    long quarter = (end - start) / 4;
+    Map<String, ProcessGrowth.Held> held = new LinkedHashMap<>();
+    for (What what : What.values()) {
+      Double before = median(all, what, start + quarter, start + 2 * quarter);
+      Double after = median(all, what, end - quarter, end);
+      if (before != null && after != null) {
+        held.put(what.figure(), new ProcessGrowth.Held(before, after));
       }
-      Map<String, Object> row = new LinkedHashMap<>();
-      row.put("process", name);
-      for (What what : What.values()) {
-        Double before = median(all, what, start + quarter, start + 2 * quarter);
-        Double after = median(all, what, last - quarter, last);
-        if (before != null && after != null) {
-          row.put(what.figure(), before);
-          row.put(what.figure() + "_end", after);
-        }
-      }
-      if (row.size() > 1) {
-        rows.add(row);
-      }
-    });
-    return rows;
+    }
+    return held.isEmpty() ? Optional.empty() : Optional.of(new ProcessGrowth.Row(name, held));
   }
 
   private static @Nullable Double median(List<Look> looks, What what, long from, long to) {

@@ -59,6 +59,18 @@ class FaultScheduleTest {
   }
 
   @Test
+  void whatIsTakenFromAMachineIsGivenBack() {
+    Fault disk = plan("disk:decode-1@1s", 9, 1).getFirst();
+    assertThat(disk.lasts()).isPositive();
+    assertThat(disk.targets()).containsExactly("decode-1");
+    Fault memory = plan("memory:encode@1s/for=2s/by=70%", 9, 1).getFirst();
+    assertThat(memory.amount()).isEqualTo(0.7);
+    assertThat(memory.lasts()).isEqualTo(Duration.ofSeconds(2));
+    assertThat(memory).asString().contains("70.0 % of its own");
+    assertThatThrownBy(() -> plan("disk:decode/by=5%", 9, 1)).isInstanceOf(InvalidRequest.class);
+  }
+
+  @Test
   void whatIsWrongIsNamed() {
     assertThatThrownBy(() -> plan("burn:decode", 9, 1))
         .isInstanceOf(InvalidRequest.class)

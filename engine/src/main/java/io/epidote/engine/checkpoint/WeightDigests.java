@@ -1,5 +1,6 @@
 package io.epidote.engine.checkpoint;
 
+import io.epidote.engine.disk.Drafts;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
@@ -67,9 +68,14 @@ record WeightDigests(@Nullable Path folder) {
   private static void write(Path entry, String digest) {
     try {
       Files.createDirectories(entry.getParent());
-      Path draft = Files.createTempFile(entry.getParent(), "draft-", "");
-      Files.writeString(draft, digest);
-      Files.move(draft, entry, StandardCopyOption.ATOMIC_MOVE);
+      Drafts.removeOld(entry.getParent());
+      Path draft = Files.createTempFile(entry.getParent(), Drafts.PREFIX, "");
+      try {
+        Files.writeString(draft, digest);
+        Files.move(draft, entry, StandardCopyOption.ATOMIC_MOVE);
+      } finally {
+        Files.deleteIfExists(draft);
+      }
     } catch (IOException e) {
       // Nothing is lost but time: the next start computes the digest again.
     }

@@ -1,5 +1,6 @@
 package io.epidote.engine.model;
 
+import io.epidote.engine.disk.Drafts;
 import io.epidote.engine.error.EpidoteException.BadCheckpoint;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -68,11 +69,13 @@ final class AdapterFile {
 
   private void write(Path file) throws IOException {
     Files.createDirectories(file.getParent());
-    Path draft = Files.createTempFile(file.getParent(), "draft-", "");
+    Drafts.removeOld(file.getParent());
+    Path draft = Files.createTempFile(file.getParent(), Drafts.PREFIX, "");
     try {
       try (FileChannel channel =
               FileChannel.open(draft, StandardOpenOption.READ, StandardOpenOption.WRITE);
           Arena scratch = Arena.ofConfined()) {
+        Drafts.reserve(channel, 0, bytes);
         MemorySegment all = channel.map(MapMode.READ_WRITE, 0, bytes, scratch);
         for (Part part : parts) {
           part.filler().fill(all.asSlice(part.offset(), part.bytes()));

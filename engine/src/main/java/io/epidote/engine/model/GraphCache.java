@@ -3,6 +3,7 @@ package io.epidote.engine.model;
 import static java.util.Objects.requireNonNull;
 
 import io.epidote.engine.checkpoint.Checkpoint;
+import io.epidote.engine.disk.Drafts;
 import io.epidote.engine.error.EpidoteException.BadCheckpoint;
 import io.epidote.engine.onnx.WeightFile;
 import java.io.IOException;
@@ -12,16 +13,14 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
-import java.util.Comparator;
 import java.util.HexFormat;
-import java.util.stream.Stream;
 
 /**
  * Graphs and converted weights on disk, by content: written once, then mapped and shared by every
  * process. An entry is a folder with {@code model.onnx} and {@code weights.bin}; it appears whole
- * or not at all, because it is written elsewhere and moved into place. Its name holds the
- * checkpoint's fingerprint and that of the planned graph, so that a release that writes a graph
- * differently does not read an older one's.
+ * or not at all, because it is written elsewhere and moved into place. What a killed process left
+ * half written, a later one removes. Its name holds the checkpoint's fingerprint and that of the
+ * planned graph, so that a release that writes a graph differently does not read an older one's.
  */
 final class GraphCache {
   static final String MODEL = "model.onnx";
@@ -34,6 +33,7 @@ final class GraphCache {
 
   GraphCache(Path root) {
     this.root = requireNonNull(root, "root is null");
+    Drafts.removeOld(root);
   }
 
   /** Writes a graph and its weights. */
@@ -58,7 +58,7 @@ final class GraphCache {
     }
     try {
       Files.createDirectories(root);
-      Path draft = Files.createTempDirectory(root, "draft-");
+      Path draft = Files.createTempDirectory(root, Drafts.PREFIX);
       try {
         byte[] model;
         try (WeightFile weights = new WeightFile(draft.resolve(WEIGHTS))) {
@@ -67,7 +67,7 @@ final class GraphCache {
         Files.write(draft.resolve(MODEL), model);
         publish(draft, entry);
       } finally {
-        delete(draft);
+        Drafts.delete(draft);
       }
       return entry;
     } catch (UncheckedIOException | IOException e) {
@@ -98,17 +98,6 @@ final class GraphCache {
       // When another process was first, its entry has the same content.
       if (!Files.isDirectory(entry)) {
         throw e;
-      }
-    }
-  }
-
-  private static void delete(Path folder) throws IOException {
-    if (!Files.exists(folder)) {
-      return;
-    }
-    try (Stream<Path> paths = Files.walk(folder)) {
-      for (Path path : paths.sorted(Comparator.reverseOrder()).toList()) {
-        Files.deleteIfExists(path);
       }
     }
   }

@@ -57,7 +57,7 @@ final class LoadedGraph implements AutoCloseable {
 
   /** Loads {@code model.onnx} of a cache entry, which may use Epidote's own operators. */
   static LoadedGraph open(Path entry, RuntimeOptions runtime, List<Operator> operators) {
-    Engine engine = loadEngine();
+    Engine engine = loadEngine(runtime.cache());
     SessionOptions options = sessionOptions(runtime);
     OperatorDomain domain = new OperatorDomain(operators, runtime.threads(), ownThreads(runtime));
     domain.register(address(options));
@@ -82,8 +82,11 @@ final class LoadedGraph implements AutoCloseable {
   /**
    * To be called before any OrtEnvironment exists, or DJL and ONNX Runtime disagree about the
    * environment.
+   *
+   * @param cache folder for graphs and converted weights, which has its libraries too
    */
-  static Engine loadEngine() {
+  static Engine loadEngine(Path cache) {
+    RuntimeLibraries.place(cache);
     return Engine.getEngine("OnnxRuntime");
   }
 

@@ -38,9 +38,16 @@ public final class Models {
    * Begins what opening a model would wait for and needs no checkpoint, on threads of their own:
    * loading ONNX Runtime, compiling the loops. To be called by a process that is about to open
    * models, before it reads a checkpoint; not needed otherwise.
+   *
+   * @param cache as models will have it
    */
-  public static void prepare(boolean vision, boolean decoder) {
-    Thread.ofPlatform().daemon().name("engine-load").start(LoadedGraph::loadEngine);
+  public static void prepare(boolean vision, boolean decoder, Path cache) {
+    Thread.ofPlatform()
+        .daemon()
+        .name("engine-load")
+        .start(() -> {
+          var unused = LoadedGraph.loadEngine(cache);
+        });
     if (decoder) {
       KernelWarmUp.ofDecoder();
     }

@@ -4,6 +4,7 @@ import static java.nio.file.StandardOpenOption.CREATE_NEW;
 import static java.nio.file.StandardOpenOption.READ;
 import static java.nio.file.StandardOpenOption.WRITE;
 
+import io.epidote.engine.disk.Drafts;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -20,7 +21,6 @@ import org.jspecify.annotations.Nullable;
  */
 public final class WeightFile implements AutoCloseable {
   private static final int ALIGNMENT = 4096;
-  private static final int ZEROS = 1 << 20;
 
   private final String fileName;
   private final @Nullable FileChannel channel;
@@ -66,7 +66,7 @@ public final class WeightFile implements AutoCloseable {
   Extent append(long length, LargeFiller filler) throws IOException {
     long offset = (end + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     if (channel != null) {
-      allocate(channel, offset, length);
+      Drafts.reserve(channel, offset, length);
       try (Arena arena = Arena.ofConfined()) {
         filler.fill(channel.map(MapMode.READ_WRITE, offset, length, arena));
       }
@@ -74,18 +74,6 @@ public final class WeightFile implements AutoCloseable {
     end = offset + length;
     bytes += length;
     return new Extent(fileName, offset, length);
-  }
-
-  /**
-   * Has the file system give the room before it is mapped. Of a page that has none when the disk is
-   * full, a mapping tells by a signal, not by an error.
-   */
-  private static void allocate(FileChannel channel, long offset, long length) throws IOException {
-    ByteBuffer zeros = ByteBuffer.allocateDirect((int) Math.min(length, ZEROS));
-    for (long at = offset; at < offset + length; ) {
-      zeros.clear().limit((int) Math.min(zeros.capacity(), offset + length - at));
-      at += channel.write(zeros, at);
-    }
   }
 
   /** Bytes of all tensors, without the gaps between them. */

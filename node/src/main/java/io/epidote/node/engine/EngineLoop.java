@@ -6,6 +6,7 @@ import io.epidote.engine.error.EpidoteException;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
@@ -52,6 +53,7 @@ public final class EngineLoop implements Executor, AutoCloseable {
   private volatile boolean sleeping;
   private volatile boolean stopping;
   private volatile @Nullable String fault;
+  private final CountDownLatch failed = new CountDownLatch(1);
 
   /** When the present step or command began, in nanoseconds; 0 between them. */
   private volatile long busySince;
@@ -174,6 +176,12 @@ public final class EngineLoop implements Executor, AutoCloseable {
     return fault;
   }
 
+  /** Returns when there is one. */
+  public String awaitFault() throws InterruptedException {
+    failed.await();
+    return requireNonNull(fault);
+  }
+
   /** Exceptions that reached the loop, each a defect of a stage. */
   public long defects() {
     return defects.get();
@@ -249,6 +257,7 @@ public final class EngineLoop implements Executor, AutoCloseable {
     } catch (Error e) {
       defects.incrementAndGet();
       fault = "The engine thread met " + e + "; restart the node.";
+      failed.countDown();
       log.error("An error reached the engine loop; the node reports itself unhealthy", e);
       return false;
     } finally {

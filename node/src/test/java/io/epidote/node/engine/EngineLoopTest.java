@@ -117,4 +117,19 @@ final class EngineLoopTest {
     assertThat(done).hasValue(100);
     assertThat(loop.offer(() -> {})).isFalse();
   }
+
+  @Test
+  void anErrorIsToldToWhoeverWaitsForOne() throws InterruptedException {
+    AtomicInteger steps = new AtomicInteger();
+    loop.start(
+        List.of(() -> {
+          if (steps.incrementAndGet() == 2) {
+            throw new OutOfMemoryError("no room");
+          }
+          return true;
+        }),
+        () -> {});
+    assertThat(loop.awaitFault()).contains("no room", "restart").isEqualTo(loop.fault());
+    assertThat(loop.defects()).isEqualTo(1);
+  }
 }

@@ -3,10 +3,7 @@ package io.epidote.router.request;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.proto.v1.FinishReason;
-import io.epidote.proto.v1.Stage;
 import io.epidote.proto.v1.StageTiming;
-import io.epidote.proto.v1.Timeline;
-import io.epidote.proto.v1.Usage;
 import io.epidote.router.adapters.AdapterGate;
 import io.epidote.router.cluster.Cluster;
 import io.epidote.router.cluster.Member;
@@ -22,7 +19,6 @@ import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -65,12 +61,12 @@ public final class RunningRequest {
   private final RequestMetrics.Recording recording;
   private final Punctuality punctuality;
   private final RequestWatch.Story story;
+  private final RequestTimelines timelines;
   private final SynchronizationContext turn =
       new SynchronizationContext((thread, error) -> unexpected(error));
 
   // Only within the turn:
   private final List<Generation> generations = new ArrayList<>();
-  private final List<Timeline> timelines = new ArrayList<>();
 
   /**
    * Those that begin when the first one's prompt is done and can be found in a prefix cache, so
@@ -109,6 +105,7 @@ public final class RunningRequest {
     this.story = around.watch().begin(request);
     this.recording = around.metrics().arrived(arrivalNanos, story.span());
     this.punctuality = new Punctuality(targets(), around.refusesLate(), around.margin(), recording);
+    this.timelines = new RequestTimelines(recording, punctuality);
   }
 
   private Slo targets() {
@@ -290,7 +287,8 @@ public final class RunningRequest {
       }
       if (generations.isEmpty()) {
         for (int choice = 0; choice < request.choices(); choice++) {
-          listener.finished(finish(choice, FinishReason.FINISH_REASON_ABORT, 0, List.of()));
+          listener.finished(
+              timelines.unanswered(choice, FinishReason.FINISH_REASON_ABORT, prepared));
         }
         end(FinishReason.FINISH_REASON_ABORT);
         listener.ended();
@@ -335,7 +333,7 @@ public final class RunningRequest {
     ticket.worked(promptTokens + answerTokens);
     ticket.close();
     recording.ended(reason, promptTokens);
-    story.ended(reason, promptTokens, answerTokens, () -> timeline(generations.stream()).build());
+    story.ended(reason, promptTokens, answerTokens, () -> timelines.router(generations));
     onEnd.accept(
         new EndedRequest(
             request.id(),
@@ -348,14 +346,7 @@ public final class RunningRequest {
             recording.ttftMs(),
             recording.tpotMs(),
             targets(),
-            timelines.isEmpty() ? List.of(unfinished()) : List.copyOf(timelines)));
-  }
-
-  /** Of a request that ended before its answers were complete. */
-  private Timeline unfinished() {
-    Timeline.Builder timeline = timeline(generations.stream());
-    generations.forEach(generation -> timeline.addAllStages(generation.timings()));
-    return timeline.build();
+            timelines.all(generations)));
   }
 
   private static void cancel(@Nullable ScheduledFuture<?> later) {
@@ -388,41 +379,6 @@ public final class RunningRequest {
     return around.timer().schedule(() -> turn.execute(action), ms, TimeUnit.MILLISECONDS);
   }
 
-  private AnswerListener.Finish finish(
-      int choice, FinishReason reason, int tokens, List<StageTiming> timings) {
-    Usage.Builder usage = Usage.newBuilder().setCompletionTokens(tokens);
-    timings.stream()
-        .filter(timing -> timing.getStage() == Stage.STAGE_PREFILL)
-        .findFirst()
-        .ifPresent(timing -> usage.setCachedTokens(timing.getCachedUnits()));
-    if (prepared != null) {
-      usage
-          .setPromptTokens(prepared.promptTokens())
-          .setMediaTokens(prepared.prompt().mediaTokens());
-    }
-    Timeline.Builder timeline =
-        timeline(generations.stream().filter(generation -> generation.choice() == choice))
-            .addAllStages(timings);
-    Timeline told = timeline.build();
-    timelines.add(told);
-    return new AnswerListener.Finish(choice, reason, usage.build(), told);
-  }
-
-  /** The router's part of the timeline of these answers. */
-  private Timeline.Builder timeline(Stream<Generation> of) {
-    Timeline.Builder timeline = recording.timeline().setExpectedLate(punctuality.expectedLate());
-    of.forEach(generation -> {
-      timeline.setRecoveries(generation.recoveries());
-      generation
-          .placement()
-          .ifPresent(placement ->
-              timeline
-                  .setTopology(placement.topology().label())
-                  .setPredictedTtftMs(placement.predictedFirstTokenMs()));
-    });
-    return timeline;
-  }
-
   /** What the answers tell; always within the turn. */
   private final class Answers implements Generation.Events {
     @Override
@@ -449,7 +405,7 @@ public final class RunningRequest {
     public void complete(Generation generation, FinishReason reason) {
       List<StageTiming> timings = generation.timings();
       timings.forEach(recording::stage);
-      listener.finished(finish(generation.choice(), reason, generation.tokens(), timings));
+      listener.finished(timelines.finish(generation, reason, timings, prepared));
       if (reason == FinishReason.FINISH_REASON_STOP) {
         around.cluster().demand().answered(generation.tokens());
       }
