@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -18,6 +19,7 @@ import java.util.stream.Stream;
 final class ProcessCluster implements Cluster {
   private final List<ChildProcess> children = new ArrayList<>();
   private final List<String> startTimes = new ArrayList<>();
+  private final Map<String, String> metrics = new LinkedHashMap<>();
   private final Path logs;
   private final Thread hook = new Thread(this::stop, "stop-children");
   private String grpcAddress = "";
@@ -54,15 +56,21 @@ final class ProcessCluster implements Cluster {
     httpAddress = routerReady.getOrDefault("http", "");
     adminAddress = routerReady.getOrDefault("admin", "");
     grpcAddress = routerReady.getOrDefault("grpc", "");
-    for (NodeSpec node : nodes) {
+    for (int i = 0; i < nodes.size(); i++) {
+      NodeSpec node = nodes.get(i);
       List<String> flags =
           node.stages().equals(Set.of(Stage.STAGE_ENCODE)) ? ChildProcess.ENCODE_HEAP : List.of();
       children.add(
-          ChildProcess.start(node.name(), logs, flags, options.nodeArguments(node, grpcAddress)));
+          ChildProcess.start(
+              node.name(), logs, flags, options.nodeArguments(node, i, grpcAddress)));
     }
     for (int i = 0; i < nodes.size(); i++) {
       progress.update("starting " + children.size() + " processes");
-      awaitReady(nodes.get(i).name(), children.get(i + 1));
+      String node = nodes.get(i).name();
+      String address = awaitReady(node, children.get(i + 1)).get("metrics");
+      if (address != null) {
+        metrics.put(node, address);
+      }
     }
     ClusterStart.awaitNodes(
         grpcAddress, nodes.size(), progress, ConnectionOptions.of(options.node.tls));
@@ -76,6 +84,11 @@ final class ProcessCluster implements Cluster {
             .collect(Collectors.toMap(pair -> pair[0], pair -> pair[1]));
     startTimes.add(name + " " + words.getOrDefault("after", "?"));
     return words;
+  }
+
+  @Override
+  public Map<String, String> metricsAddresses() {
+    return metrics;
   }
 
   @Override
