@@ -29,6 +29,7 @@ final class AdapterEvaluation {
       SamplingParams.newBuilder().setTemperature(0).build();
 
   private final String address;
+  private final ConnectionOptions as;
   private final int count;
   private final long seed;
   private final int concurrency;
@@ -36,10 +37,18 @@ final class AdapterEvaluation {
 
   /**
    * @param address of a router that has the adapters and the classifier
+   * @param as whoever asks
    * @param count questions to each adapter, and prompts to choose by
    */
-  AdapterEvaluation(String address, int count, long seed, int concurrency, Progress progress) {
+  AdapterEvaluation(
+      String address,
+      ConnectionOptions as,
+      int count,
+      long seed,
+      int concurrency,
+      Progress progress) {
     this.address = address;
+    this.as = as;
     this.count = count;
     this.seed = seed;
     this.concurrency = concurrency;
@@ -71,7 +80,7 @@ final class AdapterEvaluation {
 
   Report run() {
     Report report = new Report("eval");
-    try (InferenceClient client = new InferenceClient(address);
+    try (InferenceClient client = new InferenceClient(address, as);
         ExecutorService clients = Executors.newFixedThreadPool(concurrency)) {
       for (AnswerForm form : forms()) {
         List<Callable<Boolean>> adapter = new ArrayList<>();

@@ -1,5 +1,6 @@
 package io.epidote.cli;
 
+import io.epidote.cli.load.Access;
 import io.epidote.cli.load.Arrivals;
 import io.epidote.cli.load.LoadLevel;
 import io.epidote.cli.load.LoadRun;
@@ -120,7 +121,7 @@ final class BenchRouterCommand implements Callable<Integer> {
             false,
             Optional.empty(),
             Optional.empty(),
-            Optional.empty(),
+            Access.PLAIN,
             false,
             HOLD_TIMEOUT.multipliedBy(2)));
   }

@@ -145,6 +145,7 @@ final class ChaosCommand implements Callable<Integer> {
   private boolean json;
 
   @Mixin private ClusterOptions options = new ClusterOptions();
+  @Mixin private KeyOptions key = new KeyOptions();
 
   static final class ShareConverter implements ITypeConverter<Double> {
     @Override
@@ -170,6 +171,7 @@ final class ChaosCommand implements Callable<Integer> {
     plan = possible(plan);
     plan.forEach(fault -> System.err.println("  " + fault));
     boolean disturbed = plan.stream().anyMatch(fault -> fault.kind().ofNetwork());
+    ConnectionOptions as = ConnectionOptions.of(options.node.tls, key);
     ChaosCluster.Shape shape =
         new ChaosCluster.Shape(
             options.onAnyPort(),
@@ -187,6 +189,7 @@ final class ChaosCommand implements Callable<Integer> {
                   new ChaosRun.Plan(
                       cluster.grpcAddress(),
                       cluster.httpAddress(),
+                      as.access(),
                       distinct,
                       rate,
                       length,
@@ -201,7 +204,7 @@ final class ChaosCommand implements Callable<Integer> {
               .run();
       progress.update("waiting until nothing is held any more");
       ClusterAccounts accounts =
-          ClusterAccounts.settle(cluster.grpcAddress(), cluster.stagesOf().keySet(), settle);
+          ClusterAccounts.settle(cluster.grpcAddress(), as, cluster.stagesOf().keySet(), settle);
       report(new ChaosFigures(outcome), accounts);
     }
     return 0;

@@ -1,5 +1,7 @@
 package io.epidote.cli;
 
+import java.util.Map;
+
 /** A running router with its nodes, however they were started. */
 interface Cluster extends AutoCloseable {
   /** host:port of the router's gRPC port. */
@@ -10,6 +12,11 @@ interface Cluster extends AutoCloseable {
 
   /** host:port of the router's HTTP port. */
   String httpAddress();
+
+  /** host:port of each node's metrics by its name; empty where they are not served. */
+  default Map<String, String> metricsAddresses() {
+    return Map.of();
+  }
 
   /** Who was ready how long after its process started, in words. */
   String startTimes();

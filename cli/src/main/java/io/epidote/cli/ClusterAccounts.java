@@ -22,10 +22,11 @@ record ClusterAccounts(double settledAfter, Map<String, String> left, long integ
   private static final long STEP_MS = 250;
 
   /** Looks until nothing is left, or for so long. */
-  static ClusterAccounts settle(String router, Set<String> nodes, Duration atMost)
+  static ClusterAccounts settle(
+      String router, ConnectionOptions as, Set<String> nodes, Duration atMost)
       throws InterruptedException {
     long start = System.nanoTime();
-    try (InferenceClient client = new InferenceClient(router)) {
+    try (InferenceClient client = new InferenceClient(router, as)) {
       while (true) {
         Map<String, String> left = new LinkedHashMap<>();
         long checks = 0;

@@ -5,6 +5,8 @@ import io.epidote.node.AdapterRoots;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.OptionalInt;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Mixin;
 
 /** Options of every command that starts a cluster of its own. */
@@ -13,6 +15,9 @@ final class ClusterOptions {
   @Mixin PortOptions ports = new PortOptions();
   @Mixin NodeOptions node = new NodeOptions();
   @Mixin RouterOptions router = new RouterOptions();
+
+  /** Where the first node's metrics are, those of others after it; 0: anywhere; null: nowhere. */
+  @Nullable Integer metricsPort;
 
   /** Ports that nobody else uses: for clusters that live as long as one command. */
   ClusterOptions onAnyPort() {
@@ -55,7 +60,19 @@ final class ClusterOptions {
     return arguments;
   }
 
-  List<String> nodeArguments(NodeSpec spec, String router) {
+  /** Where a node's metrics are, by its place among the nodes. */
+  OptionalInt metricsPort(int index) {
+    return metricsPort == null
+        ? OptionalInt.empty()
+        : OptionalInt.of(metricsPort == 0 ? 0 : metricsPort + index);
+  }
+
+  /**
+   * A node's command.
+   *
+   * @param index its place among the nodes
+   */
+  List<String> nodeArguments(NodeSpec spec, int index, String router) {
     List<String> arguments =
         new ArrayList<>(
             List.of(
@@ -68,6 +85,8 @@ final class ClusterOptions {
                 router,
                 "--model",
                 modelFolder().toString()));
+    metricsPort(index)
+        .ifPresent(port -> arguments.addAll(List.of("--metrics-port", Integer.toString(port))));
     arguments.addAll(node.arguments());
     return arguments;
   }

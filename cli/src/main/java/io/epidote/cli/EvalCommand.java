@@ -39,7 +39,8 @@ import picocli.CommandLine.Parameters;
       "  epidote eval scenes --count 500 --seed 7 --json",
       "  epidote eval scenes --nodes EPD",
       "  epidote eval scenes --adapters --json",
-      "  epidote eval scenes --router localhost:8001"
+      "  epidote eval scenes --router localhost:8001",
+      "  epidote eval scenes --router localhost:8001 --tls-ca ca.pem --api-key-file key.txt"
     })
 final class EvalCommand implements Callable<Integer> {
   @Parameters(
@@ -91,6 +92,7 @@ final class EvalCommand implements Callable<Integer> {
   private boolean json;
 
   @Mixin private ClusterOptions options = new ClusterOptions();
+  @Mixin private KeyOptions key = new KeyOptions();
 
   private record Outcome(Task task, InferenceClient.Answer answer) {
     boolean exact() {
@@ -122,9 +124,14 @@ final class EvalCommand implements Callable<Integer> {
     return 0;
   }
 
+  /** Who asks: whoever knows a cluster of this command's own, or another's client. */
+  private ConnectionOptions as() {
+    return ConnectionOptions.of(options.node.tls, key);
+  }
+
   private void report(String address, Progress progress) {
     if (adapters) {
-      Report found = new AdapterEvaluation(address, count, seed, concurrency, progress).run();
+      Report found = new AdapterEvaluation(address, as(), count, seed, concurrency, progress).run();
       if (json) {
         found.print(System.out);
       } else {
@@ -138,7 +145,7 @@ final class EvalCommand implements Callable<Integer> {
   private List<Outcome> ask(String address, Progress progress) {
     AtomicInteger done = new AtomicInteger();
     SamplingParams greedy = SamplingParams.newBuilder().setTemperature(0).build();
-    try (InferenceClient client = new InferenceClient(address);
+    try (InferenceClient client = new InferenceClient(address, as());
         ExecutorService clients = Executors.newFixedThreadPool(concurrency);
         Stream<Task> tasks = SceneSet.heldOut(seed).limit(count)) {
       List<Future<Outcome>> futures = new ArrayList<>();

@@ -3,8 +3,13 @@ package io.epidote.cli;
 import io.epidote.node.NodeRuntime;
 import io.epidote.router.Router;
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
+import io.micrometer.prometheusmetrics.PrometheusConfig;
+import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.OptionalInt;
 
 /**
  * A router and nodes in this process. They still meet over sockets, as in processes of their own.
@@ -14,6 +19,7 @@ final class LocalCluster implements Cluster {
 
   private final Router router;
   private final List<NodeRuntime> nodes = new ArrayList<>();
+  private final Map<String, MetricsServer> metrics = new LinkedHashMap<>();
   private String startTime = "";
   private final Thread hook = new Thread(this::stop, "stop-cluster");
 
@@ -42,8 +48,7 @@ final class LocalCluster implements Cluster {
     try {
       for (NodeSpec spec : specs) {
         progress.update("starting " + spec.name());
-        cluster.nodes.add(
-            NodeLauncher.start(cluster.settings(options, spec), new SimpleMeterRegistry()));
+        cluster.start(options, spec);
       }
       ClusterStart.awaitNodes(
           cluster.grpcAddress(), specs.size(), progress, ConnectionOptions.of(options.node.tls));
@@ -53,6 +58,26 @@ final class LocalCluster implements Cluster {
       cluster.close();
       throw e;
     }
+  }
+
+  private void start(ClusterOptions options, NodeSpec spec) {
+    OptionalInt port = options.metricsPort(nodes.size());
+    if (port.isEmpty()) {
+      nodes.add(NodeLauncher.start(settings(options, spec), new SimpleMeterRegistry()));
+      return;
+    }
+    PrometheusMeterRegistry meters = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
+    NodeRuntime node = NodeLauncher.start(settings(options, spec), meters);
+    nodes.add(node);
+    MetricsServer served =
+        MetricsServer.start(
+            HOST,
+            port.getAsInt(),
+            spec.name(),
+            options.modelFolder().getFileName().toString(),
+            meters,
+            node);
+    metrics.put(spec.name(), served);
   }
 
   private NodeLauncher.Settings settings(ClusterOptions options, NodeSpec spec) {
@@ -76,13 +101,20 @@ final class LocalCluster implements Cluster {
   }
 
   @Override
+  public Map<String, String> metricsAddresses() {
+    Map<String, String> addresses = new LinkedHashMap<>();
+    metrics.forEach((node, served) -> addresses.put(node, HOST + ":" + served.port()));
+    return addresses;
+  }
+
+  @Override
   public String startTimes() {
     return startTime;
   }
 
   /** Starts one more node, which has a copy of the cluster's options. */
   void addNode(ClusterOptions options, NodeSpec spec) {
-    nodes.add(NodeLauncher.start(settings(options, spec), new SimpleMeterRegistry()));
+    start(options, spec);
     ClusterStart.awaitNodes(
         grpcAddress(), nodes.size(), new Progress(), ConnectionOptions.of(options.node.tls));
   }
@@ -94,6 +126,8 @@ final class LocalCluster implements Cluster {
 
   private synchronized void stop() {
     router.close();
+    metrics.values().forEach(MetricsServer::close);
+    metrics.clear();
     nodes.forEach(NodeRuntime::close);
     nodes.clear();
   }

@@ -2,6 +2,7 @@ package io.epidote.cli;
 
 import io.epidote.proto.v1.Stage;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -11,6 +12,7 @@ import java.util.Set;
 final class ProcessCluster implements Cluster {
   private final List<ChildProcess> children = new ArrayList<>();
   private final List<String> startTimes = new ArrayList<>();
+  private final Map<String, String> metrics = new LinkedHashMap<>();
   private final LogFolder logs = LogFolder.make(Optional.empty());
   private final Thread hook = new Thread(this::stop, "stop-children");
   private String grpcAddress = "";
@@ -42,16 +44,21 @@ final class ProcessCluster implements Cluster {
     httpAddress = routerReady.getOrDefault("http", "");
     adminAddress = routerReady.getOrDefault("admin", "");
     grpcAddress = routerReady.getOrDefault("grpc", "");
-    for (NodeSpec node : nodes) {
+    for (int i = 0; i < nodes.size(); i++) {
+      NodeSpec node = nodes.get(i);
       List<String> flags =
           node.stages().equals(Set.of(Stage.STAGE_ENCODE)) ? ChildProcess.ENCODE_HEAP : List.of();
       children.add(
           ChildProcess.start(
-              node.name(), logs.path(), flags, options.nodeArguments(node, grpcAddress)));
+              node.name(), logs.path(), flags, options.nodeArguments(node, i, grpcAddress)));
     }
     for (int i = 0; i < nodes.size(); i++) {
       progress.update("starting " + children.size() + " processes");
-      awaitReady(nodes.get(i).name(), children.get(i + 1));
+      String node = nodes.get(i).name();
+      String address = awaitReady(node, children.get(i + 1)).get("metrics");
+      if (address != null) {
+        metrics.put(node, address);
+      }
     }
     ClusterStart.awaitNodes(
         grpcAddress, nodes.size(), progress, ConnectionOptions.of(options.node.tls));
@@ -62,6 +69,11 @@ final class ProcessCluster implements Cluster {
     Map<String, String> words = child.awaitWords(ClusterStart.TIMEOUT);
     startTimes.add(name + " " + words.getOrDefault("after", "?"));
     return words;
+  }
+
+  @Override
+  public Map<String, String> metricsAddresses() {
+    return metrics;
   }
 
   @Override

@@ -40,6 +40,8 @@ final class RouterProcess implements AutoCloseable {
   static RouterProcess start(int requests, List<String> flags) {
     ClusterOptions options = new ClusterOptions().onAnyPort();
     options.router.maxRequests = requests;
+    // All of them come from one address, which has no more than a part of all.
+    options.router.security.maxConnections = 2 * requests;
     // Nodes that have every answer at once report nothing.
     options.router.nodeSilence = Duration.ofDays(365);
     try {

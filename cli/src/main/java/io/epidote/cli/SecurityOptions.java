@@ -42,7 +42,7 @@ final class SecurityOptions {
       names = "--max-connections",
       paramLabel = "N",
       description =
-          "Connections to the HTTP port at a time; for one more, whoever has been without a request for longest goes. Default: ${DEFAULT-VALUE}.")
+          "Connections to the HTTP port at a time; for one more, whoever has been without a request for longest goes, of the address that has most. Default: ${DEFAULT-VALUE}.")
   int maxConnections = HttpLimits.DEFAULT.maxConnections();
 
   @Option(

@@ -1,10 +1,12 @@
 package io.epidote.cli;
 
+import io.epidote.cli.load.Access;
 import io.epidote.cli.load.LoadServer;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import java.time.Duration;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** Which server a load goes to, and how. */
@@ -15,8 +17,9 @@ final class ServeTargetOptions {
   @Option(
       names = "--url",
       paramLabel = "URL",
-      description = "The server, with or without /v1. Default: ${DEFAULT-VALUE}.")
-  private String url = "http://127.0.0.1:8000";
+      description =
+          "The server, with or without /v1. Default: http://127.0.0.1:8000, https with --tls-ca.")
+  private @Nullable String url;
 
   @Option(
       names = "--api",
@@ -40,7 +43,7 @@ final class ServeTargetOptions {
       names = "--model",
       paramLabel = "NAME",
       description =
-          "Model to name in requests. Default: the first that the server lists. A key is taken from the variable OPENAI_API_KEY.")
+          "Model to name in requests. Default: the first that the server lists. The variable OPENAI_API_KEY may have a key, too.")
   private @Nullable String model;
 
   @Option(
@@ -51,17 +54,25 @@ final class ServeTargetOptions {
           "How long nothing may come of an answer before it counts as failed. Default: 120s.")
   private Duration timeout = Duration.ofSeconds(120);
 
+  @Mixin private ConnectionOptions connection = new ConnectionOptions();
+
   LoadServer.Address address() {
     if (timeout.compareTo(Duration.ofSeconds(1)) < 0) {
       throw new InvalidRequest("--timeout must be at least 1s");
     }
+    Access access = connection.access(connection.key.keyOr(KEY));
+    String at = url == null ? access.scheme() + "://127.0.0.1:8000" : url;
+    if (access.tls().isPresent() && !at.startsWith("https:")) {
+      throw new InvalidRequest(
+          "--tls-ca is for a server with TLS, but --url is %s; expected https://".formatted(at));
+    }
     return new LoadServer.Address(
-        url,
+        at,
         api,
         grpc,
         Optional.ofNullable(router),
         Optional.ofNullable(model),
-        Optional.ofNullable(System.getenv(KEY)),
+        access,
         true,
         timeout);
   }

@@ -21,6 +21,7 @@ import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 @Command(
@@ -35,6 +36,7 @@ import picocli.CommandLine.Option;
     footer = {
       "  epidote top",
       "  epidote top --router gateway:8000 --interval 5s",
+      "  epidote top --tls-ca ca.pem --api-key-file key.txt",
       "  epidote top --once | less",
       "  epidote top --json"
     })
@@ -62,6 +64,8 @@ final class TopCommand implements Callable<Integer> {
   @Option(names = "--json", description = "Print one look as one JSON object and end.")
   private boolean json;
 
+  @Mixin private ConnectionOptions connection = new ConnectionOptions();
+
   @Override
   public Integer call() throws InterruptedException {
     if (interval.compareTo(Duration.ofMillis(100)) < 0
@@ -69,8 +73,7 @@ final class TopCommand implements Callable<Integer> {
       throw new InvalidRequest(
           "--interval %s does not work; expected 100ms to 1h".formatted(TimeText.of(interval)));
     }
-    Optional<String> key = Optional.ofNullable(System.getenv("EPIDOTE_API_KEY"));
-    try (ClusterWatch watch = new ClusterWatch(router, key)) {
+    try (ClusterWatch watch = new ClusterWatch(router, connection.access())) {
       ClusterWatch.View first = watch.look();
       if (json) {
         report(first).print(System.out);

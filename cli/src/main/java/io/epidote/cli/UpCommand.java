@@ -4,6 +4,7 @@ import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -17,6 +18,7 @@ import picocli.CommandLine.Option;
       "  epidote up                              one process, a node for each stage",
       "  epidote up --processes                  a process for the router and for each node",
       "  epidote up --processes --nodes E,EP,D   any combination of stages",
+      "  epidote up --processes --metrics-port 9100   /metrics of nodes at 9100, 9101, ...",
       "  epidote up --nodes EPD                  aggregated: one node for everything",
       "  epidote up --model ~/models/mine        another Hugging Face folder"
     })
@@ -34,10 +36,18 @@ final class UpCommand implements Callable<Integer> {
       description = "Nodes as letters of their stages. Default: ${DEFAULT-VALUE}.")
   private String nodes = "E,P,D";
 
+  @Option(
+      names = "--metrics-port",
+      paramLabel = "N",
+      description =
+          "Port for /metrics of the first node; those of the others have the next ones. 0 for any free ones. Default: none.")
+  private @Nullable Integer metricsPort;
+
   @Override
   public Integer call() throws InterruptedException {
     List<NodeSpec> specs = NodeSpec.parseList(nodes);
     options.node.logs.apply();
+    options.metricsPort = metricsPort;
     Cluster cluster;
     try (Progress progress = new Progress()) {
       cluster =
@@ -56,6 +66,10 @@ final class UpCommand implements Callable<Integer> {
           cluster.grpcAddress(),
           cluster.adminAddress(),
           web);
+      cluster
+          .metricsAddresses()
+          .forEach((node, address) ->
+              System.out.printf("  Metrics     http://%s/metrics of %s%n", address, node));
       if (!options.router.noPage) {
         System.out.printf("  Page        %s/%n", web);
       }

@@ -34,7 +34,9 @@ import io.grpc.stub.MetadataUtils;
 import io.grpc.stub.StreamObserver;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.net.InetSocketAddress;
 import java.net.Socket;
+import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -327,6 +329,52 @@ class SecureFrontDoorTest {
     }
   }
 
+  /** Whoever has asked for so much that nothing more is read of it has no more patience either. */
+  @Test
+  void whoAsksForMuchAndReadsNothingIsEnded() throws Exception {
+    double before = closed("slow");
+    try (Socket deaf = new Socket()) {
+      deaf.setReceiveBufferSize(4096);
+      deaf.connect(new InetSocketAddress("127.0.0.1", cluster.router.httpPort()));
+      // Large, so that no read of the router's has more requests than may come at a time.
+      String request =
+          "GET /metrics HTTP/1.1\r\nHost: x\r\nX-Pad: %s\r\nAuthorization: Bearer %s\r\n\r\n"
+              .formatted("x".repeat(2048), acme);
+      Thread asks =
+          Thread.ofVirtual()
+              .start(() -> {
+                try {
+                  send(deaf, request.repeat(100));
+                } catch (IOException e) {
+                  // It was ended, as it should be.
+                }
+              });
+      await().atMost(Duration.ofSeconds(10)).until(() -> closed("slow") > before);
+      deaf.close();
+      asks.join();
+    }
+  }
+
+  private static double closed(String why) throws Exception {
+    String name = "epidote_http_connections_closed_total{why=\"%s\"} ".formatted(why);
+    return metrics()
+        .lines()
+        .filter(line -> line.startsWith(name))
+        .mapToDouble(line -> Double.parseDouble(line.substring(name.length())))
+        .sum();
+  }
+
+  private static String metrics() throws Exception {
+    return cluster
+        .http
+        .send(
+            HttpRequest.newBuilder(cluster.uri("/metrics"))
+                .header("Authorization", "Bearer " + acme)
+                .build(),
+            HttpResponse.BodyHandlers.ofString())
+        .body();
+  }
+
   @Test
   void aCrowdOfSilentConnectionsKeepsNobodyOut() throws Exception {
     List<Socket> crowd = new ArrayList<>();
@@ -352,13 +400,7 @@ class SecureFrontDoorTest {
     await()
         .atMost(Duration.ofSeconds(10))
         .untilAsserted(() -> {
-          HttpResponse<String> metrics =
-              cluster.http.send(
-                  java.net.http.HttpRequest.newBuilder(cluster.uri("/metrics"))
-                      .header("Authorization", "Bearer " + acme)
-                      .build(),
-                  HttpResponse.BodyHandlers.ofString());
-          assertThat(metrics.body()).contains("epidote_http_connections_closed_total");
+          assertThat(metrics()).contains("epidote_http_connections_closed_total");
         });
   }
 }

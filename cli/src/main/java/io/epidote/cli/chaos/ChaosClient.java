@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.protobuf.ByteString;
 import io.epidote.cli.chaos.Attempt.End;
+import io.epidote.cli.load.Access;
 import io.epidote.proto.v1.Chat;
 import io.epidote.proto.v1.ChatMessage;
 import io.epidote.proto.v1.ContentPart;
@@ -18,7 +19,6 @@ import io.epidote.proto.v1.SamplingParams;
 import io.grpc.Context;
 import io.grpc.ManagedChannel;
 import io.grpc.Status;
-import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.stub.StreamObserver;
 import java.io.IOException;
 import java.net.URI;
@@ -45,27 +45,23 @@ final class ChaosClient implements AutoCloseable {
 
   private final ManagedChannel channel;
   private final InferenceGrpc.InferenceStub stub;
-  private final HttpClient http =
-      HttpClient.newBuilder()
-          .version(HttpClient.Version.HTTP_1_1)
-          .connectTimeout(Duration.ofSeconds(10))
-          .build();
+  private final HttpClient http;
+  private final Access access;
   private final URI completions;
   private final Duration timeout;
 
   /**
    * @param grpc host:port of the router's gRPC port
    * @param httpAddress host:port of its HTTP port
+   * @param access certificates and key
    * @param timeout after which an answer that has not ended hangs
    */
-  ChaosClient(String grpc, String httpAddress, Duration timeout) {
-    this.channel =
-        NettyChannelBuilder.forTarget("dns:///" + grpc)
-            .usePlaintext()
-            .maxInboundMessageSize(64 << 20)
-            .build();
+  ChaosClient(String grpc, String httpAddress, Access access, Duration timeout) {
+    this.access = access;
+    this.http = access.http().connectTimeout(Duration.ofSeconds(10)).build();
+    this.channel = access.channel(grpc).build();
     this.stub = InferenceGrpc.newStub(channel);
-    this.completions = URI.create("http://" + httpAddress + "/v1/chat/completions");
+    this.completions = URI.create(access.scheme() + "://" + httpAddress + "/v1/chat/completions");
     this.timeout = timeout;
   }
 
@@ -188,7 +184,8 @@ final class ChaosClient implements AutoCloseable {
     }
     body.putObject("stream_options").put("include_usage", true);
     HttpRequest.Builder post =
-        HttpRequest.newBuilder(completions)
+        access
+            .authorize(HttpRequest.newBuilder(completions))
             .header("Content-Type", "application/json")
             .header("x-request-id", attempt.id())
             .POST(BodyPublishers.ofString(body.toString()));

@@ -1,5 +1,6 @@
 package io.epidote.cli.chaos;
 
+import io.epidote.cli.load.Access;
 import io.epidote.cli.load.Arrivals;
 import io.epidote.cli.load.LoadRequest;
 import io.epidote.engine.error.EpidoteException.Unavailable;
@@ -33,6 +34,7 @@ public final class ChaosRun {
    *
    * @param grpc host:port of the router's gRPC port
    * @param http host:port of its HTTP port
+   * @param access certificates and key
    * @param distinct requests
    * @param rate of arrivals, requests a second
    * @param length of the load
@@ -45,6 +47,7 @@ public final class ChaosRun {
   public record Plan(
       String grpc,
       String http,
+      Access access,
       int distinct,
       double rate,
       Duration length,
@@ -127,7 +130,7 @@ public final class ChaosRun {
   }
 
   private ChaosClient client(Duration timeout) {
-    return new ChaosClient(plan.grpc(), plan.http(), timeout);
+    return new ChaosClient(plan.grpc(), plan.http(), plan.access(), timeout);
   }
 
   private List<Attempt> warmUp(ChaosClient client) throws InterruptedException {

@@ -13,7 +13,6 @@ import io.epidote.proto.v1.Media;
 import io.epidote.proto.v1.SamplingParams;
 import io.grpc.ManagedChannel;
 import io.grpc.Status;
-import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.stub.StreamObserver;
 import java.io.IOException;
 import java.time.Duration;
@@ -32,16 +31,11 @@ public final class GrpcTarget implements LoadTarget {
    * @param model to name, empty for the router's own
    * @param timeout of a whole answer
    */
-  GrpcTarget(String address, String model, Duration timeout) {
+  GrpcTarget(String address, String model, Access access, Duration timeout) {
     this.address = address;
     this.model = model;
     this.timeout = timeout;
-    this.channel =
-        NettyChannelBuilder.forTarget("dns:///" + address)
-            .usePlaintext()
-            .maxInboundMessageSize(64 << 20)
-            .directExecutor()
-            .build();
+    this.channel = access.channel(address).directExecutor().build();
     this.stub = InferenceGrpc.newStub(channel);
   }
 

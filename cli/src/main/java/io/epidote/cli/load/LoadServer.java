@@ -5,7 +5,6 @@ import io.epidote.proto.v1.GetModelRequest;
 import io.epidote.proto.v1.InferenceGrpc;
 import io.grpc.ManagedChannel;
 import io.grpc.StatusRuntimeException;
-import io.grpc.netty.NettyChannelBuilder;
 import java.net.URI;
 import java.time.Duration;
 import java.util.Locale;
@@ -22,7 +21,7 @@ public final class LoadServer implements AutoCloseable {
    * @param grpc whether requests go over gRPC
    * @param router host:port of a router's gRPC port; empty to look beside the URL
    * @param model to name; empty for the first that is served
-   * @param key bearer token
+   * @param access certificates and key
    * @param timeline whether to ask for timelines, where they are known
    * @param timeout how long nothing may come
    */
@@ -32,7 +31,7 @@ public final class LoadServer implements AutoCloseable {
       boolean grpc,
       Optional<String> router,
       Optional<String> model,
-      Optional<String> key,
+      Access access,
       boolean timeline,
       Duration timeout) {}
 
@@ -40,12 +39,15 @@ public final class LoadServer implements AutoCloseable {
   private final URI root;
   private final String model;
   private final Optional<String> router;
+  private final Access access;
 
-  private LoadServer(LoadTarget target, URI root, String model, Optional<String> router) {
+  private LoadServer(
+      LoadTarget target, URI root, String model, Optional<String> router, Access access) {
     this.target = target;
     this.root = root;
     this.model = model;
     this.router = router;
+    this.access = access;
   }
 
   /**
@@ -62,20 +64,23 @@ public final class LoadServer implements AutoCloseable {
           "--api is \"%s\"; expected chat or completions".formatted(address.api()), e);
     }
     URI root = OpenAiTarget.root(address.url());
-    ServerProbe probe = ServerProbe.of(root, address.key());
+    ServerProbe probe = ServerProbe.of(root, address.access());
     String model = address.model().orElse(probe.model());
     Optional<String> router =
-        address.router().or(() -> probe.epidote() ? beside(root) : Optional.empty());
+        address
+            .router()
+            .or(() -> probe.epidote() ? beside(root, address.access()) : Optional.empty());
     if (!address.grpc()) {
       return new LoadServer(
           new OpenAiTarget(
               address.url(),
               new OpenAiBody(api, model, probe.epidote() && address.timeline()),
-              address.key(),
+              address.access(),
               address.timeout()),
           root,
           model,
-          router);
+          router,
+          address.access());
     }
     String rpc =
         router.orElseThrow(() ->
@@ -83,14 +88,17 @@ public final class LoadServer implements AutoCloseable {
                 "No router's gRPC port is known beside %s; name it with --router HOST:PORT"
                     .formatted(root)));
     return new LoadServer(
-        new GrpcTarget(rpc, address.model().orElse(""), address.timeout()), root, model, router);
+        new GrpcTarget(rpc, address.model().orElse(""), address.access(), address.timeout()),
+        root,
+        model,
+        router,
+        address.access());
   }
 
   /** A router's gRPC port is the one after its HTTP port, unless it was told another. */
-  private static Optional<String> beside(URI root) {
+  private static Optional<String> beside(URI root, Access access) {
     String address = root.getHost() + ":" + (root.getPort() + 1);
-    ManagedChannel channel =
-        NettyChannelBuilder.forTarget("dns:///" + address).usePlaintext().build();
+    ManagedChannel channel = access.channel(address).build();
     try {
       var unused =
           InferenceGrpc.newBlockingStub(channel)
@@ -120,7 +128,7 @@ public final class LoadServer implements AutoCloseable {
 
   /** Begins to look at it while it works. */
   public ServerWatch watch() {
-    return new ServerWatch(router, root).start();
+    return new ServerWatch(router, root, access).start();
   }
 
   @Override

@@ -29,7 +29,6 @@ import java.net.URI;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.Deque;
-import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import javax.net.ssl.SSLException;
 import org.jspecify.annotations.Nullable;
@@ -43,7 +42,7 @@ public final class OpenAiTarget implements LoadTarget {
 
   private final URI root;
   private final OpenAiBody body;
-  private final Optional<String> key;
+  private final Access access;
   private final long idleNanos;
   private final EventLoopGroup group;
   private final EventLoop loop;
@@ -54,14 +53,14 @@ public final class OpenAiTarget implements LoadTarget {
 
   /**
    * @param url http://host:port, with or without /v1
-   * @param key sent as bearer token
+   * @param access certificates and key
    * @param idleTimeout how long nothing may come of an answer that is awaited
    * @throws InvalidRequest when the URL is none
    */
-  OpenAiTarget(String url, OpenAiBody body, Optional<String> key, Duration idleTimeout) {
+  OpenAiTarget(String url, OpenAiBody body, Access access, Duration idleTimeout) {
     this.root = root(url);
     this.body = body;
-    this.key = key;
+    this.access = access;
     this.idleNanos = idleTimeout.toNanos();
     boolean epoll = Epoll.isAvailable();
     this.group =
@@ -70,7 +69,7 @@ public final class OpenAiTarget implements LoadTarget {
             new DefaultThreadFactory("load", true),
             epoll ? EpollIoHandler.newFactory() : NioIoHandler.newFactory());
     this.loop = group.next();
-    SslContext tls = root.getScheme().equals("https") ? tls() : null;
+    SslContext tls = root.getScheme().equals("https") ? tls(access) : null;
     this.bootstrap =
         new Bootstrap()
             .group(loop)
@@ -116,7 +115,10 @@ public final class OpenAiTarget implements LoadTarget {
     return uri.getPort() >= 0 ? uri.getPort() : uri.getScheme().equals("https") ? 443 : 80;
   }
 
-  private static SslContext tls() {
+  private static SslContext tls(Access access) {
+    if (access.tls().isPresent()) {
+      return access.tls().get().http();
+    }
     try {
       return SslContextBuilder.forClient().build();
     } catch (SSLException e) {
@@ -169,7 +171,10 @@ public final class OpenAiTarget implements LoadTarget {
         .set(HttpHeaderNames.CONTENT_TYPE, "application/json")
         .set(HttpHeaderNames.ACCEPT, "text/event-stream")
         .set(HttpHeaderNames.CONTENT_LENGTH, bytes.length);
-    key.ifPresent(token -> request.headers().set(HttpHeaderNames.AUTHORIZATION, "Bearer " + token));
+    access
+        .key()
+        .ifPresent(
+            token -> request.headers().set(HttpHeaderNames.AUTHORIZATION, "Bearer " + token));
     ((OpenAiConnection) channel.pipeline().get("exchange")).begin(channel, request, answer, retry);
   }
 

@@ -11,7 +11,7 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.time.Duration;
-import java.util.Optional;
+import javax.net.ssl.SSLException;
 
 /** What a server says of itself before it is put under load. */
 record ServerProbe(String model, boolean epidote) {
@@ -23,17 +23,18 @@ record ServerProbe(String model, boolean epidote) {
    *
    * @throws Unavailable when nothing answers at the URL
    */
-  static ServerProbe of(URI root, Optional<String> key) throws InterruptedException {
-    try (HttpClient client =
-        HttpClient.newBuilder()
-            .version(HttpClient.Version.HTTP_1_1)
-            .connectTimeout(TIMEOUT)
-            .build()) {
+  static ServerProbe of(URI root, Access access) throws InterruptedException {
+    try (HttpClient client = access.http().connectTimeout(TIMEOUT).build()) {
       HttpRequest.Builder request =
           HttpRequest.newBuilder(URI.create(root + "/v1/models")).timeout(TIMEOUT);
-      key.ifPresent(token -> request.header("Authorization", "Bearer " + token));
-      HttpResponse<String> response = client.send(request.build(), BodyHandlers.ofString());
+      HttpResponse<String> response =
+          client.send(access.authorize(request).build(), BodyHandlers.ofString());
       return response.statusCode() == 200 ? read(response.body()) : new ServerProbe("", false);
+    } catch (SSLException e) {
+      throw new Unavailable(
+          "%s and this command do not trust each other (%s); give --tls-ca, with --tls-cert and --tls-key where it wants a certificate"
+              .formatted(root, e.getMessage()),
+          e);
     } catch (ConnectException e) {
       throw new Unavailable(
           "No server answers at %s; start one with './epidote up', or name another with --url"

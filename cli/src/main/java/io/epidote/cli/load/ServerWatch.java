@@ -7,7 +7,6 @@ import io.epidote.proto.v1.NodeStatus;
 import io.epidote.proto.v1.Stage;
 import io.grpc.ManagedChannel;
 import io.grpc.StatusRuntimeException;
-import io.grpc.netty.NettyChannelBuilder;
 import java.io.IOException;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -67,6 +66,7 @@ public final class ServerWatch implements AutoCloseable {
 
   private final Optional<String> router;
   private final URI metrics;
+  private final Access access;
   private final List<Sample> samples = new ArrayList<>();
   private final Thread thread;
   private volatile boolean over;
@@ -75,8 +75,9 @@ public final class ServerWatch implements AutoCloseable {
    * @param router host:port of a router's gRPC port, where the server has one
    * @param root of the server's HTTP
    */
-  ServerWatch(Optional<String> router, URI root) {
+  ServerWatch(Optional<String> router, URI root, Access access) {
     this.router = router;
+    this.access = access;
     this.metrics = URI.create(root + "/metrics");
     this.thread = Thread.ofPlatform().daemon().name("load-watch").unstarted(this::watch);
   }
@@ -105,8 +106,7 @@ public final class ServerWatch implements AutoCloseable {
   }
 
   private void watchNodes(String address) throws InterruptedException {
-    ManagedChannel channel =
-        NettyChannelBuilder.forTarget("dns:///" + address).usePlaintext().build();
+    ManagedChannel channel = access.channel(address).build();
     try {
       while (!over) {
         try {
@@ -151,9 +151,11 @@ public final class ServerWatch implements AutoCloseable {
   }
 
   private void watchMetrics() throws InterruptedException {
-    try (HttpClient client = HttpClient.newHttpClient()) {
+    try (HttpClient client = access.http().build()) {
       HttpRequest request =
-          HttpRequest.newBuilder(metrics).timeout(Duration.ofMillis(DEADLINE_MS)).build();
+          access
+              .authorize(HttpRequest.newBuilder(metrics).timeout(Duration.ofMillis(DEADLINE_MS)))
+              .build();
       while (!over) {
         try {
           HttpResponse<String> response = client.send(request, BodyHandlers.ofString());

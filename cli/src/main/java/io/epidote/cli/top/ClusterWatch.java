@@ -4,6 +4,7 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import io.epidote.cli.load.Access;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.engine.error.EpidoteException.Unavailable;
 import java.io.IOException;
@@ -15,7 +16,7 @@ import java.net.http.HttpResponse.BodyHandlers;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
+import javax.net.ssl.SSLException;
 
 /** Reads what a router tells of its cluster, each time what is new. Used by one thread. */
 public final class ClusterWatch implements AutoCloseable {
@@ -38,20 +39,22 @@ public final class ClusterWatch implements AutoCloseable {
   }
 
   private final String base;
-  private final Optional<String> key;
-  private final HttpClient http = HttpClient.newBuilder().connectTimeout(TIMEOUT).build();
+  private final Access access;
+  private final HttpClient http;
   private View last = View.EMPTY;
   private long lastPoint;
   private long lastRequest;
 
   /**
    * @param address {@code host:port} of a router's HTTP port, or its URL
-   * @param key for routers that want one
+   * @param access certificates, and a key for routers that want one
    * @throws InvalidRequest when that is no address
    */
-  public ClusterWatch(String address, Optional<String> key) {
-    this.base = address.contains("://") ? address.replaceAll("/+$", "") : "http://" + address;
-    this.key = key;
+  public ClusterWatch(String address, Access access) {
+    this.base =
+        address.contains("://") ? address.replaceAll("/+$", "") : access.scheme() + "://" + address;
+    this.access = access;
+    this.http = access.http().connectTimeout(TIMEOUT).build();
     try {
       if (URI.create(base).getHost() == null) {
         throw new IllegalArgumentException("it has no host");
@@ -99,9 +102,9 @@ public final class ClusterWatch implements AutoCloseable {
 
   private JsonNode get(String path) throws InterruptedException {
     HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(base + path)).timeout(TIMEOUT);
-    key.ifPresent(word -> request.header("authorization", "Bearer " + word));
     try {
-      HttpResponse<String> response = http.send(request.build(), BodyHandlers.ofString());
+      HttpResponse<String> response =
+          http.send(access.authorize(request).build(), BodyHandlers.ofString());
       return switch (response.statusCode()) {
         case 200 -> JSON.readTree(response.body());
         case 404 ->
@@ -110,13 +113,19 @@ public final class ClusterWatch implements AutoCloseable {
                     .formatted(base));
         case 401, 403 ->
             throw new Unavailable(
-                "The router at %s wants an API key; set EPIDOTE_API_KEY to one.".formatted(base));
+                "The router at %s wants an API key; give --api-key-file, or set EPIDOTE_API_KEY."
+                    .formatted(base));
         default ->
             throw new Unavailable(
                 "The router at %s answers HTTP %d.".formatted(base, response.statusCode()));
       };
     } catch (JsonProcessingException e) {
       throw new Unavailable("What answers at %s is no router.".formatted(base), e);
+    } catch (SSLException e) {
+      throw new Unavailable(
+          "%s and this command do not trust each other (%s); give --tls-ca, with --tls-cert and --tls-key where it wants a certificate"
+              .formatted(base, e.getMessage()),
+          e);
     } catch (IOException e) {
       throw new Unavailable(
           "No router answers at %s (%s); start one with 'epidote up', or name another with --router HOST:PORT, its HTTP port."

@@ -13,7 +13,6 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -73,7 +72,7 @@ class FailuresTest {
         new OpenAiTarget(
             "http://127.0.0.1:" + server.getAddress().getPort(),
             new OpenAiBody(OpenAiBody.Api.CHAT, "", false),
-            Optional.empty(),
+            Access.PLAIN,
             timeout)) {
       return new LoadRun(target, Workloads.named("random", options), 7, _ -> {})
           .run(new Arrivals.Poisson(200), requests, TARGETS);

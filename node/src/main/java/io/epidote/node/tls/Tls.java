@@ -4,6 +4,7 @@ import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.grpc.netty.GrpcSslContexts;
 import io.netty.handler.ssl.ClientAuth;
+import io.netty.handler.ssl.JdkSslContext;
 import io.netty.handler.ssl.SslContext;
 import io.netty.handler.ssl.SslContextBuilder;
 import io.netty.handler.ssl.SslProvider;
@@ -104,6 +105,14 @@ public final class Tls implements AutoCloseable {
   public SslContext userClient() {
     return context(with ->
         build(GrpcSslContexts.configure(client(with).trustManager(with.trust()), SslProvider.JDK)));
+  }
+
+  /**
+   * Of a client of a router's HTTP port, which is known by its host name. Has what the files have
+   * now, whatever becomes of them.
+   */
+  public synchronized JdkSslContext webClient() {
+    return (JdkSslContext) build(client(credentials).trustManager(credentials.trust()));
   }
 
   private static ClientAuth clientAuth(boolean everybody) {

@@ -7,8 +7,9 @@ import java.time.Duration;
  * What connections to the HTTP port may take, so that clients that are slow, on purpose or not, are
  * no burden to others.
  *
- * @param maxConnections at a time; for one more, whoever has been without a request for longest
- *     goes
+ * @param maxConnections at a time; for one more, one of the address that has most goes: whoever has
+ *     been without a request for longest, or else whose body comes slowest, if that is slower than
+ *     {@code leastBytesPerSecond}
  * @param maxPerAddress of these, from one address; 0 is no bound
  * @param head within which a request's head must have come, from its first byte or the connection's
  *     begin

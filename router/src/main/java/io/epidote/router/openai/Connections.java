@@ -12,13 +12,18 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.Predicate;
 
 /**
  * All connections of the HTTP port, within their bounds: whoever is too slow goes, and when there
- * are too many, whoever has been without a request for longest. So somebody who opens connections
- * and says little has them for a while, and keeps nobody else out. Thread-safe.
+ * are too many, one of the address that has most: whoever has been without a request for longest,
+ * or else sends its body slowest. An address alone has no more than seven eighths. So somebody who
+ * opens many connections gives way to itself, and keeps nobody else out. Thread-safe.
  */
 final class Connections {
+  /** This part of all is for other addresses than the one that has most. */
+  private static final int SPARED = 8;
+
   private final HttpLimits limits;
   private final Set<HttpConnection> open = new HashSet<>();
   private final Map<InetAddress, Integer> byAddress = new HashMap<>();
@@ -52,23 +57,55 @@ final class Connections {
       crowded.increment();
       return false;
     }
-    if (open.size() >= limits.maxConnections()) {
+    int mostOfOne = limits.maxConnections() - limits.maxConnections() / SPARED;
+    if (open.size() >= limits.maxConnections() || byAddress.getOrDefault(address, 0) >= mostOfOne) {
       crowded.increment();
-      Optional<HttpConnection> longest =
-          open.stream()
-              .filter(each -> each.pace().waits() != Pace.Waits.ANSWER)
-              .filter(each -> each.pace().waits() != Pace.Waits.BODY)
-              .min(Comparator.comparing(HttpConnection::pace, Connections::before));
-      if (longest.isEmpty()) {
+      Optional<HttpConnection> least = least(address);
+      if (least.isEmpty()) {
         return false;
       }
-      longest.get().close();
-      leave(longest.get());
+      least.get().close();
+      leave(least.get());
     }
     open.add(connection);
     byAddress.merge(address, 1, Integer::sum);
     connection.joined(address);
     return true;
+  }
+
+  /** Who goes for a connection of this address; nobody where only others would have to. */
+  private Optional<HttpConnection> least(InetAddress newcomer) {
+    InetAddress crowded =
+        byAddress.entrySet().stream()
+            .max(Map.Entry.comparingByValue())
+            .map(Map.Entry::getKey)
+            .orElse(newcomer);
+    boolean own = byAddress.getOrDefault(newcomer, 0) >= byAddress.getOrDefault(crowded, 0);
+    Predicate<HttpConnection> first = from(own ? newcomer : crowded);
+    Optional<HttpConnection> least = longestIdle(first).or(() -> slowestBody(first));
+    return own ? least : least.or(() -> longestIdle(_ -> true)).or(() -> slowestBody(_ -> true));
+  }
+
+  private static Predicate<HttpConnection> from(InetAddress address) {
+    return each -> each.address().stream().anyMatch(address::equals);
+  }
+
+  private Optional<HttpConnection> longestIdle(Predicate<HttpConnection> among) {
+    return open.stream()
+        .filter(among)
+        .filter(each -> each.pace().waits() != Pace.Waits.ANSWER)
+        .filter(each -> each.pace().waits() != Pace.Waits.BODY)
+        .min(Comparator.comparing(HttpConnection::pace, Connections::before));
+  }
+
+  /** Of those whose bodies come slower than they would have to in the long run. */
+  private Optional<HttpConnection> slowestBody(Predicate<HttpConnection> among) {
+    long now = System.nanoTime();
+    return open.stream()
+        .filter(among)
+        .filter(each -> each.pace().waits() == Pace.Waits.BODY)
+        .filter(each -> each.pace().bodyBytesPerSecond(now) < limits.leastBytesPerSecond())
+        .min(Comparator.comparingDouble(each -> each.pace().bodyBytesPerSecond(now)));
   }
 
   /** Who has never asked for anything is before who has. */
@@ -98,9 +135,9 @@ final class Connections {
       all = List.copyOf(open);
     }
     for (HttpConnection each : all) {
-      if (each.isReading() && each.pace().isOver(limits, now)) {
+      boolean over = each.isReading() && each.pace().isOver(limits, now);
+      if ((over || each.pace().isStalled(limits, now)) && each.late()) {
         slow.increment();
-        each.late();
       }
     }
   }

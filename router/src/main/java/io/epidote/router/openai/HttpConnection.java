@@ -28,6 +28,7 @@ import java.util.ArrayDeque;
 import java.util.Optional;
 import java.util.Queue;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
@@ -52,6 +53,7 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
   private final Consumer<Exchange> dispatch;
   private final Pace pace;
   private final Connections all;
+  private final AtomicBoolean toldLate = new AtomicBoolean();
   private Optional<InetAddress> address = Optional.empty();
   private volatile @Nullable ChannelHandlerContext context;
 
@@ -119,20 +121,22 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
     }
   }
 
-  /** Ends it because its client was too slow; by any thread. */
-  void late() {
+  /** Ends it because its client was too slow; by any thread. Returns true the first time. */
+  boolean late() {
     ChannelHandlerContext ctx = context;
     if (ctx != null) {
       ctx.executor()
           .execute(() -> {
             boolean begun = pace.waits() == Pace.Waits.HEAD || pace.waits() == Pace.Waits.BODY;
-            if (begun && waiting.isEmpty() && !refused) {
+            boolean reads = ctx.channel().isWritable();
+            if (begun && reads && waiting.isEmpty() && !refused) {
               refuse(ctx, HttpError.tooSlow());
-            } else if (!refused) {
+            } else if (!refused || !reads) {
               ctx.close();
             }
           });
     }
+    return toldLate.compareAndSet(false, true);
   }
 
   @Override

@@ -4,7 +4,6 @@ import io.epidote.engine.error.EpidoteException;
 import io.epidote.node.tls.Refusals;
 import io.epidote.router.access.HttpLimits;
 import io.epidote.router.request.ByteBudget;
-import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.netty.bootstrap.ServerBootstrap;
 import io.netty.channel.Channel;
@@ -14,6 +13,7 @@ import io.netty.channel.EventLoopGroup;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.ServerChannel;
 import io.netty.channel.epoll.Epoll;
+import io.netty.channel.epoll.EpollChannelOption;
 import io.netty.channel.epoll.EpollIoHandler;
 import io.netty.channel.epoll.EpollServerSocketChannel;
 import io.netty.channel.group.ChannelGroup;
@@ -34,6 +34,12 @@ import java.util.concurrent.TimeUnit;
 public final class HttpServer implements AutoCloseable {
   private static final long SWEEP_MILLIS = 500;
   private static final int HANDSHAKE_MILLIS = 10_000;
+
+  /**
+   * Bytes that the system takes of an answer beyond what the client has room for; by itself it
+   * would take megabytes, and nobody would notice for as long that a client does not read.
+   */
+  private static final long MOST_UNSENT = 128 << 10;
 
   private final EventLoopGroup loops;
   private final ChannelGroup connections;
@@ -71,9 +77,6 @@ public final class HttpServer implements AutoCloseable {
             new DefaultThreadFactory("http", true),
             epoll ? EpollIoHandler.newFactory() : NioIoHandler.newFactory());
     ChannelGroup connections = new DefaultChannelGroup(GlobalEventExecutor.INSTANCE, true);
-    Gauge.builder("epidote_http_connections", connections, ChannelGroup::size)
-        .description("Connections that are open at the HTTP port")
-        .register(meters);
     Class<? extends ServerChannel> type =
         epoll ? EpollServerSocketChannel.class : NioServerSocketChannel.class;
     Connections counted = new Connections(limits, meters);
@@ -87,6 +90,9 @@ public final class HttpServer implements AutoCloseable {
             .childHandler(
                 new Pipeline(
                     connections, counted, maxBody, budget, new ResponseCounter(meters), tls, api));
+    if (epoll) {
+      bootstrap.childOption(EpollChannelOption.TCP_NOTSENT_LOWAT, MOST_UNSENT);
+    }
     try {
       Channel listener = bootstrap.bind(host, port).syncUninterruptibly().channel();
       loops

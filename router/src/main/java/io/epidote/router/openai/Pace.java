@@ -82,18 +82,27 @@ final class Pace extends ChannelInboundHandlerAdapter {
     return since;
   }
 
-  /** Whether the client has had its time. */
+  /** What came of a body on average since its head; unbounded in its first second. */
+  double bodyBytesPerSecond(long now) {
+    double seconds = (now - since) / 1e9;
+    return seconds < 1 ? Double.POSITIVE_INFINITY : bodyBytes / seconds;
+  }
+
+  /** Whether the client has not read for so long, also while nothing is read of it. */
+  boolean isStalled(HttpLimits limits, long now) {
+    long full = fullSince;
+    return full != 0 && beyond(limits.stall(), now - full);
+  }
+
+  /** Whether the client, of whom something is awaited, has had its time. */
   boolean isOver(HttpLimits limits, long now) {
-    if (fullSince != 0 && beyond(limits.stall(), now - fullSince)) {
-      return true;
-    }
     return switch (waits) {
       case FIRST, HEAD -> beyond(limits.head(), now - since);
       case NEXT -> beyond(limits.idle(), now - since);
       case BODY ->
           beyond(limits.stall(), now - lastByte)
               || (beyond(limits.stall(), now - since)
-                  && bodyBytes < (now - since) / 1e9 * limits.leastBytesPerSecond());
+                  && bodyBytesPerSecond(now) < limits.leastBytesPerSecond());
       case ANSWER -> false;
     };
   }
