@@ -78,6 +78,9 @@ import org.slf4j.LoggerFactory;
 public final class Router implements AutoCloseable {
   private static final Logger log = LoggerFactory.getLogger(Router.class);
 
+  /** Of a gRPC connection; a client keeps more than these to itself until others have ended. */
+  private static final int MAX_CALLS = 2048;
+
   /** Who may do what by certificate, where there are any. */
   private static final PeerRules PEERS =
       new PeerRules(
@@ -367,6 +370,7 @@ public final class Router implements AutoCloseable {
       NettyServerBuilder builder =
           GrpcTransport.server(new InetSocketAddress(host, port))
               .executor(threads)
+              .maxConcurrentCallsPerConnection(MAX_CALLS)
               .protocolNegotiator(AddedHandler.server(secured));
       builder.intercept(new KeyCheck(keys, WITHOUT_KEY)).intercept(new CallHeaders());
       if (secured.isPresent()) {
