@@ -6,13 +6,13 @@ import io.epidote.cli.load.LoadRequest;
 import io.epidote.engine.error.EpidoteException.Unavailable;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.SplittableRandom;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
@@ -73,6 +73,10 @@ public final class ChaosRun {
   private final List<Fault> faults;
   private final Consumer<String> progress;
   private final List<ChaosRequest> requests;
+
+  /** Of each request by its index, how it last ended whole. */
+  private final Map<Integer, Attempt> latest = new ConcurrentHashMap<>();
+
   private final AtomicInteger atWork = new AtomicInteger();
   private long sent;
 
@@ -102,13 +106,12 @@ public final class ChaosRun {
       }
       int count = (int) Math.max(1, Math.round(plan.rate() * plan.length().toMillis() / 1e3));
       FaultRunner runner = new FaultRunner(target, plan.restartAfter(), atWork::get);
-      Map<Integer, Attempt> known = new HashMap<>();
-      undisturbed.forEach(attempt -> known.put(attempt.request().index(), attempt));
       try (ChaosClient disturbed = client(plan.timeout());
           ProcessMemory memory = ProcessMemory.watch(target::processes, plan.length())) {
         runner.start(faults, System.nanoTime());
         SplittableRandom random = new SplittableRandom(plan.seed() + 1);
-        List<Attempt> attempts = loop(disturbed, count, index -> leaving(random, known.get(index)));
+        List<Attempt> attempts =
+            loop(disturbed, count, index -> leaving(random, latest.get(index)));
         ProcessGrowth growth = memory.stop();
         progress.accept("waiting until all faults are undone");
         runner.await();
@@ -119,13 +122,12 @@ public final class ChaosRun {
     }
   }
 
-  /** When the caller of a request leaves: at any time of what its answer takes undisturbed. */
-  private Optional<Duration> leaving(SplittableRandom random, @Nullable Attempt undisturbed) {
+  /** When the caller of a request leaves: at any time of what the same took when it last ended. */
+  private Optional<Duration> leaving(SplittableRandom random, @Nullable Attempt last) {
     boolean leaves = random.nextDouble() < plan.leaving();
     double part = random.nextDouble();
-    return leaves && undisturbed != null
-        ? Optional.of(
-            Duration.ofNanos(Math.round(part * (undisturbed.endedAt() - undisturbed.due()))))
+    return leaves && last != null
+        ? Optional.of(Duration.ofNanos(Math.round(part * (last.endedAt() - last.due()))))
         : Optional.empty();
   }
 
@@ -195,6 +197,11 @@ public final class ChaosRun {
     CompletableFuture<Attempt> answer =
         client.send(
             request, "chaos-" + number, pictures, fresh ? "salt-" + number : "", due, leaveAfter);
-    return answer.whenComplete((_, _) -> atWork.decrementAndGet());
+    return answer.whenComplete((attempt, _) -> {
+      atWork.decrementAndGet();
+      if (attempt != null && attempt.how() == Attempt.End.WHOLE) {
+        latest.put(index, attempt);
+      }
+    });
   }
 }

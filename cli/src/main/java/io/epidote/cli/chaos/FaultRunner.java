@@ -22,6 +22,9 @@ final class FaultRunner {
    */
   private static final int OTHERS_LATER = 8;
 
+  /** For the nodes of a stage to be back from other faults. */
+  private static final Duration PATIENCE = Duration.ofMinutes(1);
+
   private static final Duration LOOK = Duration.ofMillis(100);
 
   /** A node is asked to stop when the one before is back: a rolling restart. */
@@ -91,8 +94,7 @@ final class FaultRunner {
       record.over();
       return;
     }
-    List<String> claimed =
-        processes ? fault.targets().stream().filter(hit::add).toList() : List.of();
+    List<String> claimed = processes ? claim(fault) : List.of();
     try {
       if (processes && claimed.size() < fault.targets().size()) {
         record.note("not done: another fault is being done to " + fault.who());
@@ -145,6 +147,19 @@ final class FaultRunner {
     } finally {
       claimed.forEach(hit::remove);
       record.over();
+    }
+  }
+
+  /** Those of its nodes that no other fault is done to; a whole stage is waited for. */
+  private List<String> claim(Fault fault) throws InterruptedException {
+    long until = System.nanoTime() + (fault.kind() == FaultKind.STAGE ? PATIENCE.toNanos() : 0);
+    while (true) {
+      List<String> claimed = fault.targets().stream().filter(hit::add).toList();
+      if (claimed.size() == fault.targets().size() || System.nanoTime() >= until) {
+        return claimed;
+      }
+      claimed.forEach(hit::remove);
+      TimeUnit.NANOSECONDS.sleep(LOOK.toNanos());
     }
   }
 
