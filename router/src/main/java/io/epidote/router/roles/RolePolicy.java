@@ -40,6 +40,11 @@ public final class RolePolicy {
   /** And for how many looks in a row. */
   private static final int LOOKS = 3;
 
+  /** Or for so many, of a load that is so new. */
+  private static final int LOOKS_AT_NEW = 2;
+
+  private static final double NEW_SECONDS = 15;
+
   /** Requests with fewer than this many a second tell nothing. */
   private static final double LEAST_RATE = 0.1;
 
@@ -139,7 +144,9 @@ public final class RolePolicy {
     looks = move != null && move.equals(lastBest) ? looks + 1 : 1;
     lastBest = move;
     double coolsS = cooledAt == Long.MIN_VALUE ? 0 : (cooledAt - nowNanos) / 1e9;
-    boolean begins = best.isPresent() && hindered.isEmpty() && coolsS <= 0 && looks >= LOOKS;
+    // That the load has changed was looked at for seconds already.
+    int enough = rates.seconds() < NEW_SECONDS ? LOOKS_AT_NEW : LOOKS;
+    boolean begins = best.isPresent() && hindered.isEmpty() && coolsS <= 0 && looks >= enough;
     String verdict;
     if (!tells) {
       verdict = "too few requests to tell";
