@@ -15,6 +15,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 
 /** Faults in small: whatever is done to a cluster, whoever was accepted gets exactly its answer. */
 class ChaosTest {
@@ -66,7 +67,9 @@ class ChaosTest {
     }
   }
 
+  /** A minute that not every build has to wait for. */
   @Test
+  @EnabledIfSystemProperty(named = "epidote.chaos.machine", matches = "true")
   void disksAreFullAndMemoryIsShort() throws Exception {
     assumeTrue(
         NodeMachine.does(FaultKind.DISK) && NodeMachine.does(FaultKind.MEMORY),
