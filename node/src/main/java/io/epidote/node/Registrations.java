@@ -26,6 +26,9 @@ import org.slf4j.LoggerFactory;
 final class Registrations implements AutoCloseable {
   private static final Logger log = LoggerFactory.getLogger(Registrations.class);
 
+  /** A router that does not answer holds nobody up for longer than this. */
+  private static final Duration GOODBYE = Duration.ofMillis(500);
+
   private volatile List<RegistrationClient> clients = List.of();
   private volatile boolean follows;
   private boolean closed;
@@ -117,10 +120,12 @@ final class Registrations implements AutoCloseable {
     }
   }
 
-  /** Says goodbye. */
+  /** Says goodbye to all, and waits until they have heard it, or for a moment. */
   @Override
-  public synchronized void close() {
-    closed = true;
-    clients.forEach(RegistrationClient::close);
+  public void close() {
+    synchronized (this) {
+      closed = true;
+    }
+    await(RegistrationClient::leave, GOODBYE, "told goodbye");
   }
 }

@@ -125,15 +125,32 @@ public final class RegistrationClient implements AutoCloseable {
     return !over;
   }
 
-  /** Leaves the cluster; the router places nothing here from then on. */
+  /** Leaves the cluster, as {@link #leave} does, without a word about when. */
   @Override
   public void close() {
-    timer.execute(() -> {
-      closed = true;
-      if (stream != null) {
-        stream.leave();
-      }
-    });
+    leave();
+  }
+
+  /**
+   * Leaves the cluster; the router places nothing here from then on.
+   *
+   * @return done when the router has taken the goodbye, or none is connected. Whoever closes the
+   *     connection before that may cut the goodbye off.
+   */
+  public CompletableFuture<Void> leave() {
+    CompletableFuture<Void> left = new CompletableFuture<>();
+    onTimer(
+        () -> {
+          closed = true;
+          if (stream == null) {
+            left.complete(null);
+          } else {
+            stream.leave();
+            stream.ended.thenRun(() -> left.complete(null));
+          }
+        },
+        left);
+    return left;
   }
 
   /**
@@ -250,6 +267,9 @@ public final class RegistrationClient implements AutoCloseable {
     private @Nullable Future<?> reports;
     private boolean over;
 
+    /** Done when neither side says anything more. */
+    private final CompletableFuture<Void> ended = new CompletableFuture<>();
+
     /** Of the cache's content that the router has. */
     private long toldVersion = -1;
 
@@ -280,6 +300,7 @@ public final class RegistrationClient implements AutoCloseable {
     }
 
     private void end(String why) {
+      ended.complete(null);
       try {
         timer.execute(() -> {
           stop();
