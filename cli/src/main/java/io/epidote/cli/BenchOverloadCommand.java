@@ -20,6 +20,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.OptionalDouble;
 import java.util.concurrent.Callable;
+import java.util.function.ToLongFunction;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -202,12 +203,15 @@ final class BenchOverloadCommand implements Callable<Integer> {
     refusal(over, 0.5).ifPresent(ms -> report.figure("refusal_p50_ms", Report.rounded(ms)));
     refusal(over, 0.99).ifPresent(ms -> report.figure("refusal_p99_ms", Report.rounded(ms)));
     report.figure("recovery_s", Report.rounded(recovery(level, to, slo)));
-    double early = memory(samples, level, from, from + seconds / 4);
-    double late = memory(samples, level, to - seconds / 4, to);
-    if (early > 0) {
+    double quarter = seconds / 4;
+    Memory early = memory(samples, level, from, from + quarter);
+    Memory late = memory(samples, level, to - quarter, to);
+    if (early.nodesMib() > 0) {
       report
-          .figure("memory_early_mib", Report.rounded(early))
-          .figure("memory_late_mib", Report.rounded(late));
+          .figure("memory_early_mib", Report.rounded(early.nodesMib()))
+          .figure("memory_late_mib", Report.rounded(late.nodesMib()))
+          .figure("router_memory_early_mib", Report.rounded(early.routerMib()))
+          .figure("router_memory_late_mib", Report.rounded(late.routerMib()));
     }
     int minutes = (int) Math.ceil(seconds / 60);
     for (int minute = 0; minute < minutes; minute++) {
@@ -219,6 +223,11 @@ final class BenchOverloadCommand implements Callable<Integer> {
           "goodput",
           Report.rounded(
               between(level, begin, end).stream().filter(slo::met).count() / (end - begin)));
+      Memory memory = memory(samples, level, begin, end);
+      if (memory.nodesMib() > 0) {
+        row.put("memory_mib", Report.rounded(memory.nodesMib()));
+        row.put("router_memory_mib", Report.rounded(memory.routerMib()));
+      }
       report.row(row);
     }
   }
@@ -260,16 +269,25 @@ final class BenchOverloadCommand implements Callable<Integer> {
     return CALM_S;
   }
 
-  private static double memory(
+  /** Resident, on average over a while; 0 where it is not told. */
+  private record Memory(double nodesMib, double routerMib) {}
+
+  private static Memory memory(
       List<ServerWatch.Sample> samples, LoadLevel level, double from, double to) {
-    return samples.stream()
+    List<ServerWatch.Sample> between =
+        samples.stream()
             .filter(sample -> {
               double at = (sample.nanos() - level.started()) / 1e9;
               return at >= from && at < to;
             })
-            .mapToLong(ServerWatch.Sample::residentBytes)
-            .average()
-            .orElse(0)
-        / (1 << 20);
+            .toList();
+    return new Memory(
+        mib(between, ServerWatch.Sample::residentBytes),
+        mib(between, ServerWatch.Sample::routerBytes));
+  }
+
+  private static double mib(
+      List<ServerWatch.Sample> samples, ToLongFunction<ServerWatch.Sample> bytes) {
+    return samples.stream().mapToLong(bytes).average().orElse(0) / (1 << 20);
   }
 }

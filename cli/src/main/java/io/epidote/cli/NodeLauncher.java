@@ -251,7 +251,7 @@ final class NodeLauncher {
                     config.eosTokenIds(),
                     options.decodeBatch(),
                     options.kvWire,
-                    options.orders.decode())));
+                    options.decodeOrder())));
       }
       if (prefills) {
         // A text model has no media tokens; one block keeps the pool in form.
@@ -268,7 +268,7 @@ final class NodeLauncher {
                         decodes,
                         checkpoint.fingerprint() + " " + decoder.precision())
                     .withTokenBudget(options.prefillStep())
-                    .withOrder(options.orders.prefill(), options.batchPlan)));
+                    .withOrder(options.prefillOrder(), options.batchPlan)));
       }
     }
     if (encodes) {
@@ -284,7 +284,7 @@ final class NodeLauncher {
               options.noMediaCache ? Optional.empty() : Optional.of(new MediaCache(media)),
               new MediaKeys(checkpoint.fingerprint() + " " + encoder.precision()),
               options.mediaFileBytes(),
-              options.orders.encode()));
+              options.encodeOrder()));
     }
   }
 

@@ -9,6 +9,7 @@ import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.model.Precision;
 import io.epidote.engine.model.RuntimeOptions;
 import io.epidote.node.NodeConfig;
+import io.epidote.node.engine.QueueOrder;
 import io.epidote.node.transfer.TransferOptions;
 import io.epidote.proto.v1.Stage;
 import java.nio.file.Path;
@@ -85,9 +86,17 @@ final class NodeOptions {
       converter = StageOrders.Converter.class,
       description = {
         "Whose turn it is: fcfs (first come, first served), sjf (shortest first) or slack (by what is left until the SLO); or by stage, for example encode=sjf,prefill=slack. Default: fcfs.",
-        "Who has waited for 10 s goes first in any order."
+        "Who has waited for --order-patience goes first in any order."
       })
   StageOrders orders = StageOrders.FCFS;
+
+  @Option(
+      names = "--order-patience",
+      paramLabel = "TIME",
+      converter = TimeConverter.class,
+      description =
+          "How long a request may be overtaken in orders other than fcfs. By slack, requests that are late already go first again after this time, so that a long one has more requests meet their targets when there are too many. Default: 10s.")
+  Duration orderPatience = QueueOrder.PATIENCE;
 
   @Option(
       names = "--prefill-step",
@@ -238,6 +247,18 @@ final class NodeOptions {
     return new RuntimeOptions(threads, precision, Home.cache(), !noPrepack);
   }
 
+  QueueOrder encodeOrder() {
+    return new QueueOrder(orders.policies().encode(), orderPatience);
+  }
+
+  QueueOrder prefillOrder() {
+    return new QueueOrder(orders.policies().prefill(), orderPatience);
+  }
+
+  QueueOrder decodeOrder() {
+    return new QueueOrder(orders.policies().decode(), orderPatience);
+  }
+
   /** The same options for another process. */
   List<String> arguments() {
     List<String> arguments =
@@ -251,6 +272,8 @@ final class NodeOptions {
                 precisions.word(),
                 "--order",
                 orders.word(),
+                "--order-patience",
+                TimeText.of(orderPatience),
                 "--prefill-step",
                 Integer.toString(prefillStep),
                 "--decode-batch",

@@ -75,10 +75,10 @@ final class PlanCluster implements AutoCloseable {
         new Scheduling(
             PrefillConfig.of(Set.of(), false, "")
                 .withTokenBudget(options.node.prefillStep())
-                .withOrder(options.node.orders.prefill(), options.node.batchPlan),
+                .withOrder(options.node.prefillOrder(), options.node.batchPlan),
             options.node.decodeBatch(),
-            options.node.orders.encode(),
-            options.node.orders.decode()),
+            options.node.encodeOrder(),
+            options.node.decodeOrder()),
         new Routing(options.router.placement(), targets),
         host);
   }

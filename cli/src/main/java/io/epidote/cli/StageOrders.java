@@ -1,6 +1,5 @@
 package io.epidote.cli;
 
-import io.epidote.node.engine.QueueOrder;
 import io.epidote.node.engine.QueueOrder.Policy;
 import picocli.CommandLine.ITypeConverter;
 
@@ -24,18 +23,6 @@ record StageOrders(ByStage<Policy> policies) {
   /** What {@link #parse} reads. */
   String word() {
     return policies.word(Policy::word);
-  }
-
-  QueueOrder encode() {
-    return QueueOrder.of(policies.encode());
-  }
-
-  QueueOrder prefill() {
-    return QueueOrder.of(policies.prefill());
-  }
-
-  QueueOrder decode() {
-    return QueueOrder.of(policies.decode());
   }
 
   static final class Converter implements ITypeConverter<StageOrders> {

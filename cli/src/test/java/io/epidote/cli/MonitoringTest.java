@@ -3,16 +3,8 @@ package io.epidote.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import io.epidote.cli.MonitoringFiles.Query;
 import io.epidote.cli.MonitoringFiles.Rule;
-import java.net.ServerSocket;
-import java.net.URI;
-import java.net.URLEncoder;
-import java.net.http.HttpClient;
-import java.net.http.HttpRequest;
-import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -21,7 +13,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
-import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterAll;
@@ -153,55 +144,30 @@ class MonitoringTest {
 
   @Test
   void prometheusScrapesTheClusterAndAnswersEveryPanel() throws Exception {
-    assumeTrue(NpmScripts.onPath("prometheus"), "Debian's package prometheus is not installed");
-    int port;
-    try (ServerSocket free = new ServerSocket(0)) {
-      port = free.getLocalPort();
-    }
-    Process prometheus =
-        new ProcessBuilder(
-                "prometheus",
-                "--config.file=" + config(),
-                "--storage.tsdb.path=" + folder.resolve("data"),
-                "--web.listen-address=127.0.0.1:" + port)
-            .redirectErrorStream(true)
-            .redirectOutput(folder.resolve("log").toFile())
-            .start();
-    try (HttpClient http = HttpClient.newHttpClient()) {
-      Prometheus api = new Prometheus(http, port);
-      Awaitility.await()
-          .atMost(Duration.ofSeconds(40))
-          .ignoreExceptions()
-          .untilAsserted(() ->
-              assertThat(api.get("/api/v1/query?query=up").path("data").path("result"))
-                  .hasSize(4)
-                  .allMatch(up -> up.path("value").path(1).asText().equals("1")));
+    try (Prometheus prometheus = new Prometheus(config(), folder)) {
+      prometheus.awaitScrapes(4);
       askAll();
       List<Query> queries = MonitoringFiles.dashboardQueries();
       Awaitility.await()
           .atMost(Duration.ofSeconds(40))
           .pollInterval(Duration.ofMillis(500))
-          .untilAsserted(
-              () -> assertThat(queries).filteredOn(query -> api.query(query).isEmpty()).isEmpty());
-      assertThat(api.get("/api/v1/rules").path("data").path("groups"))
+          .untilAsserted(() ->
+              assertThat(queries)
+                  .filteredOn(query -> prometheus.query(query.expression()).isEmpty())
+                  .isEmpty());
+      assertThat(prometheus.get("/api/v1/rules").path("data").path("groups"))
           .flatExtracting(group -> group.path("rules").valueStream().toList())
           .hasSize(MonitoringFiles.rules().size())
           .allMatch(rule -> rule.path("health").asText().equals("ok"))
           .noneMatch(rule -> rule.path("state").asText().equals("firing"));
-    } finally {
-      prometheus.destroy();
-      assertThat(prometheus.waitFor(10, TimeUnit.SECONDS)).isTrue();
     }
   }
 
-  /** The configuration that ships, in a hurry and with this cluster's addresses. */
-  private Path config() throws Exception {
+  /** With this cluster's addresses. */
+  private String config() throws Exception {
     List<String> addresses = cluster.metricsAddresses();
-    String shipped = Files.readString(MonitoringFiles.RULES.resolveSibling("prometheus.yml"));
     String own =
-        shipped
-            .replace("5s", "1s")
-            .replace("epidote.rules.yml", MonitoringFiles.RULES.toAbsolutePath().toString())
+        Prometheus.shipped("prometheus.yml")
             .replace("\"localhost:8000\"", "\"" + addresses.getFirst() + "\"")
             .replaceAll(
                 "\\[\"localhost:9100\".*]",
@@ -210,34 +176,7 @@ class MonitoringTest {
                     .map(address -> "\"" + address + "\"")
                     .collect(Collectors.joining(", ", "[", "]")));
     assertThat(own).doesNotContain("localhost");
-    return Files.writeString(folder.resolve("prometheus.yml"), own);
-  }
-
-  private record Prometheus(HttpClient http, int port) {
-    JsonNode get(String path) throws Exception {
-      return new ObjectMapper()
-          .readTree(
-              http.send(
-                      HttpRequest.newBuilder(
-                              URI.create("http://127.0.0.1:%d%s".formatted(port, path)))
-                          .build(),
-                      BodyHandlers.ofString())
-                  .body());
-    }
-
-    /** The series of a panel's expression now. */
-    JsonNode query(Query query) {
-      try {
-        JsonNode answer =
-            get(
-                "/api/v1/query?query="
-                    + URLEncoder.encode(query.expression(), StandardCharsets.UTF_8));
-        assertThat(answer.path("status").asText()).as("%s: %s", query, answer).isEqualTo("success");
-        return answer.path("data").path("result");
-      } catch (Exception e) {
-        throw new AssertionError(query.toString(), e);
-      }
-    }
+    return own;
   }
 
   private static Set<String> names(String page) {

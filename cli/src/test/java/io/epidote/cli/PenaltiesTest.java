@@ -99,6 +99,8 @@ class PenaltiesTest {
                 .setSeed(i)
                 .setFrequencyPenalty(0.6f)
                 .setPresencePenalty(0.4f)
+                .setMinP(0.02f)
+                .putLogitBias(i + 20, 5)
                 .setIgnoreEos(true);
         case 2 -> sampling.setTemperature(0).setMinTokens(TOKENS / 2 + 1).setFrequencyPenalty(0.3f);
         default ->
@@ -131,6 +133,8 @@ class PenaltiesTest {
         .clearFrequencyPenalty()
         .clearPresencePenalty()
         .clearRepetitionPenalty()
+        .clearLogitBias()
+        .clearMinP()
         .clearMinTokens();
     return plain.build();
   }

@@ -211,7 +211,8 @@ class RolesTest {
     specs.add(new NodeSpec(SPARE, stages("PD")));
     try (ProcessCluster cluster = ProcessCluster.start(options, specs, new Progress());
         InferenceClient client = new InferenceClient(cluster.grpcAddress())) {
-      for (int i = 0; i < 12; i++) {
+      // Much beside what a JVM takes and gives back while it compiles.
+      for (int i = 0; i < 64; i++) {
         client.generate(
             InferenceClient.question(
                 "",
@@ -223,7 +224,7 @@ class RolesTest {
       NodeStatus before =
           await()
               .atMost(Duration.ofSeconds(20))
-              .until(() -> spare(client), node -> kind(node, "kv") > 4 << 20);
+              .until(() -> spare(client), node -> kind(node, "kv") > 24 << 20);
       var unused = switchTo(before.getAddress(), stages("E"), 0, 2000);
       NodeStatus after =
           await()

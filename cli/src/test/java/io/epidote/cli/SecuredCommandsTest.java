@@ -1,26 +1,17 @@
 package io.epidote.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.epidote.router.access.KeyFile;
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
-import java.net.ServerSocket;
-import java.net.URI;
-import java.net.http.HttpClient;
-import java.net.http.HttpRequest;
-import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.TimeUnit;
-import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -198,12 +189,8 @@ class SecuredCommandsTest {
 
   @Test
   void prometheusScrapesWithTheConfigurationThatShips() throws Exception {
-    assumeTrue(NpmScripts.onPath("prometheus"), "Debian's package prometheus is not installed");
-    String shipped = Files.readString(MonitoringFiles.RULES.resolveSibling("secured.yml"));
     String own =
-        shipped
-            .replace("5s", "1s")
-            .replace("epidote.rules.yml", MonitoringFiles.RULES.toAbsolutePath().toString())
+        Prometheus.shipped("secured.yml")
             .replace("ca_file: ca.pem", "ca_file: " + file("user/ca.pem"))
             .replace("monitoring.pem", file("user/cert.pem"))
             .replace("monitoring.key", file("user/key.pem"))
@@ -213,37 +200,8 @@ class SecuredCommandsTest {
                 "\\[\"localhost:9100\".*]",
                 "[\"" + String.join("\", \"", cluster.metricsAddresses().values()) + "\"]");
     assertThat(own).doesNotContain("localhost");
-    Path config = Files.writeString(folder.resolve("prometheus.yml"), own);
-    int port;
-    try (ServerSocket free = new ServerSocket(0)) {
-      port = free.getLocalPort();
-    }
-    Process prometheus =
-        new ProcessBuilder(
-                "prometheus",
-                "--config.file=" + config,
-                "--storage.tsdb.path=" + folder.resolve("data"),
-                "--web.listen-address=127.0.0.1:" + port)
-            .redirectErrorStream(true)
-            .redirectOutput(folder.resolve("log").toFile())
-            .start();
-    try (HttpClient http = HttpClient.newHttpClient()) {
-      URI up = URI.create("http://127.0.0.1:%d/api/v1/query?query=up".formatted(port));
-      Awaitility.await()
-          .atMost(Duration.ofSeconds(40))
-          .ignoreExceptions()
-          .untilAsserted(() ->
-              assertThat(
-                      new ObjectMapper()
-                          .readTree(
-                              http.send(HttpRequest.newBuilder(up).build(), BodyHandlers.ofString())
-                                  .body())
-                          .at("/data/result"))
-                  .hasSize(4)
-                  .allMatch(each -> each.path("value").path(1).asText().equals("1")));
-    } finally {
-      prometheus.destroy();
-      assertThat(prometheus.waitFor(10, TimeUnit.SECONDS)).isTrue();
+    try (Prometheus prometheus = new Prometheus(own, folder)) {
+      prometheus.awaitScrapes(4);
     }
   }
 }

@@ -2,6 +2,7 @@ package io.epidote.router;
 
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.node.discovery.ClusterView;
+import io.epidote.node.grpc.ChannelKind;
 import io.epidote.node.grpc.GrpcTransport;
 import io.epidote.node.metrics.MetricsPage;
 import io.epidote.node.metrics.ProcessMetrics;
@@ -26,6 +27,7 @@ import io.epidote.router.cluster.Cluster;
 import io.epidote.router.cluster.RegistryEndpoint;
 import io.epidote.router.kserve.KServeEndpoint;
 import io.epidote.router.media.MediaFetch;
+import io.epidote.router.net.NetworkThreads;
 import io.epidote.router.observe.AdapterMetrics;
 import io.epidote.router.observe.ClusterMetrics;
 import io.epidote.router.openai.HttpServer;
@@ -45,6 +47,7 @@ import io.epidote.router.rpc.InferenceEndpoint;
 import io.epidote.router.rpc.KeyCheck;
 import io.epidote.router.rpc.RoleAdminEndpoint;
 import io.grpc.BindableService;
+import io.grpc.ManagedChannel;
 import io.grpc.Server;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.health.v1.HealthGrpc;
@@ -105,6 +108,7 @@ public final class Router implements AutoCloseable {
   private final Optional<Tls> tls;
   private final ApiKeys keys;
   private final ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor();
+  private final NetworkThreads network = new NetworkThreads();
   private final Tracing tracing;
   private final PrometheusMeterRegistry meters;
   private final Cluster cluster;
@@ -162,9 +166,8 @@ public final class Router implements AutoCloseable {
             model.name(),
             model.fingerprint(),
             config.version(),
-            threads,
             limits.nodeSilence(),
-            tls.map(Tls::memberClient));
+            this::toNode);
     adapters = new ClusterAdapters(cluster, registry, config.admin().roots(), gate);
     ClusterView view = config.surroundings().view();
     roles = new RoleController(cluster, config.roles(), config.slo(), threads, view::leads);
@@ -195,6 +198,7 @@ public final class Router implements AutoCloseable {
               List.of(new AdapterAdminEndpoint(adapters), new RoleAdminEndpoint(roles)));
     } catch (EpidoteException e) {
       grpc.shutdownNow();
+      network.close();
       throw e;
     }
     page =
@@ -220,16 +224,25 @@ public final class Router implements AutoCloseable {
                   limits.maxBodyBytes(),
                   threads,
                   page.<WebPaths>map(each -> each).orElse(WebPaths.NONE)),
-              meters);
+              meters,
+              network);
     } catch (EpidoteException e) {
       page.ifPresent(StatusPage::close);
       grpc.shutdownNow();
       admin.shutdownNow();
       flow.close();
+      network.close();
       throw e;
     }
     config.surroundings().tell(cluster);
     adapters.start(config.admin().folder().map(this::watching).orElse(() -> {}));
+  }
+
+  private ManagedChannel toNode(String address) {
+    return network
+        .carry(GrpcTransport.channel(address, ChannelKind.CONTROL, tls.map(Tls::memberClient)))
+        .executor(threads)
+        .build();
   }
 
   /** What Prometheus reads. */
@@ -335,6 +348,7 @@ public final class Router implements AutoCloseable {
       grpc.shutdownNow();
       Thread.currentThread().interrupt();
     }
+    network.close();
     threads.shutdownNow();
     tls.ifPresent(Tls::close);
     keys.close();
@@ -368,7 +382,8 @@ public final class Router implements AutoCloseable {
       List<BindableService> services) {
     try {
       NettyServerBuilder builder =
-          GrpcTransport.server(new InetSocketAddress(host, port))
+          network
+              .carry(GrpcTransport.server(new InetSocketAddress(host, port)))
               .executor(threads)
               .maxConcurrentCallsPerConnection(MAX_CALLS)
               .protocolNegotiator(AddedHandler.server(secured));

@@ -234,7 +234,7 @@ class KServeTest {
     assertInvalid(
         ask(bytes("sampling_parameters", "{\"min_tokens\":17}")),
         "inputs.sampling_parameters.min_tokens: is 17, but max_tokens is 16");
-    assertInvalid(ask(bytes("sampling_parameters", "{\"min_p\":\"0.5\"}")), "use these");
+    assertInvalid(ask(bytes("sampling_parameters", "{\"bad_words\":[\"a\"]}")), "use logit_bias");
     assertInvalid(ask().setModelVersion("3"), "model_version: is \"3\"");
     assertInvalid(
         ask().addRawInputContents(ByteString.EMPTY).addRawInputContents(ByteString.EMPTY),

@@ -65,6 +65,10 @@ final class ProcessMemory implements AutoCloseable {
    */
   private record Look(long pid, long at, double[] values) {}
 
+  /** Otherwise each connection to a process that was killed is written of in the log. */
+  private static final Map<String, ?> NO_CHECKS =
+      Map.of("jmx.remote.x.client.connection.check.period", 0L);
+
   private final Supplier<Map<String, Long>> processes;
   private final Map<String, List<Look>> looks = new LinkedHashMap<>();
   private final Map<Long, JMXConnector> connections = new LinkedHashMap<>();
@@ -162,7 +166,8 @@ final class ProcessMemory implements AutoCloseable {
       VirtualMachine machine = VirtualMachine.attach(Long.toString(pid));
       try {
         JMXConnector made =
-            JMXConnectorFactory.connect(new JMXServiceURL(machine.startLocalManagementAgent()));
+            JMXConnectorFactory.connect(
+                new JMXServiceURL(machine.startLocalManagementAgent()), NO_CHECKS);
         connections.put(pid, made);
         return made;
       } finally {

@@ -54,6 +54,7 @@ public final class ServerWatch implements AutoCloseable {
    * @param running requests that are at work
    * @param waiting requests that wait: for admission, or at a node
    * @param residentBytes of all nodes, 0 where it is not told
+   * @param routerBytes resident memory of the router, 0 where it is not told
    * @param lossless whether all weights are fp32; false where it is not told
    */
   public record Sample(
@@ -62,6 +63,7 @@ public final class ServerWatch implements AutoCloseable {
       double waiting,
       List<Node> nodes,
       long residentBytes,
+      long routerBytes,
       boolean lossless) {}
 
   private final Optional<String> router;
@@ -137,6 +139,7 @@ public final class ServerWatch implements AutoCloseable {
         nodes.stream().mapToInt(Node::queued).sum(),
         nodes,
         load.getNodesList().stream().mapToLong(NodeStatus::getResidentBytes).sum(),
+        load.getResidentBytes(),
         load.getNodesList().stream()
             .flatMap(node -> node.getWeightsList().stream())
             .allMatch(weights -> weights.getPrecision().equals("fp32")));
@@ -169,6 +172,7 @@ public final class ServerWatch implements AutoCloseable {
                   running.getAsDouble(),
                   number(WAITING, response.body()).orElse(0),
                   List.of(),
+                  0,
                   0,
                   false));
         } catch (IOException e) {

@@ -10,15 +10,19 @@ import java.util.Set;
 
 /**
  * What one answer has had so far, as far as it bears on its next token: the tokens that penalties
- * count, and whether it may end yet. Exact wherever the answer goes on, if prompt and answer are
- * told apart. The rules are vLLM's: first the repetition penalty (Keskar et al., CTRL, section 4.1)
- * over prompt and answer, then frequency and presence over the answer (OpenAI's API reference).
+ * count, and whether it may end yet; and the rules that hold all along. Exact wherever the answer
+ * goes on, if prompt and answer are told apart. The order is vLLM's: the rules for single tokens
+ * first, then the repetition penalty (Keskar et al., CTRL, section 4.1) over prompt and answer,
+ * then frequency and presence over the answer (OpenAI's API reference).
  *
  * <p>Written by the engine thread between steps, read by whoever samples in one.
  */
 public final class AnswerHistory {
   private final Penalties penalties;
   private final int minTokens;
+  private final TokenRules rules;
+
+  /** Tokens that may not be before the answer is long enough. */
   private final int[] ends;
 
   /** Where tokens stand in {@link #ids} and {@link #counts}. */
@@ -34,13 +38,16 @@ public final class AnswerHistory {
   private AnswerHistory(SamplingOptions options, Set<Integer> eosIds) {
     this.penalties = options.penalties();
     this.minTokens = options.minTokens();
+    this.rules = options.rules();
     Set<Integer> all = new HashSet<>(eosIds);
     all.addAll(options.stopTokens());
-    this.ends = all.stream().mapToInt(Integer::intValue).toArray();
+    // An answer that may do nothing but end has to.
+    boolean endsAlone = !rules.allowed().isEmpty() && all.containsAll(rules.allowed());
+    this.ends = endsAlone ? new int[0] : all.stream().mapToInt(Integer::intValue).toArray();
   }
 
   /**
-   * Of an answer that goes on; empty when nothing that was bears on what comes.
+   * Of an answer that goes on; empty when its tokens are sampled from the model's own logits.
    *
    * @param options of what is left of the answer
    * @param eosIds tokens that end an answer
@@ -51,7 +58,9 @@ public final class AnswerHistory {
    */
   public static Optional<AnswerHistory> of(
       SamplingOptions options, Set<Integer> eosIds, int[] prompt, int[] answer) {
-    if (!options.penalties().countsAnswer() && options.minTokens() <= 0) {
+    if (!options.penalties().countsAnswer()
+        && options.minTokens() <= 0
+        && options.rules().isEmpty()) {
       return Optional.empty();
     }
     AnswerHistory history = new AnswerHistory(options, eosIds);
@@ -89,7 +98,7 @@ public final class AnswerHistory {
 
   /** Whether the next token is sampled from other logits than the model's. */
   public boolean isActive() {
-    return penalties.countsAnswer() || isTooShort();
+    return penalties.countsAnswer() || !rules.isEmpty() || isTooShort();
   }
 
   private boolean isTooShort() {
@@ -102,17 +111,46 @@ public final class AnswerHistory {
    * @param row {@code [vocabulary]}, from index 0
    */
   void apply(FloatBuffer row) {
+    if (!rules.allowed().isEmpty()) {
+      allowAlone(row);
+    }
+    rules
+        .bias()
+        .forEach((id, bias) -> {
+          if (isIn(row, id)) {
+            row.put(id, row.get(id) + bias);
+          }
+        });
     for (int place = 0; place < places.size(); place++) {
       int id = ids[place];
       row.put(id, penalties.apply(row.get(id), counts[place]));
     }
     if (isTooShort()) {
       for (int end : ends) {
-        // Clients may name stop tokens that the model does not have.
-        if (end >= 0 && end < row.limit()) {
+        if (isIn(row, end)) {
           row.put(end, Float.NEGATIVE_INFINITY);
         }
       }
     }
+  }
+
+  private void allowAlone(FloatBuffer row) {
+    int[] allowed =
+        rules.allowed().stream().mapToInt(Integer::intValue).filter(id -> isIn(row, id)).toArray();
+    float[] logits = new float[allowed.length];
+    for (int i = 0; i < allowed.length; i++) {
+      logits[i] = row.get(allowed[i]);
+    }
+    for (int id = 0; id < row.limit(); id++) {
+      row.put(id, Float.NEGATIVE_INFINITY);
+    }
+    for (int i = 0; i < allowed.length; i++) {
+      row.put(allowed[i], logits[i]);
+    }
+  }
+
+  /** Clients may name tokens that the model does not have. */
+  private static boolean isIn(FloatBuffer row, int id) {
+    return id >= 0 && id < row.limit();
   }
 }

@@ -28,6 +28,9 @@ final class RankedLogits {
   /** The temperature of all {@link #weights}, or NaN. */
   private float temperature;
 
+  /** Of all {@link #weights}: those below are 0. */
+  private float least;
+
   private double total;
 
   /**
@@ -65,11 +68,16 @@ final class RankedLogits {
     return (int) ranks[rank];
   }
 
-  /** Gives every token its weight at a temperature. The sum of the weights. */
-  double weigh(float temperature) {
-    if (this.temperature == temperature) {
+  /**
+   * Gives every token its weight at a temperature. The sum of the weights.
+   *
+   * @param least share of the likeliest one's weight below which a token has none
+   */
+  double weigh(float temperature, float least) {
+    if (this.temperature == temperature && this.least == least) {
       return total;
     }
+    this.least = least;
     Arrays.fill(masses, 0);
     total = 0;
     for (int id = 0; id < size; id++) {
@@ -83,8 +91,9 @@ final class RankedLogits {
   }
 
   /** Gives the first tokens in the order their weights; the sum of these. */
-  double weighFirst(int count, float temperature) {
+  double weighFirst(int count, float temperature, float least) {
     this.temperature = Float.NaN;
+    this.least = least;
     double sum = 0;
     for (int rank = 0; rank < count; rank++) {
       int id = id(rank);
@@ -95,8 +104,9 @@ final class RankedLogits {
   }
 
   private double exponential(int id, float temperature) {
+    // That of the likeliest is 1, and one that is no number is not drawn.
     double weight = Math.exp((logits[id] - max) / temperature);
-    return weight >= 0 ? weight : 0;
+    return weight >= least ? weight : 0;
   }
 
   /** Ranks the most likely tokens, at most as many as there are. How many these are. */

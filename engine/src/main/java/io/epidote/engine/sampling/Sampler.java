@@ -46,9 +46,7 @@ public final class Sampler {
     int chosen = largest(from);
     if (!options.isGreedy()) {
       row.load(from, from.get(chosen));
-      int drawn = draw(options, position);
-      // Rounding may take a draw past the last token that can be.
-      chosen = from.get(drawn) == Float.NEGATIVE_INFINITY ? chosen : drawn;
+      chosen = draw(options, position);
     }
     float max = Float.NaN;
     if (options.logprobs() >= 0) {
@@ -84,7 +82,7 @@ public final class Sampler {
     if (options.logprobs() < 0) {
       return new SampledToken(chosen, Float.NaN, List.of());
     }
-    double logSum = max + Math.log(row.weigh(1));
+    double logSum = max + Math.log(row.weigh(1, 0));
     List<SampledToken.Candidate> candidates = new ArrayList<>();
     int listed = row.rankFirst(options.logprobs());
     for (int rank = 0; rank < listed; rank++) {
@@ -101,14 +99,14 @@ public final class Sampler {
     double uniform = uniform(options.seed(), position);
     boolean all = options.topK() <= 0 || options.topK() >= row.size();
     if (all && options.topP() >= 1f) {
-      return drawFromAll(uniform * row.weigh(options.temperature()));
+      return drawFromAll(uniform * row.weigh(options.temperature(), options.minP()));
     }
     int kept;
     if (all) {
-      kept = row.rankMass(options.topP() * row.weigh(options.temperature()));
+      kept = row.rankMass(options.topP() * row.weigh(options.temperature(), options.minP()));
     } else {
       kept = row.rankFirst(options.topK());
-      double mass = options.topP() * row.weighFirst(kept, options.temperature());
+      double mass = options.topP() * row.weighFirst(kept, options.temperature(), options.minP());
       // The token that crosses the mass is kept: a nucleus is never empty.
       kept = options.topP() < 1f ? row.reach(kept, mass) : kept;
     }
@@ -121,24 +119,31 @@ public final class Sampler {
       total += row.weight(row.id(rank));
     }
     double target = uniform * total;
+    int last = 0;
     for (int rank = 0; rank < kept; rank++) {
-      target -= row.weight(row.id(rank));
+      double weight = row.weight(row.id(rank));
+      target -= weight;
       if (target < 0) {
         return row.id(rank);
       }
+      last = weight > 0 ? rank : last;
     }
-    return row.id(kept - 1);
+    // Rounding may take a draw past the last token that can be.
+    return row.id(last);
   }
 
   private int drawFromAll(double target) {
     double left = target;
+    int last = 0;
     for (int id = 0; id < row.size(); id++) {
-      left -= row.weight(id);
+      double weight = row.weight(id);
+      left -= weight;
       if (left < 0) {
         return id;
       }
+      last = weight > 0 ? id : last;
     }
-    return row.size() - 1;
+    return last;
   }
 
   private static double uniform(long seed, int position) {

@@ -14,6 +14,9 @@ import java.util.Set;
  * @param logprobs alternatives to report, or -1 for no log-probabilities at all
  * @param minTokens tokens to generate before the end of sequence or a stop token may be
  * @param stopTokens with the end of sequence, what {@code minTokens} keeps away
+ * @param minP tokens of less than this share of the likeliest one's probability are not drawn, 0 to
+ *     1; at the temperature, and before {@code topK} and {@code topP} choose from the rest
+ * @param rules for single tokens
  */
 public record SamplingOptions(
     int maxTokens,
@@ -25,12 +28,41 @@ public record SamplingOptions(
     int logprobs,
     Penalties penalties,
     int minTokens,
-    Set<Integer> stopTokens) {
+    Set<Integer> stopTokens,
+    float minP,
+    TokenRules rules) {
   public SamplingOptions {
     stopTokens = Set.copyOf(stopTokens);
   }
 
-  /** Without penalties, for answers that may end at any token. */
+  /** Without rules for single tokens, of which the least likely may be drawn, too. */
+  public SamplingOptions(
+      int maxTokens,
+      float temperature,
+      float topP,
+      int topK,
+      long seed,
+      boolean ignoreEos,
+      int logprobs,
+      Penalties penalties,
+      int minTokens,
+      Set<Integer> stopTokens) {
+    this(
+        maxTokens,
+        temperature,
+        topP,
+        topK,
+        seed,
+        ignoreEos,
+        logprobs,
+        penalties,
+        minTokens,
+        stopTokens,
+        0,
+        TokenRules.NONE);
+  }
+
+  /** Without penalties either, for answers that may end at any token. */
   public SamplingOptions(
       int maxTokens,
       float temperature,

@@ -9,6 +9,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
 import java.util.Set;
@@ -20,8 +21,9 @@ import net.jqwik.api.Example;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
 import net.jqwik.api.Provide;
+import net.jqwik.api.Tuple;
 
-/** Penalties and shortest lengths, against what they are by definition. */
+/** Penalties, shortest lengths and rules for tokens, against what they are by definition. */
 class AnswerHistoryTest {
   private static final int VOCABULARY = 23;
   private static final Set<Integer> EOS = Set.of(2, 5);
@@ -50,7 +52,9 @@ class AnswerHistoryTest {
           options.logprobs(),
           options.penalties(),
           Math.max(0, options.minTokens() - sent),
-          options.stopTokens());
+          options.stopTokens(),
+          options.minP(),
+          options.rules());
     }
 
     private int[] first(int count) {
@@ -60,9 +64,14 @@ class AnswerHistoryTest {
     /** The definition: each token looked for everywhere, anew. */
     float[] changed(float[] logits) {
       Penalties penalties = options.penalties();
+      TokenRules rules = options.rules();
       float[] changed = logits.clone();
       for (int id = 0; id < changed.length; id++) {
         int count = count(answer, id);
+        if (!rules.allowed().isEmpty() && !rules.allowed().contains(id)) {
+          changed[id] = Float.NEGATIVE_INFINITY;
+        }
+        changed[id] += rules.bias().getOrDefault(id, 0f);
         if (count + count(prompt, id) > 0 && penalties.repetition() != 1) {
           changed[id] =
               changed[id] > 0
@@ -71,12 +80,20 @@ class AnswerHistoryTest {
         }
         changed[id] -= penalties.frequency() * count;
         changed[id] -= count > 0 ? penalties.presence() : 0;
-        boolean ends = EOS.contains(id) || options.stopTokens().contains(id);
+        boolean ends = ends(id) && (rules.allowed().isEmpty() || !allEnd(rules.allowed()));
         if (ends && answer.length < options.minTokens()) {
           changed[id] = Float.NEGATIVE_INFINITY;
         }
       }
       return changed;
+    }
+
+    private boolean ends(int id) {
+      return EOS.contains(id) || options.stopTokens().contains(id);
+    }
+
+    private boolean allEnd(Set<Integer> ids) {
+      return ids.stream().allMatch(this::ends);
     }
 
     private static int count(int[] tokens, int id) {
@@ -106,11 +123,36 @@ class AnswerHistoryTest {
                 Arbitraries.of(-1, -1, 0, 5),
                 penalties,
                 Arbitraries.of(0, 0, 3, 31),
-                Arbitraries.of(Set.<Integer>of(), Set.of(1, 7, VOCABULARY, Integer.MAX_VALUE)))
-            .as((temperature, topP, topK, logprobs, penalty, minTokens, stops) ->
+                Arbitraries.of(Set.<Integer>of(), Set.of(1, 7, VOCABULARY, Integer.MAX_VALUE)),
+                rules())
+            .as((temperature, topP, topK, logprobs, penalty, minTokens, stops, rules) ->
                 new SamplingOptions(
-                    100, temperature, topP, topK, 7, false, logprobs, penalty, minTokens, stops));
+                    100,
+                    temperature,
+                    topP,
+                    topK,
+                    7,
+                    false,
+                    logprobs,
+                    penalty,
+                    minTokens,
+                    stops,
+                    0,
+                    rules));
     return Combinators.combine(options, tokens, tokens).as(Sequence::new);
+  }
+
+  private static Arbitrary<TokenRules> rules() {
+    Arbitrary<Integer> ids = Arbitraries.integers().between(0, VOCABULARY - 1);
+    return Arbitraries.frequencyOf(
+        Tuple.of(2, Arbitraries.just(TokenRules.NONE)),
+        Tuple.of(1, Arbitraries.just(new TokenRules(Map.of(), EOS))),
+        Tuple.of(
+            3,
+            Combinators.combine(
+                    Arbitraries.maps(ids, Arbitraries.of(-100f, -1.5f, 0f, 2f, 100f)).ofMaxSize(5),
+                    ids.set().ofMaxSize(5))
+                .as(TokenRules::new)));
   }
 
   @Provide
@@ -191,6 +233,18 @@ class AnswerHistoryTest {
   void whatAsksForNothingHasNoHistory() {
     SamplingOptions plain = new SamplingOptions(10, 1, 1, 0, 7, false, -1);
     assertThat(AnswerHistory.of(plain, EOS, new int[] {1}, new int[] {1})).isEmpty();
+  }
+
+  @Example
+  void tokensThatTheModelDoesNotHaveAreLeftOut() {
+    TokenRules rules = new TokenRules(Map.of(VOCABULARY, 9f, 4, 1f), Set.of(4, 6, VOCABULARY));
+    SamplingOptions options =
+        new SamplingOptions(10, 0, 1, 0, 7, false, -1, Penalties.NONE, 0, Set.of(), 0, rules);
+    float[] logits = new float[VOCABULARY];
+    logits[6] = 0.5f;
+    logits[7] = 9;
+    Optional<AnswerHistory> history = AnswerHistory.of(options, EOS, new int[0], new int[0]);
+    assertThat(sample(logits, options, 0, history).tokenId()).isEqualTo(4);
   }
 
   @Example

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
+import java.util.Set;
 import java.util.SplittableRandom;
 import net.jqwik.api.Arbitraries;
 import net.jqwik.api.Arbitrary;
@@ -56,9 +57,22 @@ class SamplerPropertyTest {
             Arbitraries.of(1f, 1f, 0.95f, 0.5f, 0.001f),
             Arbitraries.of(0, 0, 1, 7, 100, 1000),
             Arbitraries.longs(),
-            Arbitraries.of(-1, -1, 0, 3, 20))
-        .as((temperature, topP, topK, seed, logprobs) ->
-            new SamplingOptions(10, temperature, topP, topK, seed, false, logprobs));
+            Arbitraries.of(-1, -1, 0, 3, 20),
+            Arbitraries.of(0f, 0f, 0.02f, 0.4f, 1f))
+        .as((temperature, topP, topK, seed, logprobs, minP) ->
+            new SamplingOptions(
+                10,
+                temperature,
+                topP,
+                topK,
+                seed,
+                false,
+                logprobs,
+                Penalties.NONE,
+                0,
+                Set.of(),
+                minP,
+                TokenRules.NONE));
   }
 
   @Property(tries = 3000)

@@ -41,9 +41,7 @@ record SortingSampler(float[] logits) {
     boolean cut = options.topK() > 0 && options.topK() < all.length;
     int[] order = cut ? Arrays.copyOf(all, options.topK()) : all;
     double[] weights =
-        Arrays.stream(order)
-            .mapToDouble(id -> Math.exp((logits[id] - logits[all[0]]) / options.temperature()))
-            .toArray();
+        Arrays.stream(order).mapToDouble(id -> weight(id, all[0], options)).toArray();
     if (options.topP() < 1) {
       double total = Arrays.stream(weights).reduce(0, Double::sum);
       int kept = 0;
@@ -58,10 +56,7 @@ record SortingSampler(float[] logits) {
     } else if (!cut) {
       // Nothing is left out: a draw runs through the vocabulary as it is.
       order = IntStream.range(0, all.length).toArray();
-      weights =
-          Arrays.stream(order)
-              .mapToDouble(id -> Math.exp((logits[id] - logits[all[0]]) / options.temperature()))
-              .toArray();
+      weights = Arrays.stream(order).mapToDouble(id -> weight(id, all[0], options)).toArray();
     }
     double total = Arrays.stream(weights).limit(order.length).reduce(0, Double::sum);
     double target =
@@ -69,12 +64,19 @@ record SortingSampler(float[] logits) {
             * new SplittableRandom(options.seed() + 0x9E3779B97F4A7C15L * (position + 1L))
                 .split()
                 .nextDouble();
+    int last = 0;
     for (int i = 0; i < order.length; i++) {
       target -= weights[i];
       if (target < 0) {
         return order[i];
       }
+      last = weights[i] > 0 ? i : last;
     }
-    return order[order.length - 1];
+    return order[last];
+  }
+
+  private double weight(int id, int best, SamplingOptions options) {
+    double weight = Math.exp((logits[id] - logits[best]) / options.temperature());
+    return weight >= options.minP() ? weight : 0;
   }
 }

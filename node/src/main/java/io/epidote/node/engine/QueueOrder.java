@@ -53,7 +53,8 @@ public record QueueOrder(Policy policy, Duration patience) {
     }
   }
 
-  private static final Duration PATIENCE = Duration.ofSeconds(10);
+  /** The usual one. */
+  public static final Duration PATIENCE = Duration.ofSeconds(10);
 
   public static final QueueOrder FCFS = of(Policy.FCFS);
 
@@ -66,7 +67,7 @@ public record QueueOrder(Policy policy, Duration patience) {
     requireNonNull(patience, "patience is null");
   }
 
-  /** With the usual patience of 10 s. */
+  /** With the usual patience. */
   public static QueueOrder of(Policy policy) {
     return new QueueOrder(policy, PATIENCE);
   }

@@ -4,6 +4,7 @@ import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.sampling.Penalties;
 import io.epidote.engine.sampling.SamplingOptions;
+import io.epidote.engine.sampling.TokenRules;
 import io.epidote.proto.stage.v1.CandidateToken;
 import io.epidote.proto.stage.v1.SampledToken;
 import io.epidote.proto.v1.FinishReason;
@@ -57,6 +58,21 @@ public final class SamplingMessages {
         repetition > 0 && repetition <= Float.MAX_VALUE,
         "repetition_penalty is %s; expected above 0.",
         repetition);
+    check(
+        params.getMinP() >= 0 && params.getMinP() <= 1,
+        "min_p is %s; expected 0 to 1.",
+        params.getMinP());
+    params
+        .getLogitBiasMap()
+        .forEach((token, bias) -> {
+          checkToken("logit_bias", token, shape);
+          check(
+              bias >= -100 && bias <= 100,
+              "logit_bias of token %d is %s; expected -100 to 100.",
+              token,
+              bias);
+        });
+    params.getAllowedTokenIdsList().forEach(token -> checkToken("allowed_token_ids", token, shape));
     // uint32 on the wire: a negative int is a very large number.
     long asked = params.hasMaxTokens() ? Integer.toUnsignedLong(params.getMaxTokens()) : room;
     return new SamplingOptions(
@@ -69,7 +85,18 @@ public final class SamplingMessages {
         params.getLogprobs() ? params.getTopLogprobs() : -1,
         new Penalties(params.getFrequencyPenalty(), params.getPresencePenalty(), repetition),
         (int) Math.min(Integer.toUnsignedLong(params.getMinTokens()), Integer.MAX_VALUE),
-        new HashSet<>(params.getStopTokenIdsList()));
+        new HashSet<>(params.getStopTokenIdsList()),
+        params.getMinP(),
+        new TokenRules(params.getLogitBiasMap(), new HashSet<>(params.getAllowedTokenIdsList())));
+  }
+
+  private static void checkToken(String field, int token, DecoderShape shape) {
+    check(
+        token >= 0 && token < shape.vocabulary(),
+        "%s names token %d; the vocabulary has %d.",
+        field,
+        Integer.toUnsignedLong(token),
+        shape.vocabulary());
   }
 
   private static void checkPenalty(String field, float value) {

@@ -8,9 +8,11 @@ import io.epidote.engine.kernel.AttentionShape;
 import io.epidote.engine.model.DecoderShape;
 import io.epidote.engine.sampling.Penalties;
 import io.epidote.engine.sampling.SamplingOptions;
+import io.epidote.engine.sampling.TokenRules;
 import io.epidote.proto.v1.FinishReason;
 import io.epidote.proto.v1.SamplingParams;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 
@@ -68,6 +70,29 @@ final class SamplingMessagesTest {
   }
 
   @Test
+  void rulesForTokensAreTaken() {
+    SamplingOptions options =
+        options(
+            SamplingParams.newBuilder()
+                .setMinP(0.25f)
+                .putLogitBias(3, -100)
+                .addAllowedTokenIds(96)
+                .addAllowedTokenIds(96),
+            56);
+    assertThat(options.minP()).isEqualTo(0.25f);
+    assertThat(options.rules()).isEqualTo(new TokenRules(Map.of(3, -100f), Set.of(96)));
+    for (SamplingParams.Builder bad :
+        List.of(
+            SamplingParams.newBuilder().putLogitBias(97, 1),
+            SamplingParams.newBuilder().putLogitBias(-1, 1),
+            SamplingParams.newBuilder().addAllowedTokenIds(97))) {
+      assertThatThrownBy(() -> options(bad, 10))
+          .isInstanceOf(EpidoteException.InvalidRequest.class)
+          .hasMessageContaining("the vocabulary has 97");
+    }
+  }
+
+  @Test
   void absurdValuesAreNamed() {
     for (SamplingParams.Builder bad :
         List.of(
@@ -81,6 +106,9 @@ final class SamplingMessagesTest {
             SamplingParams.newBuilder().setPresencePenalty(Float.NaN),
             SamplingParams.newBuilder().setRepetitionPenalty(0),
             SamplingParams.newBuilder().setRepetitionPenalty(Float.POSITIVE_INFINITY),
+            SamplingParams.newBuilder().setMinP(1.5f),
+            SamplingParams.newBuilder().putLogitBias(3, Float.NaN),
+            SamplingParams.newBuilder().putLogitBias(3, 101),
             SamplingParams.newBuilder().setLogprobs(true).setTopLogprobs(21))) {
       assertThatThrownBy(() -> options(bad, 10))
           .isInstanceOf(EpidoteException.InvalidRequest.class)

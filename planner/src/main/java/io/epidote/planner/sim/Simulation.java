@@ -276,7 +276,7 @@ public final class Simulation {
     Flight flight = new Flight(request, placement, prefill, decode, sentAt, goesOn);
     boolean overlap = shape.routing().rules().overlap();
     boolean mediaFirst = !overlap || placement.encodesWherePrefilled();
-    boolean kvLast = !overlap || placement.decodesWherePrefilled();
+    boolean kvLast = !placement.kvEarly();
     OptionalLong deadline = deadline(shape.routing().targets().ttftMs(), sentAt);
     events.after(
         host.hopNanos(),

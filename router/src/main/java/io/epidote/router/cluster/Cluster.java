@@ -197,6 +197,7 @@ public final class Cluster {
             prefill.seat(Stage.STAGE_PREFILL, () -> prefill.promptTokens().remove(tokens)),
             decode.seat(Stage.STAGE_DECODE, () -> decode.answers().remove(1)),
             choice.firstTokenMs(),
+            choice.kvEarly(),
             waits));
   }
 
@@ -260,6 +261,9 @@ public final class Cluster {
       List<TopologyPlanner.Choice> equals,
       ToIntFunction<TopologyPlanner.Choice> node,
       int turn) {
+    if (equals.size() == 1) {
+      return equals;
+    }
     int[] candidates =
         equals.stream()
             .mapToInt(node)

@@ -9,6 +9,7 @@ import io.epidote.proto.v1.PrefillLoad;
 import io.epidote.proto.v1.Stage;
 import java.util.List;
 import java.util.function.Function;
+import java.util.function.Supplier;
 import java.util.function.ToDoubleFunction;
 import org.jspecify.annotations.Nullable;
 
@@ -31,23 +32,44 @@ final class NodeCosts {
   private final List<Member> members;
   private final PromptPrefix prompt;
   private final String adapter;
-  private final double tileMs;
-  private final double pictureMs;
-  private final TopologyPlanner.Cost prefill;
-  private final TopologyPlanner.Cost mediaPull;
-  private final TopologyPlanner.Cost decode;
-  private final TopologyPlanner.Cost kvPull;
+
+  // What is usual is looked for only where a node has not measured it.
+  private final Usual<Double> tileMs =
+      new Usual<>(() -> usual(EncodeLoad::getTileMs, SOME_TILE_MS));
+  private final Usual<Double> pictureMs =
+      new Usual<>(() -> usual(EncodeLoad::getPictureMs, SOME_PICTURE_MS));
+  private final Usual<TopologyPlanner.Cost> prefill =
+      new Usual<>(() -> usual(status -> status.getPrefill().getStep(), SOME_PREFILL));
+  private final Usual<TopologyPlanner.Cost> mediaPull =
+      new Usual<>(() -> usual(status -> status.getPrefill().getPull(), SOME_PULL));
+  private final Usual<TopologyPlanner.Cost> decode =
+      new Usual<>(() -> usual(status -> status.getDecode().getStep(), SOME_DECODE));
+  private final Usual<TopologyPlanner.Cost> kvPull =
+      new Usual<>(() -> usual(status -> status.getDecode().getPull(), SOME_PULL));
+
+  /** Is found when it is first needed. */
+  private static final class Usual<T> {
+    private final Supplier<T> find;
+    private @Nullable T found;
+
+    Usual(Supplier<T> find) {
+      this.find = find;
+    }
+
+    T get() {
+      T known = found;
+      if (known == null) {
+        known = find.get();
+        found = known;
+      }
+      return known;
+    }
+  }
 
   private NodeCosts(List<Member> members, PromptPrefix prompt, String adapter) {
     this.members = members;
     this.prompt = prompt;
     this.adapter = adapter;
-    this.tileMs = usual(EncodeLoad::getTileMs, SOME_TILE_MS);
-    this.pictureMs = usual(EncodeLoad::getPictureMs, SOME_PICTURE_MS);
-    this.prefill = usual(status -> status.getPrefill().getStep(), SOME_PREFILL);
-    this.mediaPull = usual(status -> status.getPrefill().getPull(), SOME_PULL);
-    this.decode = usual(status -> status.getDecode().getStep(), SOME_DECODE);
-    this.kvPull = usual(status -> status.getDecode().getPull(), SOME_PULL);
   }
 
   /**
@@ -88,11 +110,11 @@ final class NodeCosts {
     }
     EncodeBacklog encodes = member.encodes();
     EncodeLoad load = encodes.latest();
-    double tile = load.getTileMs() > 0 ? load.getTileMs() : tileMs;
+    double tile = load.getTileMs() > 0 ? load.getTileMs() : tileMs.get();
     return new EncodePlanner.Node(
         encodes.waitingTiles() * tile,
         tile,
-        load.getPictureMs() > 0 ? load.getPictureMs() : pictureMs,
+        load.getPictureMs() > 0 ? load.getPictureMs() : pictureMs.get(),
         Math.max(1, load.getBatch()) * tile,
         encodes::has);
   }
@@ -121,10 +143,10 @@ final class NodeCosts {
         member.load(Stage.STAGE_DECODE));
   }
 
-  private static TopologyPlanner.Cost measured(Cost cost, TopologyPlanner.Cost otherwise) {
+  private static TopologyPlanner.Cost measured(Cost cost, Usual<TopologyPlanner.Cost> otherwise) {
     return isMeasured(cost)
         ? new TopologyPlanner.Cost(cost.getFixedMs(), cost.getUnitMs())
-        : otherwise;
+        : otherwise.get();
   }
 
   private static boolean isMeasured(Cost cost) {

@@ -8,6 +8,7 @@ import java.util.List;
  *
  * @param encodes who encodes which media; empty without media
  * @param predictedFirstTokenMs from now
+ * @param kvEarly whether KV blocks are to move to the decode node before the prompt is done
  * @param waits whether other requests' work stands before this one's first token
  */
 public record Placement(
@@ -16,6 +17,7 @@ public record Placement(
     Seat prefill,
     Seat decode,
     double predictedFirstTokenMs,
+    boolean kvEarly,
     boolean waits) {
   public Placement {
     encodes = List.copyOf(encodes);
@@ -24,11 +26,6 @@ public record Placement(
   /** Whether the prefill node encodes media of this request, too. */
   public boolean encodesWherePrefilled() {
     return encodes.stream().anyMatch(shard -> shard.seat().member() == prefill.member());
-  }
-
-  /** Whether KV blocks stay where they are made. */
-  public boolean decodesWherePrefilled() {
-    return prefill.member() == decode.member();
   }
 
   /** Gives every seat back that is not given back yet. */

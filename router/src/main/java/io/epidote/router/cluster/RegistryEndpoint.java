@@ -3,7 +3,6 @@ package io.epidote.router.cluster;
 import static java.util.Objects.requireNonNull;
 
 import io.epidote.engine.error.EpidoteException;
-import io.epidote.node.grpc.ChannelKind;
 import io.epidote.node.grpc.GrpcErrors;
 import io.epidote.node.grpc.GrpcTransport;
 import io.epidote.proto.stage.v1.NodeHello;
@@ -14,20 +13,19 @@ import io.epidote.proto.stage.v1.RegistryServiceGrpc;
 import io.epidote.proto.stage.v1.ReportNow;
 import io.epidote.proto.stage.v1.Welcome;
 import io.epidote.proto.v1.NodeStatus;
+import io.grpc.ManagedChannel;
 import io.grpc.Status;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
-import io.netty.handler.ssl.SslContext;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.Executor;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -45,9 +43,8 @@ public final class RegistryEndpoint extends RegistryServiceGrpc.RegistryServiceI
   private final String model;
   private final String fingerprint;
   private final String version;
-  private final Executor callbacks;
   private final Duration silence;
-  private final Optional<SslContext> tls;
+  private final Function<String, ManagedChannel> toNode;
   private final ScheduledThreadPoolExecutor timer;
   private final Map<String, Registration> registrations = new ConcurrentHashMap<>();
   private final AtomicLong nonces = new AtomicLong();
@@ -56,25 +53,22 @@ public final class RegistryEndpoint extends RegistryServiceGrpc.RegistryServiceI
    * @param model name of the served model, for messages
    * @param fingerprint that every node's checkpoint must have
    * @param version of Epidote that every node must run
-   * @param callbacks runs the callbacks of calls to the nodes
    * @param silence after which a node that says nothing is taken for lost
-   * @param tls of connections to nodes; empty for plaintext
+   * @param toNode a channel to the address {@code host:port} of a node
    */
   public RegistryEndpoint(
       Cluster cluster,
       String model,
       String fingerprint,
       String version,
-      Executor callbacks,
       Duration silence,
-      Optional<SslContext> tls) {
+      Function<String, ManagedChannel> toNode) {
     this.cluster = cluster;
     this.model = model;
     this.fingerprint = fingerprint;
     this.version = version;
-    this.callbacks = callbacks;
     this.silence = silence;
-    this.tls = tls;
+    this.toNode = toNode;
     this.timer =
         new ScheduledThreadPoolExecutor(
             1, Thread.ofPlatform().daemon().name("node-silence").factory());
@@ -220,12 +214,7 @@ public final class RegistryEndpoint extends RegistryServiceGrpc.RegistryServiceI
 
     private void join(NodeHello hello) {
       check(hello);
-      Member joined =
-          new Member(
-              hello,
-              GrpcTransport.channel(hello.getStatus().getAddress(), ChannelKind.CONTROL, tls)
-                  .executor(callbacks)
-                  .build());
+      Member joined = new Member(hello, toNode.apply(hello.getStatus().getAddress()));
       Registration earlier;
       try {
         earlier = enroll(joined);

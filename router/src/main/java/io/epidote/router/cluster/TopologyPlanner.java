@@ -26,6 +26,9 @@ final class TopologyPlanner {
   /** Tokens whose KV blocks are left to move when the first token is there. */
   private static final int LAST_PART = 256;
 
+  /** Most tokens of a prompt in a step of which KV blocks are to move before the prompt is done. */
+  private static final int EARLY_STEP = 512;
+
   /** Times that differ by a smaller part of themselves are equal. */
   private static final double EQUAL = 1e-6;
 
@@ -129,6 +132,7 @@ final class TopologyPlanner {
    * @param shares which node encodes what
    * @param firstTokenMs until the first token
    * @param secondTokenMs until the answer goes on, which is what is made small
+   * @param kvEarly whether KV blocks are to move before the prompt is done
    */
   record Choice(
       Topology topology,
@@ -137,6 +141,7 @@ final class TopologyPlanner {
       int decode,
       double firstTokenMs,
       double secondTokenMs,
+      boolean kvEarly,
       int load,
       int stages) {}
 
@@ -200,11 +205,14 @@ final class TopologyPlanner {
       for (List<EncodePlanner.Plan> ways : encodes(p)) {
         EncodePlanner.Plan encodes = better(ways, p, prefill);
         boolean moves = moved(encodes, p) > 0;
-        double firstTokenMs = firstTokenMs(encodes, p, prefill);
+        double wholeMs = firstTokenMs(encodes, p, prefill);
+        double moreStepsMs = moves ? 0 : moreStepsMs(p, prefill);
         for (int d : candidates.decode()) {
           Decode decode = nodes.get(d).decode();
           Topology topology = Topology.of(!request.pictures().isEmpty(), moves, p != d);
           if (decode != null && allowed(topology)) {
+            boolean early = rules.overlap() && p != d && savedMs(p, decode) >= moreStepsMs;
+            double firstTokenMs = early ? wholeMs + moreStepsMs : wholeMs;
             choices.add(
                 new Choice(
                     topology,
@@ -212,7 +220,8 @@ final class TopologyPlanner {
                     p,
                     d,
                     firstTokenMs,
-                    secondTokenMs(firstTokenMs, p, d, decode),
+                    secondTokenMs(firstTokenMs, p, d, decode, early),
+                    early,
                     prefill.load() + decode.load(),
                     nodes.get(p).stages() + nodes.get(d).stages()));
           }
@@ -328,18 +337,36 @@ final class TopologyPlanner {
     return Math.max(done, prefill.pull().ms(moved * request.tileMib()) + tileMs);
   }
 
-  private double secondTokenMs(double firstTokenMs, int prefill, int node, Decode decode) {
+  /**
+   * What it costs to have KV blocks early: what a step has computed can only be moved after it.
+   * Where prefill follows tile by tile its steps are small by themselves.
+   */
+  private double moreStepsMs(int node, Prefill prefill) {
+    return prefill.step().fixedMs() * ((uncached(node) - 1) / EARLY_STEP);
+  }
+
+  /** What it brings: what need not be moved any more when the first token is there. */
+  private double savedMs(int prefill, Decode decode) {
+    double mib = uncached(prefill) * request.tokenMib();
+    return decode.pull().ms(mib) - decode.pull().ms(lastPart(mib));
+  }
+
+  private double lastPart(double mib) {
+    return Math.min(mib, LAST_PART * request.tokenMib());
+  }
+
+  private double secondTokenMs(
+      double firstTokenMs, int prefill, int node, Decode decode, boolean early) {
     double step = decode.step().ms(decode.answers() + 1);
     if (prefill == node) {
       return firstTokenMs + step;
     }
     double mib = uncached(node) * request.tokenMib();
     double arrived = firstTokenMs + decode.pull().ms(mib);
-    if (rules.overlap()) {
-      double last = Math.min(mib, LAST_PART * request.tokenMib());
+    if (early) {
       arrived =
           Math.max(
-              firstTokenMs + decode.pull().ms(last),
+              firstTokenMs + decode.pull().ms(lastPart(mib)),
               nodes.get(prefill).waitMs() + decode.pull().ms(mib));
     }
     return Math.max(arrived, nodes.get(node).busyMs()) + step;

@@ -6,7 +6,9 @@ import io.epidote.router.request.InvalidField;
 import io.epidote.router.request.PromptInput;
 import io.epidote.router.request.Sampling;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
@@ -48,14 +50,17 @@ final class CommonFields {
             fields.whole("top_k"),
             fields.whole("seed"),
             stops(),
-            stopTokens(),
+            tokens("stop_token_ids"),
             fields.flag("ignore_eos"),
             logprobs,
             alternatives,
             fields.real("frequency_penalty"),
             fields.real("presence_penalty"),
             fields.real("repetition_penalty"),
-            fields.whole("min_tokens")));
+            fields.whole("min_tokens"),
+            fields.real("min_p"),
+            logitBias(),
+            tokens("allowed_token_ids")));
   }
 
   /** A request of a call. */
@@ -93,14 +98,32 @@ final class CommonFields {
     return texts;
   }
 
-  private List<Long> stopTokens() {
-    if (fields.get("stop_token_ids") == null) {
+  private List<Long> tokens(String field) {
+    if (fields.get(field) == null) {
       return List.of();
     }
     List<Long> ids = new ArrayList<>();
-    for (JsonNode id : fields.list("stop_token_ids", "a list of token ids")) {
-      ids.add(Fields.whole(id, "%s[%d]".formatted(fields.path("stop_token_ids"), ids.size())));
+    for (JsonNode id : fields.list(field, "a list of token ids")) {
+      ids.add(Fields.whole(id, "%s[%d]".formatted(fields.path(field), ids.size())));
     }
     return ids;
+  }
+
+  private Map<Long, Double> logitBias() {
+    Fields bias = fields.object("logit_bias");
+    if (bias == null) {
+      return Map.of();
+    }
+    Map<Long, Double> asked = new LinkedHashMap<>();
+    for (String token : bias.names()) {
+      Double value = bias.real(token);
+      if (!token.matches("[0-9]{1,10}") || value == null) {
+        throw new InvalidField(
+            fields.path("logit_bias"),
+            "has \"%s\"; expected token ids, each with a number from -100 to 100".formatted(token));
+      }
+      asked.put(Long.valueOf(token), value);
+    }
+    return asked;
   }
 }

@@ -34,6 +34,13 @@ final class Fields {
     return prefix + name;
   }
 
+  /** Of all that the object has. */
+  List<String> names() {
+    List<String> names = new ArrayList<>();
+    object.fieldNames().forEachRemaining(names::add);
+    return names;
+  }
+
   @Nullable JsonNode get(String name) {
     JsonNode value = object.get(name);
     return value == null || value.isNull() ? null : value;

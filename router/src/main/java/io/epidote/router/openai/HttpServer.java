@@ -3,31 +3,24 @@ package io.epidote.router.openai;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.node.tls.Refusals;
 import io.epidote.router.access.HttpLimits;
+import io.epidote.router.net.NetworkThreads;
 import io.epidote.router.request.ByteBudget;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.netty.bootstrap.ServerBootstrap;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelInitializer;
 import io.netty.channel.ChannelOption;
-import io.netty.channel.EventLoopGroup;
-import io.netty.channel.MultiThreadIoEventLoopGroup;
-import io.netty.channel.ServerChannel;
-import io.netty.channel.epoll.Epoll;
 import io.netty.channel.epoll.EpollChannelOption;
-import io.netty.channel.epoll.EpollIoHandler;
-import io.netty.channel.epoll.EpollServerSocketChannel;
 import io.netty.channel.group.ChannelGroup;
 import io.netty.channel.group.DefaultChannelGroup;
-import io.netty.channel.nio.NioIoHandler;
-import io.netty.channel.socket.nio.NioServerSocketChannel;
 import io.netty.handler.codec.http.HttpDecoderConfig;
 import io.netty.handler.codec.http.HttpServerCodec;
 import io.netty.handler.ssl.SslContext;
 import io.netty.handler.ssl.SslHandler;
-import io.netty.util.concurrent.DefaultThreadFactory;
 import io.netty.util.concurrent.GlobalEventExecutor;
 import java.net.InetSocketAddress;
 import java.util.Optional;
+import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 
 /** The HTTP listener: accepts connections and gives each its {@link HttpConnection}. */
@@ -41,14 +34,14 @@ public final class HttpServer implements AutoCloseable {
    */
   private static final long MOST_UNSENT = 128 << 10;
 
-  private final EventLoopGroup loops;
   private final ChannelGroup connections;
   private final Channel listener;
+  private final Future<?> sweeps;
 
-  private HttpServer(EventLoopGroup loops, ChannelGroup connections, Channel listener) {
-    this.loops = loops;
+  private HttpServer(ChannelGroup connections, Channel listener, Future<?> sweeps) {
     this.connections = connections;
     this.listener = listener;
+    this.sweeps = sweeps;
   }
 
   /**
@@ -59,6 +52,7 @@ public final class HttpServer implements AutoCloseable {
    * @param limits of connections
    * @param tls empty for plaintext
    * @param meters count responses and connections
+   * @param threads to read and write on
    * @throws EpidoteException.Unavailable when it cannot listen there
    */
   public static HttpServer start(
@@ -69,40 +63,34 @@ public final class HttpServer implements AutoCloseable {
       HttpLimits limits,
       Optional<SslContext> tls,
       OpenAiApi api,
-      MeterRegistry meters) {
-    boolean epoll = Epoll.isAvailable();
-    EventLoopGroup loops =
-        new MultiThreadIoEventLoopGroup(
-            Math.min(4, Runtime.getRuntime().availableProcessors()),
-            new DefaultThreadFactory("http", true),
-            epoll ? EpollIoHandler.newFactory() : NioIoHandler.newFactory());
+      MeterRegistry meters,
+      NetworkThreads threads) {
     ChannelGroup connections = new DefaultChannelGroup(GlobalEventExecutor.INSTANCE, true);
-    Class<? extends ServerChannel> type =
-        epoll ? EpollServerSocketChannel.class : NioServerSocketChannel.class;
     Connections counted = new Connections(limits, meters);
     ServerBootstrap bootstrap =
         new ServerBootstrap()
-            .group(loops)
-            .channel(type)
+            .group(threads.loops())
+            .channel(threads.listener())
             .option(ChannelOption.SO_BACKLOG, 1024)
             .option(ChannelOption.SO_REUSEADDR, true)
             .childOption(ChannelOption.TCP_NODELAY, true)
             .childHandler(
                 new Pipeline(
                     connections, counted, maxBody, budget, new ResponseCounter(meters), tls, api));
-    if (epoll) {
+    if (threads.isEpoll()) {
       bootstrap.childOption(EpollChannelOption.TCP_NOTSENT_LOWAT, MOST_UNSENT);
     }
     try {
       Channel listener = bootstrap.bind(host, port).syncUninterruptibly().channel();
-      loops
-          .next()
-          .scheduleWithFixedDelay(
-              counted::sweep, SWEEP_MILLIS, SWEEP_MILLIS, TimeUnit.MILLISECONDS);
-      return new HttpServer(loops, connections, listener);
+      Future<?> sweeps =
+          threads
+              .loops()
+              .next()
+              .scheduleWithFixedDelay(
+                  counted::sweep, SWEEP_MILLIS, SWEEP_MILLIS, TimeUnit.MILLISECONDS);
+      return new HttpServer(connections, listener, sweeps);
     } catch (Exception e) {
       // Netty throws the bind's checked exception without declaring it.
-      loops.shutdownGracefully(0, 1, TimeUnit.SECONDS);
       throw new EpidoteException.Unavailable(
           "Cannot listen for HTTP on %s port %d: %s. Stop the process that has the port, or choose another with --http-port (0 picks a free one)."
               .formatted(host, port, e.getMessage()),
@@ -122,8 +110,8 @@ public final class HttpServer implements AutoCloseable {
   @Override
   public void close() {
     stopListening();
+    sweeps.cancel(false);
     connections.close().awaitUninterruptibly(1, TimeUnit.SECONDS);
-    loops.shutdownGracefully(0, 1, TimeUnit.SECONDS).awaitUninterruptibly(2, TimeUnit.SECONDS);
   }
 
   private static final class Pipeline extends ChannelInitializer<Channel> {

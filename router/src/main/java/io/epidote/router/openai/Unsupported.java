@@ -12,8 +12,6 @@ import java.util.function.Predicate;
  */
 final class Unsupported {
   private static final Predicate<JsonNode> NEVER = value -> false;
-  private static final Predicate<JsonNode> ZERO =
-      value -> value.isNumber() && value.asDouble() == 0;
   private static final Predicate<JsonNode> ONE = value -> value.isNumber() && value.asDouble() == 1;
   private static final Predicate<JsonNode> EMPTY =
       value ->
@@ -39,10 +37,10 @@ final class Unsupported {
 
   private static final List<Field> COMMON =
       List.of(
-          new Field("logit_bias", EMPTY, "logits cannot be changed here; leave it out"),
-          new Field("min_p", ZERO, "tokens are cut by top_p and top_k here; use these"),
-          new Field("bad_words", EMPTY, "words cannot be forbidden here; leave it out"),
-          new Field("allowed_token_ids", NEVER, "tokens cannot be forbidden here; leave it out"),
+          new Field(
+              "bad_words",
+              EMPTY,
+              "only single tokens can be kept away here; use logit_bias with -100"),
           new Field(
               "prompt_logprobs",
               NEVER,

@@ -152,7 +152,7 @@ final class Attempt {
             .setPriority(prepared.request().priority())
             .setCacheSalt(prepared.request().salt().digest())
             .setMediaFirst(mediaFirst())
-            .setKvLast(kvLast())
+            .setKvLast(!placement.kvEarly())
             .setAnswerTokens(sent.length);
     slo.ttftMs().ifPresent(start::setTtftLeftMs);
     for (int token : prepared.prompt().tokenIds()) {
@@ -167,10 +167,6 @@ final class Attempt {
   /** Stages of one node take turns: one that began early would only hold the other up. */
   private boolean mediaFirst() {
     return !overlap || placement.encodesWherePrefilled();
-  }
-
-  private boolean kvLast() {
-    return !overlap || placement.decodesWherePrefilled();
   }
 
   /** What encoding tells: tiles, each of which prefill waits for. */
@@ -336,7 +332,10 @@ final class Attempt {
 
   /** Whether no node has anything of this attempt any more. */
   boolean hasEnded() {
-    return calls().allMatch(StageCall::ended);
+    StageCall<?, ?> decode = handoff.call();
+    return encoding.hasEnded()
+        && (prefill == null || prefill.ended())
+        && (decode == null || decode.ended());
   }
 
   /** Ends every call at once and gives the seats back; nothing more is told. */

@@ -153,6 +153,16 @@ final class MediaEncoding {
     events.ended();
   }
 
+  /** Whether every call has. */
+  boolean hasEnded() {
+    for (StageCall<EncodeRequest, EncodeResponse> call : calls) {
+      if (!call.ended()) {
+        return false;
+      }
+    }
+    return true;
+  }
+
   Stream<StageCall<EncodeRequest, EncodeResponse>> calls() {
     return calls.stream();
   }

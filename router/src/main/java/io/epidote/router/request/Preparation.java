@@ -5,6 +5,7 @@ import com.google.protobuf.UnsafeByteOperations;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.memory.KeyChain;
 import io.epidote.engine.model.DecoderShape;
+import io.epidote.engine.sampling.TokenRules;
 import io.epidote.proto.stage.v1.MediaItem;
 import io.epidote.proto.stage.v1.MediaSpan;
 import io.epidote.router.cluster.PromptPrefix;
@@ -46,11 +47,22 @@ final class Preparation {
           "max_tokens is %d, but the context of %s holds %d tokens, prompt and answer together. Ask for fewer, or leave max_tokens out to get what the context leaves."
               .formatted(asked, model.name(), model.contextTokens()));
     }
+    TokenRules rules = request.sampling().rules();
+    rules.bias().keySet().forEach(token -> checkToken("logit_bias", token));
+    rules.allowed().forEach(token -> checkToken("allowed_token_ids", token));
     int count = request.prompt().media().size();
     if (count > maxMediaItems) {
       throw new EpidoteException.InvalidRequest(
           "The request has %d media items; expected at most %d. Send fewer, or raise the router's limit."
               .formatted(count, maxMediaItems));
+    }
+  }
+
+  private void checkToken(String field, int token) {
+    if (token >= model.vocabulary()) {
+      throw new EpidoteException.InvalidRequest(
+          "%s names token %d; the vocabulary of %s has %d."
+              .formatted(field, token, model.name(), model.vocabulary()));
     }
   }
 

@@ -1,5 +1,6 @@
 package io.epidote.router.request;
 
+import java.util.ArrayList;
 import java.util.List;
 
 /** What the caller wants answered, before the model's template and tokenizer. */
@@ -19,20 +20,26 @@ public sealed interface PromptInput {
 
     @Override
     public List<MediaInput> media() {
-      return turns.stream()
-          .flatMap(turn -> turn.content().stream())
-          .filter(Media.class::isInstance)
-          .map(part -> ((Media) part).input())
-          .toList();
+      List<MediaInput> media = new ArrayList<>();
+      for (Turn turn : turns) {
+        for (Content part : turn.content()) {
+          if (part instanceof Media(MediaInput input)) {
+            media.add(input);
+          }
+        }
+      }
+      return media;
     }
 
     @Override
     public int characters() {
-      return turns.stream()
-          .flatMap(turn -> turn.content().stream())
-          .filter(Text.class::isInstance)
-          .mapToInt(part -> ((Text) part).text().length())
-          .sum();
+      int characters = 0;
+      for (Turn turn : turns) {
+        for (Content part : turn.content()) {
+          characters += part instanceof Text(String text) ? text.length() : 0;
+        }
+      }
+      return characters;
     }
   }
 

@@ -1,9 +1,12 @@
 package io.epidote.router.request;
 
 import io.epidote.engine.sampling.Penalties;
+import io.epidote.engine.sampling.TokenRules;
 import io.epidote.proto.v1.SamplingParams;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ThreadLocalRandom;
 import org.jspecify.annotations.Nullable;
@@ -18,6 +21,8 @@ import org.jspecify.annotations.Nullable;
  * @param logprobs alternatives to report per token, or -1 for no log-probabilities
  * @param penalties on tokens that were there before
  * @param minTokens of the answer before it may end by itself
+ * @param minP share of the likeliest token's probability below which none is drawn
+ * @param rules for single tokens; whether the model has these is not checked here
  */
 public record Sampling(
     int maxTokens,
@@ -30,7 +35,9 @@ public record Sampling(
     boolean ignoreEos,
     int logprobs,
     Penalties penalties,
-    int minTokens) {
+    int minTokens,
+    float minP,
+    TokenRules rules) {
 
   /** {@link #maxTokens} when the caller did not say. */
   static final int AS_MANY_AS_FIT = Integer.MAX_VALUE;
@@ -39,6 +46,7 @@ public record Sampling(
   static final int MAX_STOP_CHARS = 256;
   static final int MAX_STOP_TOKENS = 64;
   static final int MAX_ALTERNATIVES = 20;
+  static final int MAX_RULES = 1024;
 
   public Sampling {
     stop = List.copyOf(stop);
@@ -65,7 +73,10 @@ public record Sampling(
       @Nullable Double frequencyPenalty,
       @Nullable Double presencePenalty,
       @Nullable Double repetitionPenalty,
-      @Nullable Long minTokens) {}
+      @Nullable Long minTokens,
+      @Nullable Double minP,
+      Map<Long, Double> logitBias,
+      List<Long> allowedTokens) {}
 
   /**
    * Checks every range.
@@ -83,14 +94,31 @@ public record Sampling(
         (int) whole(prefix + "top_k", input.topK(), 0, Integer.MAX_VALUE, 0),
         input.seed() != null ? input.seed() : ThreadLocalRandom.current().nextLong(),
         stops(prefix + "stop", input.stop()),
-        stopTokens(prefix + "stop_token_ids", input.stopTokens()),
+        tokens(prefix + "stop_token_ids", input.stopTokens(), MAX_STOP_TOKENS),
         input.ignoreEos(),
         alternatives(input),
         new Penalties(
             (float) real(prefix + "frequency_penalty", input.frequencyPenalty(), -2, 2, true, 0),
             (float) real(prefix + "presence_penalty", input.presencePenalty(), -2, 2, true, 0),
             repetition(prefix + "repetition_penalty", input.repetitionPenalty())),
-        minTokens(prefix + "min_tokens", input.minTokens(), maxTokens));
+        minTokens(prefix + "min_tokens", input.minTokens(), maxTokens),
+        (float) real(prefix + "min_p", input.minP(), 0, 1, true, 0),
+        new TokenRules(
+            bias(prefix + "logit_bias", input.logitBias()),
+            tokens(prefix + "allowed_token_ids", input.allowedTokens(), MAX_RULES)));
+  }
+
+  private static Map<Integer, Float> bias(String field, Map<Long, Double> asked) {
+    if (asked.size() > MAX_RULES) {
+      throw new InvalidField(
+          field, "has %d tokens; expected at most %d".formatted(asked.size(), MAX_RULES));
+    }
+    Map<Integer, Float> bias = new HashMap<>();
+    asked.forEach((token, value) ->
+        bias.put(
+            (int) whole(field, token, 0, Integer.MAX_VALUE, 0),
+            (float) real("%s[%d]".formatted(field, token), value, -100, 100, true, 0)));
+    return bias;
   }
 
   private static float repetition(String field, @Nullable Double value) {
@@ -135,7 +163,10 @@ public record Sampling(
     params
         .setTopLogprobs(Math.max(0, logprobs))
         .setFrequencyPenalty(penalties.frequency())
-        .setPresencePenalty(penalties.presence());
+        .setPresencePenalty(penalties.presence())
+        .setMinP(minP)
+        .putAllLogitBias(rules.bias())
+        .addAllAllowedTokenIds(rules.allowed());
     if (penalties.countsPrompt()) {
       params.setRepetitionPenalty(penalties.repetition());
     }
@@ -171,10 +202,10 @@ public record Sampling(
     return stops;
   }
 
-  private static Set<Integer> stopTokens(String field, List<Long> ids) {
-    if (ids.size() > MAX_STOP_TOKENS) {
+  private static Set<Integer> tokens(String field, List<Long> ids, int most) {
+    if (ids.size() > most) {
       throw new InvalidField(
-          field, "has %d tokens; expected at most %d".formatted(ids.size(), MAX_STOP_TOKENS));
+          field, "has %d tokens; expected at most %d".formatted(ids.size(), most));
     }
     Set<Integer> tokens = new HashSet<>();
     for (int i = 0; i < ids.size(); i++) {

@@ -19,6 +19,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalDouble;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 
 /** From the public message to the validated request. */
 final class GenerateRequestReader {
@@ -163,6 +164,13 @@ final class GenerateRequestReader {
             (double) params.getFrequencyPenalty(),
             (double) params.getPresencePenalty(),
             params.hasRepetitionPenalty() ? (double) params.getRepetitionPenalty() : null,
-            Integer.toUnsignedLong(params.getMinTokens())));
+            Integer.toUnsignedLong(params.getMinTokens()),
+            (double) params.getMinP(),
+            params.getLogitBiasMap().entrySet().stream()
+                .collect(
+                    Collectors.toMap(
+                        bias -> Integer.toUnsignedLong(bias.getKey()),
+                        bias -> (double) bias.getValue())),
+            params.getAllowedTokenIdsList().stream().map(Integer::toUnsignedLong).toList()));
   }
 }

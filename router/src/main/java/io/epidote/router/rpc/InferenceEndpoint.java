@@ -1,6 +1,7 @@
 package io.epidote.router.rpc;
 
 import io.epidote.engine.error.EpidoteException;
+import io.epidote.node.ResidentMemory;
 import io.epidote.node.grpc.GrpcErrors;
 import io.epidote.proto.v1.AbortRequest;
 import io.epidote.proto.v1.AbortResponse;
@@ -105,6 +106,7 @@ public final class InferenceEndpoint extends InferenceGrpc.InferenceImplBase {
         GetLoadResponse.newBuilder()
             .addAllNodes(request.getFresh() ? registry.freshLoad(FRESH) : registry.latestLoad())
             .setRequestsInFlight(flow.inFlight())
+            .setResidentBytes(ResidentMemory.bytes())
             .build());
   }
 

@@ -1,6 +1,7 @@
 package io.epidote.router.cluster;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
 
 import io.epidote.router.cluster.EncodePlanner.Picture;
 import io.epidote.router.cluster.EncodePlanner.Share;
@@ -110,6 +111,32 @@ class TopologyPlannerTest {
     // Unless it takes longer to have a turn there.
     List<Node> busy = List.of(node("PD"), node("P", 0, 4000, 0, 1984), node("D", 0, 0, 0, 1984));
     assertThat(best(text, busy).topology()).isEqualTo(Topology.PD);
+  }
+
+  @Test
+  void kvBlocksMoveEarlyWhereThatSavesMoreThanItsStepsCost() {
+    Cost slow = new Cost(0.5, 1);
+    Cost fast = new Cost(0.05, 0.004);
+    assertThat(best(request(0, 0, 2048), apart(slow)).kvEarly()).isTrue();
+    Choice whole = best(request(0, 0, 2048), apart(fast));
+    assertThat(whole.kvEarly()).isFalse();
+    // One step for all of it.
+    assertThat(whole.firstTokenMs()).isCloseTo(3 + 0.08 * 2048, within(1e-6));
+    assertThat(best(request(0, 0, 512), apart(fast)).kvEarly()).isTrue();
+    // Tiles come one by one, and so do steps.
+    assertThat(best(request(4, 4, 2048), apart(fast)).kvEarly()).isTrue();
+    PlacementRules strict = new PlacementRules(false, Optional.empty(), Sharding.TILES);
+    assertThat(TopologyPlanner.best(request(0, 0, 2048), apart(slow), strict))
+        .isNotEmpty()
+        .noneMatch(Choice::kvEarly);
+    assertThat(best(request(0, 0, 2048), nodes("PD")).kvEarly()).isFalse();
+  }
+
+  private static List<Node> apart(Cost pull) {
+    return List.of(
+        node("E"),
+        new Node(null, new Prefill(new Cost(3, 0.08), pull, 0, 0), null, 0),
+        new Node(null, null, new Decode(new Cost(10, 1), pull, 0, 0), 0));
   }
 
   @Test

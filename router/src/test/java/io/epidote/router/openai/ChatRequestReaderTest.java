@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import com.google.protobuf.ByteString;
 import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.sampling.Penalties;
+import io.epidote.engine.sampling.TokenRules;
 import io.epidote.router.TestModel;
 import io.epidote.router.request.CacheSalt;
 import io.epidote.router.request.InvalidField;
@@ -15,6 +16,7 @@ import io.epidote.router.request.Slo;
 import java.io.ByteArrayInputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
@@ -52,6 +54,7 @@ class ChatRequestReaderTest {
              "stream":true,"stream_options":{"include_usage":true,"other":1},
              "max_tokens":7,"temperature":0.5,"top_p":0.9,"top_k":40,"seed":-3,"stop":["a","b"],"stop_token_ids":[5],
              "presence_penalty":-2,"frequency_penalty":0.25,"repetition_penalty":1.5,"min_tokens":7,
+             "min_p":0.25,"logit_bias":{"7":-100,"8":0.5},"allowed_token_ids":[7,8],
              "logprobs":true,"top_logprobs":2,"n":2,"ignore_eos":true,"user":"u","timeline":true,
              "response_format":{"type":"text"},"tools":null}\
             """);
@@ -73,7 +76,9 @@ class ChatRequestReaderTest {
                 true,
                 2,
                 new Penalties(0.25f, -2, 1.5f),
-                7));
+                7,
+                0.25f,
+                new TokenRules(Map.of(7, -100f, 8, 0.5f), Set.of(7, 8))));
     assertThat(call.request().prompt())
         .isEqualTo(
             new PromptInput.Chat(
@@ -143,6 +148,16 @@ class ChatRequestReaderTest {
         "\"repetition_penalty\":-1| repetition_penalty| over 0",
         "\"repetition_penalty\":1e-60| repetition_penalty| over 0",
         "\"repetition_penalty\":1e60| repetition_penalty| over 0",
+        "\"min_p\":1.1| min_p| from 0 to 1",
+        "\"min_p\":\"0.5\"| min_p| a number",
+        "\"logit_bias\":[7]| logit_bias| an object",
+        "\"logit_bias\":{\"the\":1}| logit_bias| token ids",
+        "\"logit_bias\":{\"7\":null}| logit_bias| token ids",
+        "\"logit_bias\":{\"7\":101}| logit_bias[7]| from -100 to 100",
+        "\"logit_bias\":{\"7\":\"1\"}| logit_bias.7| a number",
+        "\"logit_bias\":{\"9999999999\":1}| logit_bias| whole number from 0",
+        "\"allowed_token_ids\":7| allowed_token_ids| a list of token ids",
+        "\"allowed_token_ids\":[-1]| allowed_token_ids[0]| whole number from 0",
         "\"min_tokens\":-1| min_tokens| -1",
         "\"min_tokens\":8,\"max_tokens\":7| min_tokens| max_tokens is 7",
         "\"seed\":1e40| seed| whole number",

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.google.protobuf.ByteString;
 import io.epidote.engine.sampling.Penalties;
+import io.epidote.engine.sampling.TokenRules;
 import io.epidote.proto.v1.GenerateRequest;
 import io.epidote.proto.v1.Media;
 import io.epidote.proto.v1.SamplingParams;
@@ -14,6 +15,8 @@ import io.epidote.router.request.InvalidField;
 import io.epidote.router.request.MediaInput;
 import io.epidote.router.request.Sampling;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 class GenerateRequestReaderTest {
@@ -76,6 +79,23 @@ class GenerateRequestReaderTest {
         "sampling.repetition_penalty",
         params.clone().setRepetitionPenalty(Float.POSITIVE_INFINITY),
         1);
+  }
+
+  @Test
+  void rulesForTokensAreReadAndTheirRangesChecked() {
+    SamplingParams.Builder params =
+        SamplingParams.newBuilder().setMinP(0.5f).putLogitBias(7, -100).addAllowedTokenIds(7);
+    Sampling sampling = read(params, 0).sampling();
+    assertThat(sampling.minP()).isEqualTo(0.5f);
+    assertThat(sampling.rules()).isEqualTo(new TokenRules(Map.of(7, -100f), Set.of(7)));
+    assertInvalid("sampling.min_p", params.clone().setMinP(-0.5f), 1);
+    assertInvalid("sampling.logit_bias[7]", params.clone().putLogitBias(7, Float.NaN), 1);
+    assertInvalid("sampling.logit_bias", params.clone().putLogitBias(-1, 1), 1);
+    assertInvalid("sampling.allowed_token_ids[1]", params.clone().addAllowedTokenIds(-1), 1);
+    for (int token = 0; token < 1025; token++) {
+      params.putLogitBias(token, 1);
+    }
+    assertInvalid("sampling.logit_bias", params, 1);
   }
 
   @Test
