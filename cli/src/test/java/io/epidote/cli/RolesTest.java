@@ -30,6 +30,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Random;
 import java.util.Set;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -217,7 +218,7 @@ class RolesTest {
             InferenceClient.question(
                 "",
                 List.of(),
-                ("how many red circles " + i + " ").repeat(60),
+                words(i),
                 SamplingParams.newBuilder().setTemperature(0).setMaxTokens(4).build()),
             text -> {});
       }
@@ -243,6 +244,15 @@ class RolesTest {
       // What nobody accounts for must not be where the pool went.
       assertThat(kind(after, "rest") - kind(before, "rest")).isLessThan(kind(before, "kv") / 2);
     }
+  }
+
+  /** Hundreds of the model's words, in an order of their own. */
+  private static String words(int seed) {
+    List<String> words = List.of("how", "many", "red", "circles", "are", "there");
+    return new Random(seed)
+        .ints(300, 0, words.size())
+        .mapToObj(words::get)
+        .collect(Collectors.joining(" "));
   }
 
   private static long kind(NodeStatus node, String kind) {
