@@ -124,7 +124,7 @@ final class NodeReports {
           onEngine(StatusReport::holdings)
               .thenAcceptAsync(
                   held -> {
-                    List<MemoryUse> uses = MemoryAccount.measure(held);
+                    List<MemoryUse> uses = MemoryAccount.measureShared(held);
                     if (role == measured) {
                       memory = uses;
                     }
