@@ -33,6 +33,7 @@ mapfile -t entrypoint <"$work/entrypoint"
 run() {
   local name=$1
   shift
+  : >"$work/$name"
   unshare --mount --propagation private sh -c '
     name=$1; shift
     mount --bind "$work/root" "$work/root"
