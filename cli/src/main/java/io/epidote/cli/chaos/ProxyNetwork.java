@@ -9,6 +9,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ThreadLocalRandom;
 import java.util.function.Supplier;
 
 /**
@@ -23,6 +24,8 @@ public final class ProxyNetwork implements Network, AutoCloseable {
   private static final int PORTS = 2;
 
   private static final int ATTEMPTS = 100;
+  private static final int FIRST_PORT = 12_000;
+  private static final int LAST_PORT = 32_000;
 
   private final LinkRules rules = new LinkRules();
   private final SocketOwners owners;
@@ -83,15 +86,18 @@ public final class ProxyNetwork implements Network, AutoCloseable {
     return new Place(LISTEN, host, port, toRouter.getHostString() + ":" + routerPort);
   }
 
-  /** The first of two neighbouring ports that nobody listens on. */
+  /**
+   * The first of two neighbouring ports that nobody listens on. They are none of those that Linux
+   * gives to connections, or one could have them while a node is away that comes back to them.
+   */
   public static int freePorts() {
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-      try (ServerSocket first = new ServerSocket(0, 1, InetAddress.getByName(LISTEN))) {
-        try (ServerSocket second =
-            new ServerSocket(first.getLocalPort() + 1, 1, InetAddress.getByName(LISTEN))) {
-          return second.getLocalPort() - 1;
+      int port = ThreadLocalRandom.current().nextInt(FIRST_PORT, LAST_PORT);
+      try (ServerSocket first = new ServerSocket(port, 1, InetAddress.getByName(LISTEN))) {
+        try (ServerSocket second = new ServerSocket(port + 1, 1, InetAddress.getByName(LISTEN))) {
+          return port;
         }
-      } catch (IOException | IllegalArgumentException e) {
+      } catch (IOException e) {
         // The next one is taken: try elsewhere.
       }
     }
