@@ -186,13 +186,17 @@ final class Assembler {
     vector(MAP_0F, NO_PREFIX, 0x59, to, a, b);
   }
 
-  /** Brings a line of memory near, for reading. An address that is not mapped does no harm. */
+  /**
+   * Brings a line of memory into a core's second cache, for reading: its first one has few places
+   * for lines that are on their way, and reading needs them. An address that is not mapped does no
+   * harm.
+   */
   void prefetch(Address from) {
     int index = from.index() == NONE ? 0 : from.index();
     put(0x40 | bit(2, (index & 8) != 0) | bit(1, (from.base() & 8) != 0));
     put(0x0F);
     put(0x18);
-    operand(1, from); // prefetcht0
+    operand(2, from); // prefetcht1
   }
 
   private void vector(int map, int prefix, int opcode, int register, int second, int third) {

@@ -1,6 +1,5 @@
 package io.epidote.engine.kernel;
 
-import static io.epidote.engine.kernel.Assembler.R10;
 import static io.epidote.engine.kernel.Assembler.R8;
 import static io.epidote.engine.kernel.Assembler.R9;
 import static io.epidote.engine.kernel.Assembler.RCX;
@@ -14,13 +13,10 @@ import io.epidote.engine.kernel.Assembler.Address;
  * bytes; processors have, at up to four times the speed of floats.
  *
  * <p>Parameters: rows (RDI), bytes from row to row (RSI), panel (RDX), groups (RCX), result (R8),
- * bytes from row to row of it (R9); on the stack the rows' scales and how far beyond the weights
- * the memory is that is wanted next.
+ * bytes from row to row of it (R9); on the stack the rows' scales. A panel is read from end to end,
+ * which processors foresee: to ask for what comes next would only be in their way.
  */
 final class ByteProductsCode extends TileCode {
-  /** Bytes of a line of the cache. */
-  private static final int LINE = 64;
-
   private final boolean vnni;
 
   private ByteProductsCode(Assembler code, boolean vnni, int rows) {
@@ -51,15 +47,11 @@ final class ByteProductsCode extends TileCode {
       }
     }
     code.add(RDX, BYTES);
-    code.load(R10, stacked(1));
     if (!vnni) {
       code.shortOnes(ones());
     }
     code.align();
     int loop = code.position();
-    for (int line = 0; line < BYTES; line += LINE) {
-      code.prefetch(new Address(RDX, R10, 1, line));
-    }
     if (vnni) {
       addGroup();
     } else {

@@ -48,8 +48,7 @@ final class FloatProductsCode extends TileCode {
 
   /**
    * A panel of {@link PackedFloats}. Parameters: rows (RDI), bytes from row to row (RSI), panel
-   * (RDX), elements (RCX), result (R8), bytes from row to row of it (R9); on the stack one that is
-   * not used and how far beyond the weights the memory is that is wanted next.
+   * (RDX), elements (RCX), result (R8), bytes from row to row of it (R9).
    */
   static void panel(Assembler code, int rows) {
     new FloatProductsCode(code, rows).panel();
@@ -58,12 +57,9 @@ final class FloatProductsCode extends TileCode {
   private void panel() {
     enter();
     addressRows();
-    code.load(R10, stacked(1));
     clear();
     code.align();
     int loop = code.position();
-    code.prefetch(new Address(RDX, R10, 1, 0));
-    code.prefetch(new Address(RDX, R10, 1, BYTES / 2));
     for (int v = 0; v < vectors; v++) {
       code.loadVector(spare(2 + v), Address.of(RDX, v * vectorBytes));
     }

@@ -103,6 +103,11 @@ public final class KernelContext implements AutoCloseable {
     shares.end();
   }
 
+  /** What will be read next: workers fetch the beginnings of their shares while they wait. */
+  void expect(ReadingOrder.Matrix next) {
+    team.ifPresent(members -> members.expect(next));
+  }
+
   /** Called by ONNX Runtime. Nothing may be thrown into native code. */
   @SuppressWarnings("UnusedVariable") // the parameters are those of the C function
   void worker(MemorySegment userData, long index) {

@@ -3,7 +3,6 @@ package io.epidote.engine.kernel;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
-import java.util.function.IntToLongFunction;
 
 /** Code for x86-64 with AVX-512 or AVX2, generated when it is first used. */
 final class NativePanelProducts implements PanelProducts {
@@ -12,14 +11,11 @@ final class NativePanelProducts implements PanelProducts {
   /** Elements of a row that a step of the loop takes. */
   private final int step;
 
-  private final IntToLongFunction panelBytes;
   private final NativeCode code;
 
-  private NativePanelProducts(
-      int maxRows, int step, IntToLongFunction panelBytes, NativeCode code) {
+  private NativePanelProducts(int maxRows, int step, NativeCode code) {
     this.maxRows = maxRows;
     this.step = step;
-    this.panelBytes = panelBytes;
     this.code = code;
   }
 
@@ -31,7 +27,6 @@ final class NativePanelProducts implements PanelProducts {
     return new NativePanelProducts(
         maxRows,
         PackedBytes.GROUP,
-        PackedBytes::panelBytes,
         NativeCode.byRows(vnni, maxRows, (code, rows) -> ByteProductsCode.write(code, vnni, rows)));
   }
 
@@ -41,10 +36,7 @@ final class NativePanelProducts implements PanelProducts {
   static NativePanelProducts ofFloats(boolean wide) {
     int maxRows = FloatProductsCode.maxRows(wide);
     return new NativePanelProducts(
-        maxRows,
-        1,
-        PackedFloats::panelBytes,
-        NativeCode.byRows(wide, maxRows, FloatProductsCode::panel));
+        maxRows, 1, NativeCode.byRows(wide, maxRows, FloatProductsCode::panel));
   }
 
   /** Nothing where the processor or the system is another. */
@@ -75,16 +67,6 @@ final class NativePanelProducts implements PanelProducts {
   @Override
   public void multiply(
       int count, long rows, long rowBytes, long panel, int in, long scales, long to, long toBytes) {
-    code.call(
-        count,
-        rows,
-        rowBytes,
-        panel,
-        in / step,
-        to,
-        toBytes,
-        scales,
-        panelBytes.applyAsLong(in),
-        0);
+    code.call(count, rows, rowBytes, panel, in / step, to, toBytes, scales, 0, 0);
   }
 }

@@ -44,10 +44,6 @@ public record PackedBytes(int in, int out) implements PackedMatrix {
 
   @Override
   public long panelBytes() {
-    return panelBytes(in);
-  }
-
-  static long panelBytes(int in) {
     return 2L * COLUMN_BYTES + (long) in * COLUMNS;
   }
 

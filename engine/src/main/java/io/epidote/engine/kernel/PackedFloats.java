@@ -12,10 +12,6 @@ public record PackedFloats(int in, int out) implements PackedMatrix {
 
   @Override
   public long panelBytes() {
-    return panelBytes(in);
-  }
-
-  static long panelBytes(int in) {
     return (long) in * COLUMNS * Float.BYTES;
   }
 

@@ -61,8 +61,9 @@ public final class RowOperators implements AutoCloseable {
    */
   public RowOperators(float epsilon, int threads) {
     this.epsilon = epsilon;
-    this.byteLinear = new LinearKernel(PanelProducts.OF_BYTES, arena, threads);
-    this.floatLinear = new LinearKernel(PanelProducts.OF_FLOATS, arena, threads);
+    ReadingOrder order = new ReadingOrder();
+    this.byteLinear = new LinearKernel(PanelProducts.OF_BYTES, order, arena, threads);
+    this.floatLinear = new LinearKernel(PanelProducts.OF_FLOATS, order, arena, threads);
     this.rows = IntStream.range(0, threads).mapToObj(i -> new FloatArray(arena)).toList();
   }
 

@@ -37,8 +37,13 @@ final class Shares {
     for (int worker = 0; worker < workers; worker++) {
       left.set(
           worker * LINE,
-          (long) count * worker / workers << Integer.SIZE | (long) count * (worker + 1) / workers);
+          (long) first(count, worker, workers) << Integer.SIZE | first(count, worker + 1, workers));
     }
+  }
+
+  /** The first piece of a worker's own run, which ends where the next one's begins. */
+  static int first(int count, int worker, int workers) {
+    return (int) ((long) count * worker / workers);
   }
 
   /** Whether pieces are not done, although perhaps begun. */

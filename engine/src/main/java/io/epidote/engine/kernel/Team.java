@@ -13,8 +13,13 @@ final class Team implements AutoCloseable {
   /** Turns of a wait, some tens of microseconds, before another thread is let on the core. */
   private static final int SPINS = 1 << 12;
 
+  /** What a worker fetches ahead at most: half of a core's second cache would be too much. */
+  private static final int AHEAD_BYTES = 256 << 10;
+
   private final Shares shares;
+  private final int workers;
   private final List<Thread> helpers = new ArrayList<>();
+  private volatile ReadingOrder.Matrix expected = ReadingOrder.Matrix.NONE;
   private volatile boolean working;
   private volatile boolean closed;
 
@@ -23,6 +28,7 @@ final class Team implements AutoCloseable {
    */
   Team(Shares shares, int workers) {
     this.shares = shares;
+    this.workers = workers;
     for (int worker = 1; worker < workers; worker++) {
       int index = worker;
       helpers.add(Thread.ofPlatform().daemon().name("kernel-" + worker).start(() -> help(index)));
@@ -33,6 +39,11 @@ final class Team implements AutoCloseable {
   void begin() {
     working = true;
     helpers.forEach(LockSupport::unpark);
+  }
+
+  /** See {@link KernelContext#expect}. */
+  void expect(ReadingOrder.Matrix next) {
+    expected = next;
   }
 
   /** The step has ended. */
@@ -49,6 +60,9 @@ final class Team implements AutoCloseable {
   }
 
   private void help(int worker) {
+    ReadingOrder.Matrix fetched = ReadingOrder.Matrix.NONE;
+    long at = 0;
+    long end = 0;
     while (!closed) {
       if (!working) {
         LockSupport.park(this);
@@ -57,7 +71,18 @@ final class Team implements AutoCloseable {
         if (shares.open() && shares.take(worker)) {
           spin = 0;
         }
-        pause(spin);
+        ReadingOrder.Matrix next = expected;
+        if (next != fetched) {
+          fetched = next;
+          at = next.start(worker, workers);
+          end = Math.min(at + AHEAD_BYTES, next.start(worker + 1, workers));
+        }
+        if (at < end) {
+          Prefetch.of(at);
+          at += Prefetch.BYTES;
+        } else {
+          pause(spin);
+        }
       }
     }
   }
