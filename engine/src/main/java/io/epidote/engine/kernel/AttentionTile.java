@@ -10,6 +10,9 @@ import java.lang.foreign.Arena;
  * columns, so that workers can divide either; whoever does a part, its sums are in the same order.
  */
 final class AttentionTile {
+  /** How many blocks ahead of the one that is read memory is asked for the next. */
+  private static final int AHEAD = 4;
+
   private static final long F = Float.BYTES;
 
   private final AttentionShape shape;
@@ -91,9 +94,6 @@ final class AttentionTile {
     for (int b = from; b < end; b += 2) {
       long keys0 = keys + block(b);
       long keys1 = keys + block(Math.min(b + 1, blocks - 1));
-      // After the last keys come the first values.
-      long next0 = b + 2 < blocks ? keys + block(b + 2) : values + block(0);
-      long next1 = b + 3 < blocks ? keys + block(b + 3) : next0;
       for (int row = 0; row < rows; row += products.maxRows()) {
         products.scores(
             Math.min(products.maxRows(), rows - row),
@@ -101,8 +101,8 @@ final class AttentionTile {
             keyWidth,
             keys0,
             keys1,
-            next0,
-            next1,
+            wanted(b + AHEAD),
+            wanted(b + 1 + AHEAD),
             scores.address() + ((long) row * stride + b * BLOCK_TOKENS) * F,
             stride * F);
       }
@@ -138,7 +138,7 @@ final class AttentionTile {
     for (int b = 0; b < blocks; b++) {
       // Beyond the last token a block holds whatever was there before, NaN perhaps.
       int filled = Math.min(BLOCK_TOKENS, end - b * BLOCK_TOKENS);
-      long next = values + block(Math.min(b + 1, blocks - 1)) + column * F;
+      long next = wanted(blocks + b + AHEAD) + column * F;
       for (int row = 0; row < rows; row += products.maxRows()) {
         products.contexts(
             Math.min(products.maxRows(), rows - row),
@@ -166,6 +166,13 @@ final class AttentionTile {
     return (long) (unit.firstToken() + row % unit.tokens()) * shape.heads()
         + unit.head() * shape.group()
         + row / unit.tokens();
+  }
+
+  /** The keys of that block, or when they are all read, the values of those from the first on. */
+  private long wanted(int index) {
+    return index < blocks
+        ? keys + block(index)
+        : values + block(Math.min(index - blocks, blocks - 1));
   }
 
   /** Where a block of those that are seen stands in its plane, in bytes. */
