@@ -13,7 +13,7 @@ final class Team implements AutoCloseable {
   /** Turns of a wait, some tens of microseconds, before another thread is let on the core. */
   private static final int SPINS = 1 << 12;
 
-  /** What a worker fetches ahead at most: half of a core's second cache would be too much. */
+  /** What a worker fetches ahead at most, a quarter of a core's second cache; more gave no more. */
   private static final int AHEAD_BYTES = 256 << 10;
 
   private final Shares shares;
