@@ -18,7 +18,7 @@ final class AdapterBench {
   private final BlockPool kv;
   private final int[] blocks;
   private final int sequences;
-  private final SplittableRandom random = new SplittableRandom(1);
+  private long seed = 1;
 
   /**
    * @param sequences of the largest step
@@ -28,6 +28,11 @@ final class AdapterBench {
     this.sequences = sequences;
     this.kv = decoder.shape().kvPool(sequences * each());
     this.blocks = kv.tryAllocate(kv.total()).orElseThrow();
+  }
+
+  /** The next steps have other tokens, which are routed otherwise. */
+  void change() {
+    seed++;
   }
 
   private static int each() {
@@ -56,11 +61,11 @@ final class AdapterBench {
     if (count > sequences) {
       throw new IllegalArgumentException(count + " sequences, room for " + sequences);
     }
+    SplittableRandom random = new SplittableRandom(seed);
     List<SequenceChunk> batch = new ArrayList<>();
     for (int i = 0; i < count; i++) {
       int[] own = new int[each()];
       System.arraycopy(blocks, i * each(), own, 0, each());
-      // Other tokens each time: routing differs from step to step.
       int[] ids = random.ints(tokens, 0, decoder.shape().vocabulary()).toArray();
       batch.add(
           new SequenceChunk(ids, past, own, List.of(), true, adapters.get(i % adapters.size())));

@@ -48,6 +48,10 @@ final class BenchAdaptersCommand implements Callable<Integer> {
   private static final int SEQUENCES = 20;
 
   private static final int PROMPT_TOKENS = 26;
+
+  /** Pairs of decode steps of a round. */
+  private static final int STEPS = 5;
+
   private static final int MERGED = 8;
   private static final int MERGED_SEQUENCES = 16;
 
@@ -253,15 +257,16 @@ final class BenchAdaptersCommand implements Callable<Integer> {
       if (round == 0) {
         samples.forget();
       }
-      sample("base", bench, base);
       for (int count : COUNTS) {
-        sample(Integer.toString(count), bench, adapters.subList(0, count));
+        sample(Integer.toString(count), bench, base, adapters.subList(0, count));
       }
-      sample("map", bench, List.of(all));
+      sample("map", bench, base, List.of(all));
+      bench.change();
       samples.add("shared", bench.decodeMs(MERGED_SEQUENCES, adapters.subList(0, MERGED)));
       // Merged models have each their own weights to read; the base's stand for all of them.
       double merged = 0;
       for (int i = 0; i < MERGED; i++) {
+        bench.change();
         merged += bench.decodeMs(MERGED_SEQUENCES / MERGED, base);
       }
       samples.add("merged", merged);
@@ -269,11 +274,26 @@ final class BenchAdaptersCommand implements Callable<Integer> {
     tell(report, decoder, resident, folders.size() * exactBytes(text, moe));
   }
 
-  private void sample(String name, AdapterBench bench, List<Optional<LoadedAdapter>> adapters) {
-    samples.add("ttft_" + name, bench.prefillMs(SEQUENCES, PROMPT_TOKENS, adapters));
-    for (int i = 0; i < 3; i++) {
-      samples.add("tpot_" + name, bench.decodeMs(SEQUENCES, adapters));
+  /** Each step with adapters beside one without, as the machine's speed changes in between. */
+  private void sample(
+      String name,
+      AdapterBench bench,
+      List<Optional<LoadedAdapter>> base,
+      List<Optional<LoadedAdapter>> adapters) {
+    pair(
+        "ttft",
+        name,
+        bench.prefillMs(SEQUENCES, PROMPT_TOKENS, base),
+        bench.prefillMs(SEQUENCES, PROMPT_TOKENS, adapters));
+    for (int i = 0; i < STEPS; i++) {
+      bench.change();
+      pair("tpot", name, bench.decodeMs(SEQUENCES, base), bench.decodeMs(SEQUENCES, adapters));
     }
+  }
+
+  private void pair(String kind, String name, double base, double own) {
+    samples.add(kind + "_base", base);
+    samples.add("%s_over_%s".formatted(kind, name), own / base);
   }
 
   /** What an adapter's experts take as they are, packed but without any padding. */
@@ -315,6 +335,6 @@ final class BenchAdaptersCommand implements Callable<Integer> {
   }
 
   private double overhead(String kind, String name) {
-    return Report.rounded(samples.median(kind + "_" + name) / samples.median(kind + "_base") - 1);
+    return Report.rounded(samples.median("%s_over_%s".formatted(kind, name)) - 1);
   }
 }
