@@ -28,8 +28,8 @@ final class AdapterTrace {
   @Option(
       names = "--trace-requests",
       paramLabel = "N",
-      description = "Requests of the trace; the first two fifths are not counted. Default: 6000.")
-  private int requests = 6000;
+      description = "Requests of the trace; the first two fifths are not counted. Default: 12000.")
+  private int requests = 12000;
 
   @Option(
       names = "--trace-rate",

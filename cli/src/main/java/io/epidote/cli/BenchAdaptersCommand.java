@@ -18,6 +18,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.function.ToDoubleFunction;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -51,6 +52,9 @@ final class BenchAdaptersCommand implements Callable<Integer> {
 
   /** Pairs of decode steps of a round. */
   private static final int STEPS = 5;
+
+  /** The same for the map, whose cost is less than what steps differ by. */
+  private static final int MAP_STEPS = 25;
 
   private static final int MERGED = 8;
   private static final int MERGED_SEQUENCES = 16;
@@ -114,6 +118,7 @@ final class BenchAdaptersCommand implements Callable<Integer> {
   @Mixin private AdapterTrace trace = new AdapterTrace();
 
   private final Samples samples = new Samples();
+  private boolean baseFirst;
 
   @Override
   public Integer call() throws InterruptedException {
@@ -157,10 +162,8 @@ final class BenchAdaptersCommand implements Callable<Integer> {
             RandomAdapter.folder(
                 Home.cache().resolve("adapters-of-shapes"), checkpoint, experts, i));
       }
-      // All of a layer: as many experts run as for the base, so that the map is the difference.
-      Path whole =
-          RandomAdapter.folder(
-              Home.cache().resolve("adapters-of-shapes"), checkpoint, moe.experts(), 0);
+      // The base's weights once more: the same experts run, so that the map is the difference.
+      Path whole = RandomAdapter.copy(Home.cache().resolve("adapters-of-shapes"), checkpoint);
       Models models =
           new Models(checkpoint, new RuntimeOptions(threads, precision, Home.cache(), true));
       progress.update("loading");
@@ -258,9 +261,9 @@ final class BenchAdaptersCommand implements Callable<Integer> {
         samples.forget();
       }
       for (int count : COUNTS) {
-        sample(Integer.toString(count), bench, base, adapters.subList(0, count));
+        sample(Integer.toString(count), STEPS, bench, base, adapters.subList(0, count));
       }
-      sample("map", bench, base, List.of(all));
+      sample("map", MAP_STEPS, bench, base, List.of(all));
       bench.change();
       samples.add("shared", bench.decodeMs(MERGED_SEQUENCES, adapters.subList(0, MERGED)));
       // Merged models have each their own weights to read; the base's stand for all of them.
@@ -277,23 +280,28 @@ final class BenchAdaptersCommand implements Callable<Integer> {
   /** Each step with adapters beside one without, as the machine's speed changes in between. */
   private void sample(
       String name,
+      int steps,
       AdapterBench bench,
       List<Optional<LoadedAdapter>> base,
       List<Optional<LoadedAdapter>> adapters) {
-    pair(
-        "ttft",
-        name,
-        bench.prefillMs(SEQUENCES, PROMPT_TOKENS, base),
-        bench.prefillMs(SEQUENCES, PROMPT_TOKENS, adapters));
-    for (int i = 0; i < STEPS; i++) {
+    pair("ttft", name, base, adapters, each -> bench.prefillMs(SEQUENCES, PROMPT_TOKENS, each));
+    for (int i = 0; i < steps; i++) {
       bench.change();
-      pair("tpot", name, bench.decodeMs(SEQUENCES, base), bench.decodeMs(SEQUENCES, adapters));
+      pair("tpot", name, base, adapters, each -> bench.decodeMs(SEQUENCES, each));
     }
   }
 
-  private void pair(String kind, String name, double base, double own) {
-    samples.add(kind + "_base", base);
-    samples.add("%s_over_%s".formatted(kind, name), own / base);
+  private void pair(
+      String kind,
+      String name,
+      List<Optional<LoadedAdapter>> base,
+      List<Optional<LoadedAdapter>> adapters,
+      ToDoubleFunction<List<Optional<LoadedAdapter>>> step) {
+    baseFirst = !baseFirst;
+    double first = step.applyAsDouble(baseFirst ? base : adapters);
+    double second = step.applyAsDouble(baseFirst ? adapters : base);
+    samples.add(kind + "_base", baseFirst ? first : second);
+    samples.add("%s_over_%s".formatted(kind, name), baseFirst ? second / first : first / second);
   }
 
   /** What an adapter's experts take as they are, packed but without any padding. */

@@ -3,6 +3,7 @@ package io.epidote.engine.checkpoint;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -11,11 +12,12 @@ import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.TreeMap;
+import java.util.function.IntFunction;
 import java.util.stream.IntStream;
 
 /**
- * Writes ESFT adapters of a {@link RandomCheckpoint}, with random bf16 weights: for measuring what
- * adapters cost.
+ * Writes ESFT adapters with bf16 weights, random ones or the base's: for measuring what adapters
+ * cost.
  */
 public final class RandomAdapter {
   private RandomAdapter() {}
@@ -28,24 +30,62 @@ public final class RandomAdapter {
    * @param number tells adapters from each other; which experts they are follows from it
    */
   public static Path folder(Path root, Checkpoint base, int perLayer, int number) {
-    Path folder = root.resolve("%s-esft-%d-%d".formatted(base.name(), perLayer, number));
+    int experts = base.config().text().moe().orElseThrow().experts();
+    SplittableRandom random = new SplittableRandom(number);
+    return write(
+        root.resolve("%s-esft-%d-%d".formatted(base.name(), perLayer, number)),
+        base,
+        _ -> {
+          int first = random.nextInt(experts);
+          return IntStream.range(0, perLayer)
+              .mapToObj(i -> (first + i) % experts)
+              .sorted()
+              .toList();
+        },
+        RandomCheckpoint.random(number));
+  }
+
+  /**
+   * The folder of an adapter that has all experts and changes none, written first when it is not
+   * there: all of a step's tokens take weights of the adapter, and the answers are the base's.
+   *
+   * @param base a checkpoint as above, of bf16
+   */
+  public static Path copy(Path root, Checkpoint base) {
+    int experts = base.config().text().moe().orElseThrow().experts();
+    return write(
+        root.resolve("%s-esft-copy".formatted(base.name())),
+        base,
+        _ -> IntStream.range(0, experts).boxed().toList(),
+        (tensor, shape, values) -> {
+          FloatBuffer floats = FloatBuffer.allocate(values.limit());
+          base.readFloats(tensor, floats, shape);
+          for (int i = 0; i < values.limit(); i++) {
+            values.put(i, RandomCheckpoint.bf16(floats.get(i)));
+          }
+        });
+  }
+
+  private static Path write(
+      Path folder,
+      Checkpoint base,
+      IntFunction<List<Integer>> expertsOfLayer,
+      RandomCheckpoint.Filling filling) {
     if (Files.isDirectory(folder)) {
       return folder;
     }
     TextConfig text = base.config().text();
     MoeConfig moe = text.moe().orElseThrow();
-    SplittableRandom random = new SplittableRandom(number);
     Map<Integer, List<Integer>> experts = new TreeMap<>();
     RandomCheckpoint weights = new RandomCheckpoint();
     for (int layer = 0; layer < text.layers(); layer++) {
-      int first = random.nextInt(moe.experts());
-      List<Integer> own =
-          IntStream.range(0, perLayer).mapToObj(i -> (first + i) % moe.experts()).sorted().toList();
+      List<Integer> own = expertsOfLayer.apply(layer);
       experts.put(layer, own);
       for (int expert : own) {
         weights.addExpert(TensorNames.of(base).text() + "layers." + layer + ".", text, moe, expert);
       }
     }
+    Path root = folder.getParent();
     try {
       Files.createDirectories(root);
       Path draft = Files.createTempDirectory(root, "draft-");
@@ -55,7 +95,7 @@ public final class RandomAdapter {
       config.put("non_expert_modules", false);
       Files.writeString(
           draft.resolve(AdapterConfig.ESFT_FILE), new ObjectMapper().writeValueAsString(config));
-      weights.write(draft.resolve("adapter.safetensors"), number);
+      weights.write(draft.resolve("adapter.safetensors"), filling);
       Files.move(draft, folder, StandardCopyOption.ATOMIC_MOVE);
       return folder;
     } catch (IOException e) {

@@ -67,7 +67,7 @@ public final class RandomCheckpoint {
       Files.writeString(draft.resolve("config.json"), config);
       RandomCheckpoint checkpoint = new RandomCheckpoint();
       checkpoint.list(ConfigReader.read(draft));
-      checkpoint.write(draft.resolve("model.safetensors"), SEED);
+      checkpoint.write(draft.resolve("model.safetensors"), random(SEED));
       RandomTokenizer.writeIfMissing(draft, preprocessing);
       Files.move(draft, folder, StandardCopyOption.ATOMIC_MOVE);
       return folder;
@@ -150,8 +150,20 @@ public final class RandomCheckpoint {
     tensors.put(name, shape);
   }
 
+  /** Gives a tensor its bf16 values. */
+  @FunctionalInterface
+  interface Filling {
+    void fill(String tensor, long[] shape, ShortBuffer values);
+  }
+
+  /** Random values, the same for the same seed and tensors; norms' about 1. */
+  static Filling random(long seed) {
+    SplittableRandom random = new SplittableRandom(seed);
+    return (tensor, _, values) -> fill(values, tensor.contains("norm.weight") ? 1 : 0, random);
+  }
+
   /** Writes what was added. */
-  void write(Path file, long seed) throws IOException {
+  void write(Path file, Filling filling) throws IOException {
     Map<String, Object> header = new LinkedHashMap<>();
     long end = 0;
     for (Map.Entry<String, long[]> tensor : tensors.entrySet()) {
@@ -168,7 +180,6 @@ public final class RandomCheckpoint {
       end += bytes;
     }
     byte[] json = new ObjectMapper().writeValueAsString(header).getBytes(StandardCharsets.UTF_8);
-    SplittableRandom random = new SplittableRandom(seed);
     try (FileChannel channel = FileChannel.open(file, CREATE_NEW, READ, WRITE)) {
       ByteBuffer start =
           ByteBuffer.allocate(Long.BYTES + json.length).order(ByteOrder.LITTLE_ENDIAN);
@@ -182,8 +193,7 @@ public final class RandomCheckpoint {
                 .map(MapMode.READ_WRITE, at, elements * Short.BYTES)
                 .order(ByteOrder.LITTLE_ENDIAN)
                 .asShortBuffer();
-        boolean norm = tensor.getKey().contains("norm.weight");
-        fill(values, norm ? 1 : 0, random);
+        filling.fill(tensor.getKey(), tensor.getValue(), values);
         at += elements * Short.BYTES;
       }
     }
@@ -195,9 +205,13 @@ public final class RandomCheckpoint {
     for (int i = 0; i < values.limit(); i++) {
       long bits = random.nextLong();
       long sum = (bits & 0xFFFF) + (bits >>> 16 & 0xFFFF) + (bits >>> 32 & 0xFFFF) + (bits >>> 48);
-      float value = mean + (float) ((sum - 2 * 65535) * unit);
-      values.put(i, (short) (Float.floatToRawIntBits(value) >>> 16));
+      values.put(i, bf16(mean + (float) ((sum - 2 * 65535) * unit)));
     }
+  }
+
+  /** Without rounding. */
+  static short bf16(float value) {
+    return (short) (Float.floatToRawIntBits(value) >>> 16);
   }
 
   private static long elements(long[] shape) {

@@ -85,10 +85,7 @@ public final class ExpertOperator implements AutoCloseable {
     this.load = load;
     this.linear =
         new LinearKernel(
-            quantise ? PanelProducts.OF_BYTES : PanelProducts.OF_FLOATS,
-            new ReadingOrder(),
-            arena,
-            threads);
+            quantise ? PanelProducts.OF_BYTES : PanelProducts.OF_FLOATS, arena, threads);
     this.lora = new LoraKernel(arena, threads);
     this.products = IntStream.range(0, threads).mapToObj(i -> new FloatArray(arena)).toList();
   }

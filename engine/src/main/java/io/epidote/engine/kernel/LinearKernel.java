@@ -14,18 +14,12 @@ final class LinearKernel {
   private static final long F = Float.BYTES;
 
   private final PanelProducts products;
-  private final ReadingOrder order;
 
   /** Where a worker's products with the last panel go when it is not a whole one. */
   private final List<FloatArray> edges;
 
-  /**
-   * @param order of all matrices that the session reads
-   * @param threads of the session
-   */
-  LinearKernel(PanelProducts products, ReadingOrder order, Arena arena, int threads) {
+  LinearKernel(PanelProducts products, Arena arena, int threads) {
     this.products = products;
-    this.order = order;
     this.edges = IntStream.range(0, threads).mapToObj(i -> new FloatArray(arena)).toList();
     edges.forEach(edge -> edge.reserve((long) products.maxRows() * COLUMNS));
   }
@@ -49,7 +43,6 @@ final class LinearKernel {
     int together = (int) Math.max(1, ROW_BYTES / matrix.rowBytes() / most) * most;
     int chunks = (rows + together - 1) / together;
     int panels = matrix.panels();
-    context.expect(order.after(new ReadingOrder.Matrix(weights, panels, matrix.panelBytes())));
     context.share(
         chunks * panels,
         (piece, worker) -> {

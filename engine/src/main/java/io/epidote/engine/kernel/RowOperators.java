@@ -54,6 +54,7 @@ public final class RowOperators implements AutoCloseable {
   private final float epsilon;
   private final LinearKernel byteLinear;
   private final LinearKernel floatLinear;
+  private final ReadingOrder order = new ReadingOrder();
 
   /**
    * @param epsilon of the norms
@@ -61,9 +62,8 @@ public final class RowOperators implements AutoCloseable {
    */
   public RowOperators(float epsilon, int threads) {
     this.epsilon = epsilon;
-    ReadingOrder order = new ReadingOrder();
-    this.byteLinear = new LinearKernel(PanelProducts.OF_BYTES, order, arena, threads);
-    this.floatLinear = new LinearKernel(PanelProducts.OF_FLOATS, order, arena, threads);
+    this.byteLinear = new LinearKernel(PanelProducts.OF_BYTES, arena, threads);
+    this.floatLinear = new LinearKernel(PanelProducts.OF_FLOATS, arena, threads);
     this.rows = IntStream.range(0, threads).mapToObj(i -> new FloatArray(arena)).toList();
   }
 
@@ -226,6 +226,8 @@ public final class RowOperators implements AutoCloseable {
             case PackedBytes _ -> byteLinear;
             case PackedFloats _ -> floatLinear;
           };
+      context.expect(
+          order.after(new ReadingOrder.Matrix(weights, matrix.panels(), matrix.panelBytes())));
       kernel.run(context, matrix, tokens, x, scales, weights, result);
     }
   }

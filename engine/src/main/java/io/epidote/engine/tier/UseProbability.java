@@ -23,14 +23,20 @@ import java.util.List;
  */
 public record UseProbability(Duration waitCap) implements TierPolicy {
   /**
-   * A switch costs more than its reading: what it displaces is to be read again, and both take
-   * memory's time from everybody's steps. The more, the fewer switches and the longer waits: with
-   * eight, a request that is alone waits for a few reads.
+   * A switch costs more than its reading, which takes memory's time from everybody's steps. The
+   * more, the fewer switches and the longer waits: with eight, a request that is alone waits for a
+   * few reads.
    */
   private static final double WORTH = 8;
 
+  /** Readings that others wait for: this one, and that of what it displaces. */
+  private static final double READINGS = 2;
+
   /** By how much a node's thread may look too late. */
   private static final long LATENESS = Duration.ofMillis(60).toNanos();
+
+  /** By how much reads may be slower than they were. */
+  private static final double SLOWER = 1.1;
 
   @Override
   public boolean inArrivalOrder() {
@@ -52,7 +58,7 @@ public record UseProbability(Duration waitCap) implements TierPolicy {
     int uses = 0;
     for (int i = 0; i < byAge.size(); i++) {
       TierEntry entry = byAge.get(i);
-      ready += costs.left().applyAsLong(entry);
+      ready += (long) (SLOWER * costs.left().applyAsLong(entry));
       if (ready - entry.oldestWait() >= cap) {
         urgent = i + 1;
       }
@@ -63,7 +69,7 @@ public record UseProbability(Duration waitCap) implements TierPolicy {
     byAge.subList(urgent, byAge.size()).stream()
         .filter(entry -> {
           double price = WORTH * costs.whole().applyAsLong(entry);
-          return entry.totalWait(now) >= price * (1 + all - entry.waitingUses());
+          return entry.totalWait(now) >= price * (1 + READINGS * (all - entry.waitingUses()));
         })
         .sorted(
             Comparator.comparingDouble(
