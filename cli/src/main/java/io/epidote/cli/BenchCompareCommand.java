@@ -93,7 +93,7 @@ final class BenchCompareCommand implements Callable<Integer> {
       split = ",",
       paramLabel = "R",
       description = "Requests a second, rising, to look for goodput at. Default: ${DEFAULT-VALUE}.")
-  private List<Double> rates = List.of(1.4, 2.0, 2.8, 4.0);
+  private List<Double> rates = List.of(2.0, 2.8, 4.0);
 
   @Option(
       names = "--load-requests",
@@ -106,7 +106,7 @@ final class BenchCompareCommand implements Callable<Integer> {
       paramLabel = "N",
       description =
           "How many times faster than the clock the devices' time runs. What this does to the figures is measured: time_scale_effect. Default: ${DEFAULT-VALUE}.")
-  private double timeScale = 2;
+  private double timeScale = 1;
 
   @Option(names = "--json", description = "Print one JSON object.")
   private boolean json;

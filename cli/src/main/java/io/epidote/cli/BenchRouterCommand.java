@@ -40,8 +40,14 @@ final class BenchRouterCommand implements Callable<Integer> {
   private static final List<Stage> DECODE = List.of(Stage.STAGE_DECODE);
   private static final Slo NO_TARGET = new Slo(Double.POSITIVE_INFINITY, Double.POSITIVE_INFINITY);
 
+  /** Half of the requests a second that a router should do on two cores. */
+  private static final double HALF_LOAD = 1000;
+
   /** Streams that are opened a second, to be held. */
   private static final double OPENED_A_SECOND = 1000;
+
+  /** How long requests come at half load before they are measured. */
+  private static final Duration SETTLING = Duration.ofSeconds(5);
 
   private static final Duration HOLD_TIMEOUT = Duration.ofSeconds(90);
 
@@ -61,7 +67,14 @@ final class BenchRouterCommand implements Callable<Integer> {
       names = "--warm-up",
       paramLabel = "N",
       description = "Requests before, while code is compiled. Default: ${DEFAULT-VALUE}.")
-  private int warmUp = 20_000;
+  private int warmUp = 60_000;
+
+  @Option(
+      names = "--rate",
+      paramLabel = "R",
+      description =
+          "Requests a second that what the router adds is measured at. Default: half of what it can do, at most 1000.")
+  private double rate;
 
   @Option(
       names = "--tokens",
@@ -99,8 +112,8 @@ final class BenchRouterCommand implements Callable<Integer> {
       if (warmUp > 0) {
         run(server, new Arrivals.Clients(clients), warmUp, progress);
       }
-      double rate = throughput(router, server, report, progress);
-      latency(server, rate / 2, report, progress);
+      double most = throughput(router, server, report, progress);
+      latency(server, rate > 0 ? rate : Math.min(most / 2, HALF_LOAD), report, progress);
       if (streams > 0) {
         hold(router, nodes, server, report, progress);
       }
@@ -211,6 +224,8 @@ final class BenchRouterCommand implements Callable<Integer> {
   /** The nodes take no time, so that all the time that an answer takes is added to it. */
   private void latency(LoadServer server, double rate, Report report, Progress progress)
       throws InterruptedException {
+    // Code that clients at their own pace run is compiled anew.
+    run(server, new Arrivals.Poisson(rate), (int) (SETTLING.toSeconds() * rate) + 1, progress);
     LoadLevel level = run(server, new Arrivals.Poisson(rate), requests, progress);
     report
         .figure("half_load_requests_s", Report.rounded(rate))

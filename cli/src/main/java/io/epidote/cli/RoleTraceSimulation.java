@@ -27,7 +27,7 @@ final class RoleTraceSimulation {
   static final Targets TARGETS = new Targets(OptionalDouble.of(2000), OptionalDouble.of(50));
 
   /** Processes on this machine, about; it decides between allocations alone. */
-  private static final Host HOST = new Host(2, 0.5, 1e9, 500);
+  static final Host HOST = new Host(2, 0.5, 1e9, 500);
 
   /** What a switch takes of emulated devices, the drain left out. */
   private static final double LOAD_MS = 200;
