@@ -24,7 +24,7 @@ import picocli.CommandLine.Option;
       "Compares ways to use a number of emulated devices: aggregated (every device does everything), pd",
       "(one decodes, the others encode and prefill) and epd (one prefills, one decodes, the others encode).",
       "Requests of 2, 4, 6 and 8 pictures of 4032x3024, and of cases in which epd should lose, one at a time, the",
-      "sides taking turns; then requests of 4 pictures at rising rates, of which at least 90 % should have their",
+      "sides taking turns; then requests of 4 pictures at rising rates, of which at least 90 %% should have their",
       "first token within 1.25 times what one alone takes on pd, and each later one within 4 decode steps.",
       "Times are those of the devices."
     },

@@ -125,11 +125,13 @@ final class LocalCluster implements Cluster {
   }
 
   private synchronized void stop() {
-    router.close();
+    router.drain();
     metrics.values().forEach(MetricsServer::close);
     metrics.clear();
+    // Before the router, which they would look for.
     nodes.forEach(NodeRuntime::close);
     nodes.clear();
+    router.close();
   }
 
   @Override

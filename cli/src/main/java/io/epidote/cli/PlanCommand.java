@@ -29,7 +29,7 @@ import picocli.CommandLine.Option;
     name = "plan",
     description = {
       "Finds how to use a number of devices: which nodes, how large their batches, whose turn it is and",
-      "whether media are divided. By simulation it looks for the most goodput: the highest rate at which 90 %",
+      "whether media are divided. By simulation it looks for the most goodput: the highest rate at which 90 %%",
       "of the requests have their first token and each later one within their targets. Prints the plan as a",
       "command and as values for Kubernetes, with what share of requests is fast enough at which rate."
     },
@@ -135,7 +135,7 @@ final class PlanCommand implements Callable<Integer> {
       paramLabel = "N",
       description =
           "How many times faster than the clock emulated devices run. Default: ${DEFAULT-VALUE}.")
-  private double timeScale = 2;
+  private double timeScale = 1;
 
   @Option(
       names = "--real",

@@ -5,12 +5,16 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.proto.v1.Stage;
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.net.InetAddress;
 import java.net.ServerSocket;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -37,6 +41,28 @@ class CommandLineTest {
     int status = command.isEmpty() ? line.execute("--help") : line.execute(command, "--help");
     assertThat(status).isZero();
     assertThat(out.toString()).contains("Usage: epidote " + command, "Examples:");
+  }
+
+  /** Picocli writes what it cannot format as it is, and a warning. */
+  @Test
+  void helpHasNoBrokenFormats() {
+    PrintStream usual = System.err;
+    ByteArrayOutputStream warnings = new ByteArrayOutputStream();
+    System.setErr(new PrintStream(warnings, true, StandardCharsets.UTF_8));
+    try {
+      assertThat(commands(EpidoteCommand.commandLine()).map(CommandLine::getUsageMessage))
+          .hasSizeGreaterThan(30)
+          .allSatisfy(help -> assertThat(help).contains("Usage: epidote"));
+    } finally {
+      System.setErr(usual);
+    }
+    assertThat(warnings.toString(StandardCharsets.UTF_8)).doesNotContain("Could not format");
+  }
+
+  private static Stream<CommandLine> commands(CommandLine command) {
+    return Stream.concat(
+        Stream.of(command),
+        command.getSubcommands().values().stream().flatMap(CommandLineTest::commands));
   }
 
   @Test

@@ -322,9 +322,8 @@ public final class Router implements AutoCloseable {
     return cluster.ready();
   }
 
-  /** Admits nothing more, lets what runs finish for a while, cancels the rest, and stops. */
-  @Override
-  public void close() {
+  /** Admits nothing more and lets what runs finish for a while; nodes stay until they leave. */
+  public void drain() {
     health.enterTerminalState();
     roles.close();
     labels.close();
@@ -336,6 +335,12 @@ public final class Router implements AutoCloseable {
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }
+  }
+
+  /** Drains, cancels what still runs, and stops. */
+  @Override
+  public void close() {
+    drain();
     flow.close();
     registry.close();
     http.close();
