@@ -71,6 +71,7 @@ import java.util.Set;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -122,6 +123,7 @@ public final class Router implements AutoCloseable {
   private final Server admin;
   private final Optional<StatusPage> page;
   private final HttpServer http;
+  private final AtomicBoolean drained = new AtomicBoolean();
   private final ProcessMetrics process;
 
   private Router(RouterConfig config, ServedModel model) {
@@ -324,6 +326,9 @@ public final class Router implements AutoCloseable {
 
   /** Admits nothing more and lets what runs finish for a while; nodes stay until they leave. */
   public void drain() {
+    if (drained.getAndSet(true)) {
+      return;
+    }
     health.enterTerminalState();
     roles.close();
     labels.close();
