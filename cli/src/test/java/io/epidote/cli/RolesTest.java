@@ -227,10 +227,15 @@ class RolesTest {
               .atMost(Duration.ofSeconds(20))
               .until(() -> spare(client), node -> kind(node, "kv") > 24 << 20);
       var unused = switchTo(before.getAddress(), stages("E"), 0, 2000);
+      // What nobody accounts for must not be where the pool went; compilers give back what they
+      // take.
+      long most = kind(before, "rest") + kind(before, "kv") / 2;
       NodeStatus after =
           await()
-              .atMost(Duration.ofSeconds(20))
-              .until(() -> spare(client), node -> node.getMemoryCount() > 0);
+              .atMost(Duration.ofSeconds(30))
+              .until(
+                  () -> spare(client),
+                  node -> node.getMemoryCount() > 0 && kind(node, "rest") < most);
       assertThat(kind(after, "kv")).isZero();
       System.err.printf(
           "resident: PD %,d, of which KV %,d and weights %,d; as E %,d, of which weights %,d, rest %,d after %,d%n",
@@ -241,8 +246,6 @@ class RolesTest {
           kind(after, "weights_mapped"),
           kind(before, "rest"),
           kind(after, "rest"));
-      // What nobody accounts for must not be where the pool went.
-      assertThat(kind(after, "rest") - kind(before, "rest")).isLessThan(kind(before, "kv") / 2);
     }
   }
 

@@ -71,7 +71,6 @@ import java.util.Set;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicBoolean;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -123,8 +122,8 @@ public final class Router implements AutoCloseable {
   private final Server admin;
   private final Optional<StatusPage> page;
   private final HttpServer http;
-  private final AtomicBoolean drained = new AtomicBoolean();
   private final ProcessMetrics process;
+  private boolean drained;
 
   private Router(RouterConfig config, ServedModel model) {
     this.config = config;
@@ -324,11 +323,15 @@ public final class Router implements AutoCloseable {
     return cluster.ready();
   }
 
-  /** Admits nothing more and lets what runs finish for a while; nodes stay until they leave. */
-  public void drain() {
-    if (drained.getAndSet(true)) {
+  /**
+   * Admits nothing more, lets what runs finish for a while, and cancels the rest. Nodes stay until
+   * they leave, and whoever calls this again waits for it.
+   */
+  public synchronized void drain() {
+    if (drained) {
       return;
     }
+    drained = true;
     health.enterTerminalState();
     roles.close();
     labels.close();
