@@ -1,8 +1,7 @@
 package io.epidote.cli;
 
 import io.epidote.cli.CompareSide.Layout;
-import io.epidote.cli.CompareSide.Times;
-import io.epidote.cli.RoleAblationSimulation.Held;
+import io.epidote.cli.RoleAblationSimulation.Times;
 import io.epidote.engine.emulated.CostProfile;
 import io.epidote.engine.error.EpidoteException.InvalidRequest;
 import io.epidote.engine.error.EpidoteException.Unavailable;
@@ -27,9 +26,9 @@ import picocli.CommandLine.Option;
     description = {
       "Compares a cluster whose router switches roles by itself with the same cluster held as it is, on emulated",
       "devices: requests of one 4032x3024 picture, ten with answers of 50 tokens and then ninety of 500.",
-      "Each side is started anew for every round, and they take turns; then every allocation of the stages to as many",
-      "devices is simulated. With --trace: a load whose demand for stages changes, on eight devices, beside the",
-      "allocation that serves it best without being changed."
+      "Each side is started anew for every round, and they take turns; then both are simulated.",
+      "With --trace: a load whose demand for stages changes, on eight devices, beside the allocation that serves it",
+      "best without being changed."
     },
     mixinStandardHelpOptions = true,
     footerHeading = "%nExamples:%n",
@@ -39,12 +38,7 @@ import picocli.CommandLine.Option;
       "  epidote bench roles --profile minicpm-v-2.6-a100 --nodes E,E,E,E,E,P,D,D --rate 3"
     })
 final class BenchRolesCommand implements Callable<Integer> {
-  private static final int WORDS = 22;
-
-  /** What the paper's system gained by switching. */
-  private static final double PAPER_LATENCY_GAIN = 2.2;
-
-  private static final double PAPER_TPOT_GAIN = 2.4;
+  static final int WORDS = 22;
 
   @Option(
       names = "--profile",
@@ -89,6 +83,12 @@ final class BenchRolesCommand implements Callable<Integer> {
       converter = TimeConverter.class,
       description = "From one switch to the next. Default: 3s.")
   private Duration cooldown = Duration.ofSeconds(3);
+
+  @Option(
+      names = "--apart",
+      description =
+          "Give a node one stage only. Without it nodes of the ablation may encode and decode at a time, as with --shared-roles of a router; in traces each has one.")
+  private boolean apart;
 
   @Option(
       names = "--trace",
@@ -166,21 +166,22 @@ final class BenchRolesCommand implements Callable<Integer> {
         report.figure(side + "_" + what + "_ms", samples.median(side + " " + what));
       }
     }
-    tellPossible(device, report);
+    simulate(device, report);
   }
 
-  /** What allocations that stay would come to: one of them is the most that switching leads to. */
-  private void tellPossible(CostProfile device, Report report) {
-    int[] answers = IntStream.range(0, shortAnswers + longAnswers).map(this::tokens).toArray();
-    List<Held> all = new RoleAblationSimulation(device, rate, answers).run(nodes);
-    all.forEach(held -> report.row(held.row()));
-    Held first = all.getFirst();
-    all.stream()
-        .filter(held -> first.latency() / held.latency() >= PAPER_LATENCY_GAIN)
-        .filter(held -> first.tpot() / held.tpot() >= PAPER_TPOT_GAIN)
-        .mapToDouble(held -> held.ttft() / first.ttft())
-        .min()
-        .ifPresent(least -> report.figure("ttft_ratio_possible", Report.rounded(least)));
+  /** The same in virtual time, of other arrivals. */
+  private void simulate(CostProfile device, Report report) {
+    try (PlanCluster clusters = PlanCluster.open(device, RoleTraceSimulation.modelFolder(device))) {
+      int[] answers = IntStream.range(0, shortAnswers + longAnswers).map(this::tokens).toArray();
+      RoleAblationSimulation simulation =
+          new RoleAblationSimulation(clusters, nodes, rate, answers);
+      Times held = simulation.held();
+      Times switching = simulation.switching(RoleTraceSimulation.rules(cooldown, !apart));
+      report
+          .figure("simulated_latency_gain", held.latency() / switching.latency())
+          .figure("simulated_tpot_gain", held.tpot() / switching.tpot())
+          .figure("simulated_ttft_ratio", switching.ttft() / held.ttft());
+    }
   }
 
   private double ratio(String over, String under, String what) {
@@ -200,9 +201,10 @@ final class BenchRolesCommand implements Callable<Integer> {
             router -> {
               router.roles = roles;
               router.roleCooldown = cooldown;
+              router.sharedRoles = !apart;
             },
             progress)) {
-      List<Optional<Times>> answers =
+      List<Optional<CompareSide.Times>> answers =
           CompareLoad.run(
               side,
               rate,
@@ -218,7 +220,7 @@ final class BenchRolesCommand implements Callable<Integer> {
       double ttft = 0;
       double tpot = 0;
       for (int i = 0; i < answers.size(); i++) {
-        Times times = answers.get(i).orElseThrow();
+        CompareSide.Times times = answers.get(i).orElseThrow();
         latency += times.end();
         ttft += times.firstToken();
         tpot += (times.end() - times.firstToken()) / (tokens(i) - 1);

@@ -127,7 +127,7 @@ final class NodeLauncher {
       Roles roles = new Roles(settings);
       Role first;
       try {
-        first = make(settings, checkpoint, node.context(), settings.options().adapters);
+        first = make(settings, checkpoint, node.context(), kinds, settings.options().adapters);
       } catch (RuntimeException e) {
         node.close();
         throw e;
@@ -146,9 +146,12 @@ final class NodeLauncher {
   private record Roles(Settings settings) implements RoleFactory {
     @Override
     public Role make(
-        NodeContext node, Set<io.epidote.proto.v1.Stage> stages, Map<String, Path> adapters) {
+        NodeContext node,
+        Set<io.epidote.proto.v1.Stage> stages,
+        Set<io.epidote.proto.v1.Stage> made,
+        Map<String, Path> adapters) {
       try (Checkpoint checkpoint = Checkpoint.open(settings.model(), Home.cache())) {
-        return NodeLauncher.make(settings.with(stages), checkpoint, node, adapters);
+        return NodeLauncher.make(settings.with(stages), checkpoint, node, made, adapters);
       }
     }
 
@@ -161,11 +164,15 @@ final class NodeLauncher {
   }
 
   private static Role make(
-      Settings settings, Checkpoint checkpoint, NodeContext node, Map<String, Path> folders) {
+      Settings settings,
+      Checkpoint checkpoint,
+      NodeContext node,
+      Set<io.epidote.proto.v1.Stage> made,
+      Map<String, Path> folders) {
     List<Stage> stages = new ArrayList<>();
     List<AutoCloseable> models = new ArrayList<>();
     try {
-      addStages(settings, checkpoint, node, stages, models);
+      addStages(settings, checkpoint, node, made, stages, models);
       Optional<Adapters> adapters =
           models.stream()
               .filter(Decoder.class::isInstance)
@@ -219,12 +226,13 @@ final class NodeLauncher {
       Settings settings,
       Checkpoint checkpoint,
       NodeContext node,
+      Set<io.epidote.proto.v1.Stage> made,
       List<Stage> stages,
       List<AutoCloseable> models) {
     Set<io.epidote.proto.v1.Stage> kinds = settings.spec().stages();
-    boolean encodes = kinds.contains(io.epidote.proto.v1.Stage.STAGE_ENCODE);
-    boolean prefills = kinds.contains(io.epidote.proto.v1.Stage.STAGE_PREFILL);
-    boolean decodes = kinds.contains(io.epidote.proto.v1.Stage.STAGE_DECODE);
+    boolean encodes = made.contains(io.epidote.proto.v1.Stage.STAGE_ENCODE);
+    boolean prefills = made.contains(io.epidote.proto.v1.Stage.STAGE_PREFILL);
+    boolean decodes = made.contains(io.epidote.proto.v1.Stage.STAGE_DECODE);
     ModelConfig config = checkpoint.config();
     NodeOptions options = settings.options();
     // Decode has the first turn of a round, so that tokens keep flowing.

@@ -83,22 +83,30 @@ final class RoleTraceSimulation {
 
   /** What a router attains that begins with it. */
   Simulated switching(Layout layout, Schedule schedule, Duration cooldown) {
-    RoleRules usual = RoleRules.MANUAL;
-    RoleRules rules =
-        new RoleRules(
-            true, usual.floor(), usual.atOnce(), cooldown, usual.horizon(), usual.drain());
+    RoleRules rules = rules(cooldown, false);
     int[] switches = new int[1];
     double attainment =
         Simulation.run(
                 shape(layout),
                 schedule,
-                new Simulation.Switching(
-                    new RolePolicy(rules, new Slo(TARGETS.ttftMs(), TARGETS.tpotMs())),
-                    rules,
-                    LOAD_MS,
-                    () -> switches[0]++))
+                switching(rules, new Slo(TARGETS.ttftMs(), TARGETS.tpotMs()), () -> switches[0]++))
             .attainment(TARGETS);
     return new Simulated(layout, attainment, switches[0]);
+  }
+
+  /** As a router has them that is told nothing else. */
+  static RoleRules rules(Duration cooldown, boolean shared) {
+    RoleRules usual = RoleRules.MANUAL;
+    return new RoleRules(
+        true, usual.floor(), usual.atOnce(), cooldown, usual.horizon(), usual.drain(), shared);
+  }
+
+  /**
+   * @param slo targets that the policy tries to meet
+   * @param onSwitch is told of each node when it has its new stages
+   */
+  static Simulation.Switching switching(RoleRules rules, Slo slo, Runnable onSwitch) {
+    return new Simulation.Switching(new RolePolicy(rules, slo), rules, LOAD_MS, onSwitch);
   }
 
   private ClusterShape shape(Layout layout) {

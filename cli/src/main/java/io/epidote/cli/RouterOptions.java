@@ -145,6 +145,12 @@ final class RouterOptions {
           "Nodes that may be switched at a time, by one decision. Default: ${DEFAULT-VALUE}.")
   int rolesAtOnce = RoleRules.MANUAL.atOnce();
 
+  @Option(
+      names = "--shared-roles",
+      description =
+          "Let the router give nodes encode and decode together, where it switches roles by itself: for devices that encode in the midst of a step of decode.")
+  boolean sharedRoles;
+
   @Mixin SecurityOptions security = new SecurityOptions();
 
   /** How roles change. */
@@ -164,7 +170,8 @@ final class RouterOptions {
         rolesAtOnce,
         roleCooldown,
         RoleRules.MANUAL.horizon(),
-        roleDrain);
+        roleDrain,
+        sharedRoles);
   }
 
   @Option(
@@ -232,6 +239,9 @@ final class RouterOptions {
             Integer.toString(roleFloor),
             "--roles-at-once",
             Integer.toString(rolesAtOnce)));
+    if (sharedRoles) {
+      arguments.add("--shared-roles");
+    }
     arguments.addAll(List.of("--recovery-wait", TimeText.of(recoveryWait)));
     arguments.addAll(List.of("--node-silence", TimeText.of(nodeSilence)));
     if (refuseLate) {

@@ -8,6 +8,7 @@ import io.epidote.engine.error.EpidoteException;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.LoadedAdapter;
 import io.epidote.engine.model.Logits;
+import io.epidote.engine.model.SequenceChunk;
 import io.epidote.engine.sampling.BatchSampler;
 import io.epidote.engine.sampling.SampledToken;
 import io.epidote.engine.tier.AdapterUse;
@@ -127,10 +128,11 @@ public final class DecodeStage implements Stage {
     if (batch.isEmpty()) {
       return reserved;
     }
-    long start = System.nanoTime();
+    // What others do in the midst of it is not of its cost.
+    long start = System.nanoTime() - node.loop().interruptedNanos();
     List<SampledToken> tokens = run(batch);
     if (!tokens.isEmpty()) {
-      postprocess(batch, tokens, System.nanoTime() - start);
+      postprocess(batch, tokens, System.nanoTime() - node.loop().interruptedNanos() - start);
     }
     return true;
   }
@@ -138,7 +140,8 @@ public final class DecodeStage implements Stage {
   /** The next token of each answer, or nothing when the step failed. */
   private List<SampledToken> run(List<DecodeCall> batch) {
     try {
-      Logits logits = decoder.step(kv.pool(), batch.stream().map(DecodeCall::chunk).toList());
+      List<SequenceChunk> chunks = batch.stream().map(DecodeCall::chunk).toList();
+      Logits logits = decoder.step(kv.pool(), chunks, node.loop()::interlude);
       return sampler.sample(logits, batch.stream().map(DecodeCall::nextToken).toList());
     } catch (RuntimeException | Error e) {
       EpidoteException told =

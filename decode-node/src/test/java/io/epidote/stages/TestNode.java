@@ -209,11 +209,14 @@ final class TestNode implements AutoCloseable {
   private final class Roles implements RoleFactory {
     @Override
     public Role make(
-        NodeContext node, Set<io.epidote.proto.v1.Stage> stages, Map<String, Path> adapters) {
+        NodeContext node,
+        Set<io.epidote.proto.v1.Stage> stages,
+        Set<io.epidote.proto.v1.Stage> made,
+        Map<String, Path> adapters) {
       beforeLoad.run();
       return TestNode.this.make(
           node,
-          stages.stream()
+          made.stream()
               .map(stage -> stage.name().substring("STAGE_".length()).substring(0, 1))
               .collect(Collectors.joining()));
     }

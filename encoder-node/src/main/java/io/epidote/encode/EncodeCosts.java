@@ -4,11 +4,11 @@ package io.epidote.encode;
  * What encoding takes here, measured on the requests that are served: how long a tile takes in
  * batches of 1, 2, 4 ... tiles, and how long a file takes to become tiles.
  *
- * <p>Batches are as large as pays: the first ones are of every size in turn, and later ones of the
- * size from which on doubling it saves little of a tile's cost. A smaller batch has its tokens out
- * earlier for the stage that waits for them. Now and then the sizes next to it are tried again, and
- * sizes are compared by their quickest batches of late: what disturbs a measurement only ever adds
- * to it. Belongs to the engine thread.
+ * <p>Batches are as large as pays: the first ones are of every size in turn, as tiles wait for
+ * them, and later ones of the size from which on doubling it saves little of a tile's cost. A
+ * smaller batch has its tokens out earlier for the stage that waits for them. Now and then the
+ * sizes next to it are tried again, and sizes are compared by their quickest batches of late: what
+ * disturbs a measurement only ever adds to it. Belongs to the engine thread.
  */
 public final class EncodeCosts {
   /** What a batch of twice the size must save of a tile's cost. */
@@ -63,7 +63,17 @@ public final class EncodeCosts {
 
   /** Tiles to take at a time when that many wait. */
   public int batch(int waiting) {
-    return Math.min(Integer.highestOneBit(Math.max(1, waiting)), 1 << trial(targetSize()));
+    int most = Integer.SIZE - 1 - Integer.numberOfLeadingZeros(Math.max(1, waiting));
+    for (int size = 0; size <= Math.min(most, tileMs.length - 1); size++) {
+      if (!isMeasured(size)) {
+        return 1 << size;
+      }
+    }
+    return 1 << Math.min(most, trial(targetSize()));
+  }
+
+  private boolean isMeasured(int size) {
+    return samples[size] >= SAMPLES;
   }
 
   /** The size, or in its turn one next to it. */
@@ -82,14 +92,12 @@ public final class EncodeCosts {
     return 1 << targetSize();
   }
 
+  /** The best of those that were measured: as many tiles as the others take may never wait. */
   private int targetSize() {
     int best = 0;
-    for (int size = 0; size < tileMs.length; size++) {
-      if (samples[size] < SAMPLES) {
-        return size;
-      }
+    for (int size = 1; size < tileMs.length; size++) {
       double worthwhile = quickestMs[best] * Math.pow(WORTHWHILE, size - best);
-      best = quickestMs[size] < worthwhile ? size : best;
+      best = isMeasured(size) && quickestMs[size] < worthwhile ? size : best;
     }
     return best;
   }
@@ -100,10 +108,7 @@ public final class EncodeCosts {
    */
   public double tileMs() {
     int size = targetSize();
-    while (size > 0 && samples[size] < SAMPLES) {
-      size--;
-    }
-    return samples[size] < SAMPLES ? 0 : tileMs[size];
+    return isMeasured(size) ? tileMs[size] : 0;
   }
 
   /** Milliseconds from a file to its tiles; 0 before the first. */

@@ -47,10 +47,10 @@ final class EncodeIntake extends EncodeServiceGrpc.EncodeServiceImplBase {
     call.open(
         new ReplyStream<>(
             (ServerCallStreamObserver<EncodeResponse>) observer,
-            node.loop(),
+            node.loop().urgent(),
             node.limits().replies(),
             () -> stage.cancelled(call)));
-    if (!node.loop().offer(() -> stage.admit(call))) {
+    if (!node.loop().urgent().offer(() -> stage.admit(call))) {
       observer.onError(GrpcErrors.toStatus(EncodeStage.full()));
     }
   }

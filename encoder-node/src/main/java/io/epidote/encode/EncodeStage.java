@@ -102,7 +102,7 @@ public final class EncodeStage implements Stage {
     this.turns = new Turns(order, node.sharing().tenants());
     this.source = requireNonNull(source, "source is null");
     this.blocks = new TileBlocks(media, cache);
-    this.pictures = new Pictures(source, node.loop(), new Decoded());
+    this.pictures = new Pictures(source, node.loop().urgent(), new Decoded());
     this.room = new PictureRoom(encoder.maxBatch());
     this.costs = new EncodeCosts(encoder.maxBatch());
     this.fileBytes = fileBytes;

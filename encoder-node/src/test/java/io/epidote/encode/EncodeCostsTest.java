@@ -31,6 +31,18 @@ class EncodeCostsTest {
     assertThat(dear.target()).isEqualTo(16);
   }
 
+  /** Larger batches than ever wait cannot be measured, and need not be. */
+  @Test
+  void whatNeverWaitsIsNotWaitedFor() {
+    for (int i = 0; i < 20; i++) {
+      int size = costs.batch(2);
+      costs.batch(size, (1 + 44L * size) * 1_000_000);
+    }
+    assertThat(costs.batch(2)).isEqualTo(1);
+    assertThat(costs.target()).isEqualTo(1);
+    assertThat(costs.tileMs()).isEqualTo(45);
+  }
+
   @Test
   void aBadMomentIsForgotten() {
     // Batches of one tile are measured first, while something else has the machine.

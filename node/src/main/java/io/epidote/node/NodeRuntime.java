@@ -32,7 +32,6 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
-import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -185,7 +184,7 @@ public final class NodeRuntime implements AutoCloseable {
     Optional<RoleSwitch> switches =
         factory.map(
             of -> new RoleSwitch(context, roles, of, folders, state, reports, routers, meters));
-    List<BooleanSupplier> steps = roles.begin(first);
+    EngineLoop.Steps steps = roles.begin(first);
     roles.bind();
     listen(services, switches);
     parts = new Parts(roles, reports, watchdog, switches);

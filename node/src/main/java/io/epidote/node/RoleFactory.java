@@ -14,10 +14,12 @@ public interface RoleFactory {
    * role; nothing is left of it when this fails.
    *
    * @param node to make the stages with
+   * @param stages that the node will have, by which pools have their sizes
+   * @param made of these, what is to be made
    * @param adapters folders of those that a decoder has, by name
    * @throws io.epidote.engine.error.EpidoteException when the stages cannot be had
    */
-  Role make(NodeContext node, Set<Stage> stages, Map<String, Path> adapters);
+  Role make(NodeContext node, Set<Stage> stages, Set<Stage> made, Map<String, Path> adapters);
 
   /**
    * Bytes of memory that a role of these stages takes at the most: weights and pools.

@@ -12,6 +12,7 @@ import io.micrometer.core.instrument.Counter;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.micrometer.core.instrument.Timer;
 import java.time.Duration;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
@@ -26,8 +27,10 @@ import org.slf4j.LoggerFactory;
 /**
  * Gives a node other stages while its process goes on: hand over what waits, load the next role
  * beside what still runs, let that end, put the one in the place of the other, take requests again.
- * All of the old role goes, even a stage that both have. Where memory does not hold both roles, the
- * old one goes first. When the next one cannot be loaded, the node goes on with what it had.
+ * All of the old role goes, even a stage that both have; but where stages only come to those that
+ * the node has, and share nothing with them, these go on and nothing waits. Where memory does not
+ * hold both roles, the old one goes first. When the next one cannot be loaded, the node goes on
+ * with what it had.
  */
 final class RoleSwitch {
   private static final Logger log = LoggerFactory.getLogger(RoleSwitch.class);
@@ -155,6 +158,9 @@ final class RoleSwitch {
       log.info("Changing stages from {} to {}", old.kinds(), stages);
       boolean beside;
       try {
+        if (old.canAdd(stages) && fitsMore()) {
+          return add();
+        }
         beside = fitsBeside();
       } catch (RuntimeException | Error e) {
         throw failed(e);
@@ -174,6 +180,27 @@ final class RoleSwitch {
         throw failed(e);
       }
       timed("admit", this::admit);
+      return done();
+    }
+
+    /** What the node has goes on meanwhile. */
+    private SwitchRoleResponse add() {
+      Set<Stage> missing = EnumSet.copyOf(stages);
+      missing.removeAll(old.kinds());
+      Role[] more = new Role[1];
+      timed("load", () -> more[0] = load(old.node(), stages, missing));
+      timed(
+          "admit",
+          () -> {
+            roles.extend(old.plus(more[0]), more[0], reports::forget);
+            roles.bind();
+            state.nextGeneration();
+            routers.registerAgain(WELCOME);
+          });
+      return done();
+    }
+
+    private SwitchRoleResponse done() {
       outcome(meters, "done").increment();
       log.info("The node has the stages {} now: {}", stages, response.getPhasesList());
       return response.setRoleGeneration(state.generation()).build();
@@ -218,7 +245,15 @@ final class RoleSwitch {
     }
 
     private Role load(Set<Stage> kinds) {
-      Role made = factory.make(node.forNewRole(), kinds, folders.all());
+      return load(node.forNewRole(), kinds, kinds);
+    }
+
+    /**
+     * @param kinds that the node will have
+     * @param missing what is to be made of them
+     */
+    private Role load(NodeContext with, Set<Stage> kinds, Set<Stage> missing) {
+      Role made = factory.make(with, kinds, missing, folders.all());
       made.adapters()
           .ifPresent(adapters ->
               folders
@@ -321,6 +356,11 @@ final class RoleSwitch {
                 .formatted(needed, available, freed));
       }
       return false;
+    }
+
+    /** Whether memory holds what comes to the present role. */
+    private boolean fitsMore() {
+      return factory.bytes(stages) - factory.bytes(old.kinds()) <= memory.available();
     }
 
     private void timed(String phase, Runnable body) {

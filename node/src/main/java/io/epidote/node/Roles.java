@@ -13,7 +13,6 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -80,9 +79,9 @@ final class Roles {
   }
 
   /** What the first role runs; to be called before the engine thread is started. */
-  List<BooleanSupplier> begin(Role role) {
+  EngineLoop.Steps begin(Role role) {
     present = prepare(role);
-    return steps(role);
+    return role.steps();
   }
 
   private Installed prepare(Role role) {
@@ -105,10 +104,6 @@ final class Roles {
     return new Installed(role, report, own);
   }
 
-  private static List<BooleanSupplier> steps(Role role) {
-    return role.stages().stream().map(stage -> (BooleanSupplier) stage::runStep).toList();
-  }
-
   /**
    * Puts a role in the place of the present one, whose memory goes back to the system. The services
    * are those of neither until {@link #bind}.
@@ -118,40 +113,56 @@ final class Roles {
    *     nothing has changed then
    */
   void exchange(@Nullable Role next, Runnable told) {
+    Installed before = present;
+    free(before.role(), install(next, next, told));
+  }
+
+  /**
+   * Puts a role in the place of one whose stages all are among its own, and go on.
+   *
+   * @param next the present role with more
+   * @param more what it has more; closed here when it cannot take the place
+   * @throws io.epidote.engine.error.EpidoteException.Unavailable as {@link #exchange}
+   */
+  void extend(Role next, Role more, Runnable told) {
+    var _ = install(next, more, told);
+  }
+
+  /**
+   * @param made what is closed when the role cannot take the place
+   */
+  private Remains install(@Nullable Role next, @Nullable Role made, Runnable told) {
     EngineLoop loop = node.loop();
     Installed before = present;
     // Meters of both would have the same names.
     before.meters().close();
     Installed after = nothing;
-    Remains remains;
     try {
       if (next != null) {
         after = prepare(next);
       }
       Installed coming = after;
-      remains =
-          loop.call(
-              () -> {
-                String found = before.report().discrepancy(loop::isDrained);
-                if (found == null && !before.report().isIdle()) {
-                  found = "requests or leases are left";
-                }
-                Remains left = new Remains(before.report().holdings(), found);
-                loop.exchange(steps(coming.role()));
-                present = coming;
-                told.run();
-                return left;
-              },
-              EXCHANGE);
+      return loop.call(
+          () -> {
+            String found = before.report().discrepancy(loop::isDrained);
+            if (found == null && !before.report().isIdle()) {
+              found = "requests or leases are left";
+            }
+            Remains left = new Remains(before.report().holdings(), found);
+            loop.exchange(coming.role().steps());
+            present = coming;
+            told.run();
+            return left;
+          },
+          EXCHANGE);
     } catch (RuntimeException | Error e) {
       after.meters().close();
-      if (next != null) {
-        next.closeModels();
+      if (made != null) {
+        made.closeModels();
       }
       present = prepare(before.role());
       throw e;
     }
-    free(before.role(), remains);
   }
 
   /** Closes what no step uses any more. */

@@ -9,6 +9,7 @@ import io.epidote.engine.memory.BlockPool;
 import io.epidote.engine.model.Adapters;
 import io.epidote.engine.model.Decoder;
 import io.epidote.engine.model.DecoderShape;
+import io.epidote.engine.model.Interlude;
 import io.epidote.engine.model.Logits;
 import io.epidote.engine.model.ModelMemory;
 import io.epidote.engine.model.SequenceChunk;
@@ -66,6 +67,11 @@ final class EmulatedDecoder implements Decoder {
 
   @Override
   public Logits step(BlockPool kv, List<SequenceChunk> batch) {
+    return step(kv, batch, StepClock.NOTHING);
+  }
+
+  @Override
+  public Logits step(BlockPool kv, List<SequenceChunk> batch, Interlude others) {
     long start = System.nanoTime();
     int rows = 0;
     clearLogits((int) batch.stream().filter(SequenceChunk::wantLogits).count());
@@ -75,12 +81,12 @@ final class EmulatedDecoder implements Decoder {
         choose(rows++, last);
       }
     }
-    finish(start, batch);
+    finish(start, batch, others);
     return new Logits(logits, rows, shape.vocabulary());
   }
 
   /** A step of chunks of both kinds is two, one after the other. */
-  private void finish(long start, List<SequenceChunk> batch) {
+  private void finish(long start, List<SequenceChunk> batch, Interlude others) {
     List<SequenceChunk> prompts =
         batch.stream().filter(chunk -> chunk.tokenIds().length > 1).toList();
     List<SequenceChunk> answers =
@@ -91,7 +97,7 @@ final class EmulatedDecoder implements Decoder {
       decodeMs = costs.decode().ms(work.withExperts(experts.distinct(work.answers())));
     }
     if (prompts.isEmpty()) {
-      clock.finish(CostStage.DECODE, start, decodeMs);
+      clock.finish(CostStage.DECODE, start, decodeMs, others);
       return;
     }
     StepWork.Prefill work = StepWork.Prefill.of(prompts);

@@ -1,6 +1,7 @@
 package io.epidote.engine.emulated;
 
 import io.epidote.engine.cost.CostStage;
+import io.epidote.engine.model.Interlude;
 import java.util.concurrent.locks.LockSupport;
 
 /**
@@ -11,6 +12,18 @@ import java.util.concurrent.locks.LockSupport;
 final class StepClock {
   /** Of a step's time: what is put right is never more than the error that is allowed. */
   private static final double AT_ONCE = 0.05;
+
+  static final Interlude NOTHING =
+      due -> {
+        waitUntil(due);
+        return 0;
+      };
+
+  /**
+   * Of a step's own time, what others may add to it before it is ended first: who goes first must
+   * not have everything.
+   */
+  private static final int MOST_STRETCHED = 8;
 
   private final TimingAudit audit;
 
@@ -23,10 +36,22 @@ final class StepClock {
 
   /** Waits until a step that began at {@code startNanos} has taken {@code ms}. */
   void finish(CostStage stage, long startNanos, double ms) {
+    finish(stage, startNanos, ms, NOTHING);
+  }
+
+  /**
+   * The same for a step that others may interrupt, by which it takes longer: as if they ran on a
+   * stream of higher priority, with none of the device left for both.
+   */
+  void finish(CostStage stage, long startNanos, double ms, Interlude others) {
     long nanos = Math.round(ms * 1e6);
     long gap = Math.max(0, startNanos - lastDue);
     boolean atOnce = gap <= nanos * AT_ONCE;
     long due = (atOnce ? lastDue : startNanos) + nanos;
+    long most = due + MOST_STRETCHED * nanos;
+    for (long more = 1; more > 0 && due < most; due += more) {
+      more = others.await(due);
+    }
     waitUntil(due);
     long extra = System.nanoTime() - due;
     // A longer gap is idle time, or the host was too slow: counted against the emulation.

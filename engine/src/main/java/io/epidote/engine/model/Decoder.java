@@ -22,6 +22,14 @@ public interface Decoder extends AutoCloseable {
    */
   Logits step(BlockPool kv, List<SequenceChunk> batch);
 
+  /**
+   * The same on a device that can do something else in between, as one with streams of several
+   * priorities can: it does what is urgent first. Others run the step as it is.
+   */
+  default Logits step(BlockPool kv, List<SequenceChunk> batch, Interlude others) {
+    return step(kv, batch);
+  }
+
   /** The adapters that chunks may name. */
   Adapters adapters();
 

@@ -26,11 +26,16 @@ import org.slf4j.LoggerFactory;
  * The node's one engine thread: runs commands from other threads, then one step of each stage, and
  * sleeps when there is nothing to do.
  *
- * <p>There is one queue, so that the commands of a request run in the order in which they came. New
- * work enters by {@link #offer}, which may say no. What follows from admitted work (a cancel, the
- * end of a pull, a lease that ended) enters by {@link #execute}, which may not: refusing it would
- * leak blocks. The queue is bounded all the same, because every admitted request causes a bounded
- * number of such commands.
+ * <p>A stage has one queue, so that the commands of a request run in the order in which they came.
+ * New work enters by {@link #offer}, which may say no. What follows from admitted work (a cancel,
+ * the end of a pull, a lease that ended) enters by {@link #execute}, which may not: refusing it
+ * would leak blocks. The queue is bounded all the same, because every admitted request causes a
+ * bounded number of such commands.
+ *
+ * <p>All stages share one queue but those that are {@linkplain #urgent urgent}: their commands and
+ * steps also run in the midst of a step that lets itself be interrupted ({@link #interlude}). Such
+ * a step is at a place where it touches nothing that is not its own, and an urgent stage has
+ * nothing in common with it but leases.
  */
 public final class EngineLoop implements Executor, AutoCloseable {
   private static final Logger log = LoggerFactory.getLogger(EngineLoop.class);
@@ -43,20 +48,96 @@ public final class EngineLoop implements Executor, AutoCloseable {
 
   private record Command(Runnable body, boolean admission) {}
 
-  private final MpscUnboundedArrayQueue<Command> commands = new MpscUnboundedArrayQueue<>(1024);
+  private final Lane commands = new Lane();
+  private final Lane urgent = new Lane();
   private final int admissionLimit;
   private final AtomicInteger admissions = new AtomicInteger();
   private final AtomicLong defects = new AtomicLong();
   private final Thread thread;
-  private List<BooleanSupplier> steps = List.of();
+  private Steps steps = Steps.NONE;
   private Runnable onIdle = () -> {};
+
+  /** Whether any command wakes the thread. */
   private volatile boolean sleeping;
+
+  /** Whether an urgent one does. */
+  private volatile boolean dozing;
+
+  /** Of all time, what urgent work took in the midst of other steps, in nanoseconds. */
+  private long interrupted;
+
   private volatile boolean stopping;
   private volatile @Nullable String fault;
   private final CountDownLatch failed = new CountDownLatch(1);
 
   /** When the present step or command began, in nanoseconds; 0 between them. */
   private volatile long busySince;
+
+  /**
+   * A step of each stage, which returns whether it did anything.
+   *
+   * @param all in the order of their turns
+   * @param urgent those of them that run in the midst of others, too
+   */
+  public record Steps(List<BooleanSupplier> all, List<BooleanSupplier> urgent) {
+    static final Steps NONE = new Steps(List.of(), List.of());
+
+    public Steps {
+      all = List.copyOf(all);
+      urgent = List.copyOf(urgent);
+    }
+  }
+
+  /** Commands that run in the order in which they came. */
+  public final class Lane implements Executor {
+    private final MpscUnboundedArrayQueue<Command> queue = new MpscUnboundedArrayQueue<>(1024);
+
+    private Lane() {}
+
+    /**
+     * Hands over new work. False when too much is waiting, or the loop is stopping: nothing ran.
+     */
+    public boolean offer(Runnable command) {
+      if (stopping || admissions.incrementAndGet() > admissionLimit) {
+        admissions.decrementAndGet();
+        return false;
+      }
+      enqueue(new Command(command, true));
+      return true;
+    }
+
+    /** Hands over what follows from work that was admitted. Never refused, never run in place. */
+    @Override
+    public void execute(Runnable command) {
+      enqueue(new Command(command, false));
+    }
+
+    private void enqueue(Command command) {
+      queue.offer(command);
+      if (sleeping || (dozing && this == urgent)) {
+        LockSupport.unpark(thread);
+      }
+    }
+
+    private boolean isEmpty() {
+      return queue.isEmpty();
+    }
+
+    private boolean drain() {
+      int done = 0;
+      for (Command command; done < DRAIN_LIMIT && (command = queue.poll()) != null; done++) {
+        if (command.admission()) {
+          admissions.decrementAndGet();
+        }
+        Runnable body = command.body();
+        guarded(() -> {
+          body.run();
+          return true;
+        });
+      }
+      return done > 0;
+    }
+  }
 
   /**
    * @param name of the thread
@@ -71,45 +152,78 @@ public final class EngineLoop implements Executor, AutoCloseable {
   /**
    * Starts the thread.
    *
-   * @param steps one for each stage, in the order of their turns; returns whether it did anything
    * @param onIdle runs on the engine thread when there was work and now there is none
    */
-  public void start(List<BooleanSupplier> steps, Runnable onIdle) {
-    this.steps = List.copyOf(steps);
+  public void start(Steps steps, Runnable onIdle) {
+    this.steps = steps;
     this.onIdle = requireNonNull(onIdle, "onIdle is null");
     thread.start();
   }
 
-  /** Hands over new work. False when too much is waiting, or the loop is stopping: nothing ran. */
+  /** As {@link Lane#offer}, for all stages but urgent ones. */
   public boolean offer(Runnable command) {
-    if (stopping || admissions.incrementAndGet() > admissionLimit) {
-      admissions.decrementAndGet();
-      return false;
-    }
-    enqueue(new Command(command, true));
-    return true;
+    return commands.offer(command);
   }
 
-  /** Hands over what follows from work that was admitted. Never refused, never run in place. */
+  /** As {@link Lane#execute}, for all stages but urgent ones. */
   @Override
   public void execute(Runnable command) {
-    enqueue(new Command(command, false));
+    commands.execute(command);
   }
 
-  private void enqueue(Command command) {
-    commands.offer(command);
-    if (sleeping) {
-      LockSupport.unpark(thread);
+  /** For stages whose steps may be {@link Steps#urgent}. */
+  public Lane urgent() {
+    return urgent;
+  }
+
+  /**
+   * Waits, in a step that may be interrupted, and does what is urgent meanwhile. For the engine
+   * thread.
+   *
+   * @param dueNanos until when, by {@link System#nanoTime}
+   * @return what urgent work took, by which the step ends later; 0 when there was none
+   */
+  public long interlude(long dueNanos) {
+    checkThread();
+    while (true) {
+      long began = System.nanoTime();
+      if (runUrgent()) {
+        long took = Math.max(1, System.nanoTime() - began);
+        interrupted += took;
+        return took;
+      }
+      if (began >= dueNanos || Thread.currentThread().isInterrupted()) {
+        return 0;
+      }
+      // A producer that does not see this flag has queued before we look at the queue again.
+      dozing = true;
+      if (urgent.isEmpty()) {
+        LockSupport.parkNanos(this, dueNanos - began);
+      }
+      dozing = false;
     }
+  }
+
+  private boolean runUrgent() {
+    boolean worked = urgent.drain();
+    for (BooleanSupplier step : steps.urgent()) {
+      worked |= guarded(step);
+    }
+    return worked;
+  }
+
+  /** What urgent work has taken in the midst of other steps so far. On the engine thread. */
+  public long interruptedNanos() {
+    return interrupted;
   }
 
   /**
    * Gives the loop other steps, from its next round on. To be called by a command, on the engine
    * thread.
    */
-  public void exchange(List<BooleanSupplier> others) {
+  public void exchange(Steps others) {
     checkThread();
-    steps = List.copyOf(others);
+    steps = others;
   }
 
   /**
@@ -160,7 +274,7 @@ public final class EngineLoop implements Executor, AutoCloseable {
 
   /** Whether no command waits. Exact on the engine thread for commands handed over before. */
   public boolean isDrained() {
-    return commands.isEmpty();
+    return commands.isEmpty() && urgent.isEmpty();
   }
 
   /** Fails when the caller is not the engine thread, whose state it is about to touch. */
@@ -210,9 +324,9 @@ public final class EngineLoop implements Executor, AutoCloseable {
 
   private void run() {
     boolean dirty = false;
-    while (!stopping || !commands.isEmpty()) {
-      boolean worked = drain();
-      for (BooleanSupplier step : steps) {
+    while (!stopping || !isDrained()) {
+      boolean worked = commands.drain() | urgent.drain();
+      for (BooleanSupplier step : steps.all()) {
         worked |= guarded(step);
       }
       if (worked) {
@@ -221,7 +335,7 @@ public final class EngineLoop implements Executor, AutoCloseable {
       }
       long before = System.nanoTime();
       sleepUntilCommand();
-      if (dirty && commands.isEmpty() && System.nanoTime() - before >= PARK_NANOS / 2) {
+      if (dirty && isDrained() && System.nanoTime() - before >= PARK_NANOS / 2) {
         dirty = false;
         guarded(() -> {
           onIdle.run();
@@ -231,22 +345,8 @@ public final class EngineLoop implements Executor, AutoCloseable {
     }
   }
 
-  private boolean drain() {
-    int done = 0;
-    for (Command command; done < DRAIN_LIMIT && (command = commands.poll()) != null; done++) {
-      if (command.admission()) {
-        admissions.decrementAndGet();
-      }
-      Runnable body = command.body();
-      guarded(() -> {
-        body.run();
-        return true;
-      });
-    }
-    return done > 0;
-  }
-
   private boolean guarded(BooleanSupplier work) {
+    boolean amidst = busySince != 0;
     busySince = System.nanoTime() | 1;
     try {
       return work.getAsBoolean();
@@ -261,14 +361,14 @@ public final class EngineLoop implements Executor, AutoCloseable {
       log.error("An error reached the engine loop; the node reports itself unhealthy", e);
       return false;
     } finally {
-      busySince = 0;
+      busySince = amidst ? System.nanoTime() | 1 : 0;
     }
   }
 
   private void sleepUntilCommand() {
     // A producer that does not see this flag has queued before we look at the queue again.
     sleeping = true;
-    if (commands.isEmpty() && !stopping) {
+    if (isDrained() && !stopping) {
       LockSupport.parkNanos(this, PARK_NANOS);
     }
     sleeping = false;

@@ -5,6 +5,7 @@ import static org.awaitility.Awaitility.await;
 
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -34,7 +35,7 @@ final class EngineLoopTest {
     for (int i = 0; i < 5000; i++) {
       loop.execute(followed::incrementAndGet);
     }
-    loop.start(List.of(), () -> {});
+    loop.start(EngineLoop.Steps.NONE, () -> {});
     await().untilAtomic(followed, org.hamcrest.Matchers.is(5000));
     assertThat(admitted).hasValue(4);
     CountDownLatch again = new CountDownLatch(1);
@@ -45,7 +46,7 @@ final class EngineLoopTest {
   @Test
   void commandsOfOneThreadKeepTheirOrder() {
     List<Integer> seen = new ArrayList<>();
-    loop.start(List.of(), () -> {});
+    loop.start(EngineLoop.Steps.NONE, () -> {});
     for (int i = 0; i < 20_000; i++) {
       int number = i;
       loop.execute(() -> seen.add(number));
@@ -76,7 +77,7 @@ final class EngineLoopTest {
           }
           return false;
         };
-    loop.start(List.of(failing, working), () -> {});
+    loop.start(new EngineLoop.Steps(List.of(failing, working), List.of()), () -> {});
     await().until(() -> rounds.get() > 3);
     assertThat(turns).containsExactly("a", "b", "a", "b", "a", "b");
     assertThat(loop.defects()).isEqualTo(3);
@@ -85,7 +86,7 @@ final class EngineLoopTest {
 
   @Test
   void anErrorIsAFaultAndTheLoopGoesOn() {
-    loop.start(List.of(), () -> {});
+    loop.start(EngineLoop.Steps.NONE, () -> {});
     loop.execute(() -> {
       throw new LinkageError("broken");
     });
@@ -98,7 +99,7 @@ final class EngineLoopTest {
   @Test
   void idleIsToldOnceAfterWork() {
     AtomicInteger idle = new AtomicInteger();
-    loop.start(List.of(), idle::incrementAndGet);
+    loop.start(EngineLoop.Steps.NONE, idle::incrementAndGet);
     loop.execute(() -> {});
     await().until(() -> idle.get() == 1);
     await().during(Duration.ofMillis(300)).until(() -> idle.get() == 1);
@@ -112,7 +113,7 @@ final class EngineLoopTest {
     for (int i = 0; i < 100; i++) {
       loop.execute(done::incrementAndGet);
     }
-    loop.start(List.of(), () -> {});
+    loop.start(EngineLoop.Steps.NONE, () -> {});
     assertThat(loop.close(Duration.ofSeconds(5))).isTrue();
     assertThat(done).hasValue(100);
     assertThat(loop.offer(() -> {})).isFalse();
@@ -121,15 +122,57 @@ final class EngineLoopTest {
   @Test
   void anErrorIsToldToWhoeverWaitsForOne() throws InterruptedException {
     AtomicInteger steps = new AtomicInteger();
-    loop.start(
-        List.of(() -> {
+    BooleanSupplier failing =
+        () -> {
           if (steps.incrementAndGet() == 2) {
             throw new OutOfMemoryError("no room");
           }
           return true;
-        }),
-        () -> {});
+        };
+    loop.start(new EngineLoop.Steps(List.of(failing), List.of()), () -> {});
     assertThat(loop.awaitFault()).contains("no room", "restart").isEqualTo(loop.fault());
     assertThat(loop.defects()).isEqualTo(1);
+  }
+
+  @Test
+  void urgentWorkRunsInTheMidstOfAStepAndTheRestWaits() throws InterruptedException {
+    List<String> seen = Collections.synchronizedList(new ArrayList<>());
+    AtomicInteger tiles = new AtomicInteger();
+    CountDownLatch begun = new CountDownLatch(1);
+    CountDownLatch over = new CountDownLatch(1);
+    BooleanSupplier interruptible =
+        () -> {
+          if (over.getCount() == 0) {
+            return false;
+          }
+          begun.countDown();
+          long due = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
+          while (loop.interlude(due) > 0) {
+            if (seen.contains("tile")) {
+              // Long before it was due.
+              seen.add("step");
+              over.countDown();
+              return true;
+            }
+          }
+          return true;
+        };
+    BooleanSupplier urgent =
+        () -> {
+          boolean any = tiles.get() > 0;
+          if (any) {
+            tiles.decrementAndGet();
+            seen.add("tile");
+          }
+          return any;
+        };
+    loop.start(new EngineLoop.Steps(List.of(interruptible, urgent), List.of(urgent)), () -> {});
+    begun.await();
+    loop.execute(() -> seen.add("command"));
+    assertThat(loop.urgent().offer(tiles::incrementAndGet)).isTrue();
+    over.await();
+    await().until(() -> seen.size() == 3);
+    assertThat(seen).containsExactly("tile", "step", "command");
+    assertThat(loop.call(loop::interruptedNanos, Duration.ofSeconds(5))).isPositive();
   }
 }

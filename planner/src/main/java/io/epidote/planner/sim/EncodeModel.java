@@ -174,7 +174,7 @@ final class EncodeModel implements StageModel {
       tilesDecoding += tiles;
       Picture begun = first;
       long nanos = Math.round(shape.device().pictureMs().orElse(0) * 1e6);
-      events.after(nanos, () -> node.execute(() -> decoded(begun, nanos)));
+      events.after(nanos, () -> node.executeUrgent(() -> decoded(begun, nanos)));
     }
   }
 

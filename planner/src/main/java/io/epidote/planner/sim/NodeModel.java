@@ -15,6 +15,7 @@ import io.epidote.router.cluster.Member;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -22,19 +23,33 @@ import org.jspecify.annotations.Nullable;
  * something to do, and again; its KV blocks; and the link into it.
  */
 final class NodeModel {
+  /** As an emulated device's steps are. */
+  private static final int MOST_STRETCHED = 8;
+
   private final Events events;
   private final ClusterShape shape;
-  private final ClusterShape.Node node;
+  private ClusterShape.Node node;
   private final EmulatedLink link;
   private final ArrayDeque<Runnable> commands = new ArrayDeque<>();
   private final List<StageModel> stages = new ArrayList<>();
-  private final KvModel kv;
-  private final @Nullable DecodeModel decode;
-  private final @Nullable PrefillModel prefill;
-  private final @Nullable EncodeModel encode;
+  private @Nullable KvModel kv;
+  private @Nullable DecodeModel decode;
+  private @Nullable PrefillModel prefill;
+  private @Nullable EncodeModel encode;
   private @Nullable Member member;
   private boolean awake;
   private boolean worked;
+
+  /** Whether a step of encode runs in the midst of one of decode. */
+  private boolean urgent;
+
+  /** By what the step that runs was interrupted, and by how much it may be. */
+  private long interruptedNanos;
+
+  private long mostInterruptedNanos;
+
+  /** Of that, what it has not waited for yet. */
+  private long waitNanos;
 
   /** Whose turn it is, or -1 when commands are next. */
   private int turn = -1;
@@ -46,36 +61,39 @@ final class NodeModel {
     this.events = events;
     this.shape = shape;
     this.node = node;
-    Room room = shape.sizes().apply(node.stages());
     Host host = shape.host();
     Pace pace = shape.device().pace().orElse(new Pace(host.bytesPerSecond(), 2 * host.hopNanos()));
     this.link = new EmulatedLink(pace, 0);
-    Blocks blocks = new Blocks(Math.max(1, room.kv()), events::now);
-    this.kv =
-        new KvModel(
-            blocks,
-            new KvBudget(Math.max(1, room.kv()), room.swap(), new AnswerLengths()),
-            new EarlyHolders(blocks.line()));
-    boolean decodes = node.has(Stage.STAGE_DECODE);
-    this.decode = decodes ? new DecodeModel(events, this, shape) : null;
-    this.prefill =
-        node.has(Stage.STAGE_PREFILL)
-            ? new PrefillModel(events, this, shape, room.prefillTiles(), decodes)
-            : null;
-    this.encode =
-        node.has(Stage.STAGE_ENCODE)
-            ? new EncodeModel(events, this, shape, room.encodeTiles())
-            : null;
+    add(node);
+  }
+
+  /**
+   * Stages come to those that are here; a command. As in a real node they share nothing: encode
+   * comes to others, or they to it.
+   */
+  void add(ClusterShape.Node next) {
+    node = next;
+    Room room = shape.sizes().apply(node.stages());
+    if (decode == null && prefill == null) {
+      Blocks blocks = new Blocks(Math.max(1, room.kv()), events::now);
+      kv =
+          new KvModel(
+              blocks,
+              new KvBudget(Math.max(1, room.kv()), room.swap(), new AnswerLengths()),
+              new EarlyHolders(blocks.line()));
+      boolean decodes = node.has(Stage.STAGE_DECODE);
+      decode = decodes ? new DecodeModel(events, this, shape) : null;
+      prefill =
+          node.has(Stage.STAGE_PREFILL)
+              ? new PrefillModel(events, this, shape, room.prefillTiles(), decodes)
+              : null;
+    }
+    if (encode == null && node.has(Stage.STAGE_ENCODE)) {
+      encode = new EncodeModel(events, this, shape, room.encodeTiles());
+    }
     // Decode has the first turn of a round, as in a real node.
-    if (decode != null) {
-      stages.add(decode);
-    }
-    if (prefill != null) {
-      stages.add(prefill);
-    }
-    if (encode != null) {
-      stages.add(encode);
-    }
+    stages.clear();
+    Stream.of(decode, prefill, encode).filter(stage -> stage != null).forEach(stages::add);
   }
 
   void joined(Member as) {
@@ -87,7 +105,7 @@ final class NodeModel {
   }
 
   KvModel kv() {
-    return kv;
+    return requireNonNull(kv);
   }
 
   DecodeModel decode() {
@@ -123,7 +141,10 @@ final class NodeModel {
       while (turn < stages.size()) {
         long nanos = stages.get(turn).begin();
         if (nanos > StageModel.ARRANGED) {
+          interruptedNanos = 0;
+          mostInterruptedNanos = MOST_STRETCHED * nanos;
           events.after(nanos, this::stepped);
+          runUrgent();
           return;
         }
         worked |= nanos == StageModel.ARRANGED;
@@ -137,7 +158,53 @@ final class NodeModel {
     }
   }
 
+  /**
+   * Hands over a command of the encode stage, which does not wait for a step of decode where no
+   * prompt is prefilled. As in a real node.
+   */
+  void executeUrgent(Runnable command) {
+    if (isInterruptible()) {
+      command.run();
+      runUrgent();
+    } else {
+      execute(command);
+    }
+  }
+
+  private boolean isInterruptible() {
+    return prefill == null
+        && encode != null
+        && awake
+        && turn >= 0
+        && turn < stages.size()
+        && stages.get(turn) == decode;
+  }
+
+  private void runUrgent() {
+    if (!urgent && isInterruptible() && interruptedNanos < mostInterruptedNanos) {
+      long nanos = encode().begin();
+      if (nanos > StageModel.ARRANGED) {
+        urgent = true;
+        interruptedNanos += nanos;
+        waitNanos += nanos;
+        events.after(
+            nanos,
+            () -> {
+              encode().finish();
+              urgent = false;
+              runUrgent();
+            });
+      }
+    }
+  }
+
   private void stepped() {
+    if (waitNanos > 0) {
+      long more = waitNanos;
+      waitNanos = 0;
+      events.after(more, this::stepped);
+      return;
+    }
     stages.get(turn).finish();
     worked = true;
     turn++;
@@ -178,7 +245,7 @@ final class NodeModel {
             .addAllStages(node.stages())
             .setKvBlockBytes(prefill == null && decode == null ? 0 : shape.device().kvBlockBytes())
             .setMediaBlockBytes(prefill == null && encode == null ? 0 : shape.device().tileBytes())
-            .setKvBlocksTotal(prefill == null && decode == null ? 0 : kv.blocks().total())
+            .setKvBlocksTotal(prefill == null && decode == null ? 0 : kv().blocks().total())
             .setQueued(stages.stream().mapToInt(StageModel::queued).sum());
     stages.forEach(stage -> stage.describe(status));
     return status.build();
@@ -186,7 +253,7 @@ final class NodeModel {
 
   /** Blocks that are held for requests: none when there are none. */
   int blocksUsed() {
-    return kv.blocks().used()
+    return kv().blocks().used()
         + (prefill == null ? 0 : prefill.mediaUsed())
         + (encode == null ? 0 : encode.mediaUsed());
   }

@@ -7,6 +7,7 @@ import io.epidote.router.cluster.Member;
 import io.epidote.router.roles.RolePolicy;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 
 /** What a router's role control is: it looks once a second and does what its policy says. */
 final class RoleModel {
@@ -42,7 +43,7 @@ final class RoleModel {
     }
   }
 
-  private void exchange(List<Member> nodes, Stage to) {
+  private void exchange(List<Member> nodes, Set<Stage> to) {
     long began = simulation.events().now();
     underWay = nodes.size();
     for (Member node : List.copyOf(nodes)) {

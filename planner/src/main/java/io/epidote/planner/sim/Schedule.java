@@ -40,10 +40,31 @@ public record Schedule(List<Sending> sendings, int warmUp) {
     }
     double ms = warmUp * apartMs;
     for (int i = 0; i < count; i++) {
-      ms += -Math.log(1 - random.nextDouble()) / rate * 1000;
+      ms += apartMs(rate, random);
       sendings.add(new Sending(ms, any(mix, random)));
     }
     return new Schedule(sendings, warmUp);
+  }
+
+  /**
+   * Requests that arrive at random, in their order; all are counted.
+   *
+   * @param rate requests a second
+   * @param seed decides when
+   */
+  public static Schedule poisson(List<Request> requests, double rate, long seed) {
+    SplittableRandom random = new SplittableRandom(seed);
+    List<Sending> sendings = new ArrayList<>(requests.size());
+    double ms = 0;
+    for (Request request : requests) {
+      ms += apartMs(rate, random);
+      sendings.add(new Sending(ms, request));
+    }
+    return new Schedule(sendings, 0);
+  }
+
+  private static double apartMs(double rate, SplittableRandom random) {
+    return -Math.log(1 - random.nextDouble()) / rate * 1000;
   }
 
   private static Request any(List<Request> mix, SplittableRandom random) {

@@ -202,8 +202,12 @@ public final class Simulation {
    * @param drainNanos how long they may take
    * @param loadNanos from then until it has its new stages
    */
-  void exchange(Member member, Stage to, long drainNanos, long loadNanos, Runnable done) {
+  void exchange(Member member, Set<Stage> to, long drainNanos, long loadNanos, Runnable done) {
     NodeModel node = requireNonNull(nodes.get(member));
+    if (to.containsAll(member.stages())) {
+      events.after(loadNanos, () -> node.execute(() -> add(node, to, done)));
+      return;
+    }
     cluster.leave(member);
     drain(
         node,
@@ -215,10 +219,20 @@ public final class Simulation {
           events.after(
               loadNanos,
               () -> {
-                join(new ClusterShape.Node(node.id(), Set.of(to)));
+                join(new ClusterShape.Node(node.id(), to));
                 done.run();
               });
         });
+  }
+
+  /** Stages come to those of a node, which go on. A command of the node. */
+  private void add(NodeModel node, Set<Stage> to, Runnable done) {
+    node.add(new ClusterShape.Node(node.id(), to));
+    cluster.leave(node.member());
+    Member member = cluster.join(node.status());
+    node.joined(member);
+    nodes.put(member, node);
+    done.run();
   }
 
   private void drain(NodeModel node, long until, Runnable then) {
@@ -318,7 +332,8 @@ public final class Simulation {
       if (shard != null) {
         NodeModel node = requireNonNull(nodes.get(shard.seat().member()));
         events.after(
-            host.hopNanos(), () -> node.execute(() -> node.encode().ask(shard, deadline, this)));
+            host.hopNanos(),
+            () -> node.executeUrgent(() -> node.encode().ask(shard, deadline, this)));
       }
     }
 

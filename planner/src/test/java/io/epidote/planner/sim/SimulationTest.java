@@ -212,7 +212,7 @@ class SimulationTest {
     // Whether they come to wait for each other is chance.
     assertThatThrownBy(
             () -> {
-              for (int seed = 1; seed <= 40; seed++) {
+              for (int seed = 1; seed <= 2000; seed++) {
                 Simulation.run(shape, Schedule.poisson(mix, 8, 80, 0, 0, seed));
               }
             })

@@ -1,7 +1,9 @@
 package io.epidote.router.cluster;
 
 import io.epidote.proto.v1.Stage;
+import java.util.Collection;
 import java.util.List;
+import java.util.stream.Collectors;
 
 /** Stages as people and flags write them. */
 public final class StageNames {
@@ -10,6 +12,14 @@ public final class StageNames {
       List.of(Stage.STAGE_ENCODE, Stage.STAGE_PREFILL, Stage.STAGE_DECODE);
 
   private StageNames() {}
+
+  /** What a node has that has these. */
+  public static String of(Collection<Stage> stages) {
+    return ALL.stream()
+        .filter(stages::contains)
+        .map(StageNames::of)
+        .collect(Collectors.joining(" and "));
+  }
 
   public static String of(Stage stage) {
     return switch (stage) {

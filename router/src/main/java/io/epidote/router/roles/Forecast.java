@@ -3,6 +3,7 @@ package io.epidote.router.roles;
 import io.epidote.proto.v1.Stage;
 import io.epidote.router.cluster.Demand;
 import io.epidote.router.cluster.StageWork;
+import java.util.Set;
 
 /**
  * What share of requests will meet their targets over a horizon, with so many nodes for each stage:
@@ -30,12 +31,22 @@ public record Forecast(
   /** Beyond this utilisation random arrivals are not what makes a queue long. */
   private static final double FULL = 0.95;
 
+  /** What a node has that encodes and decodes at a time. */
+  static final Set<Stage> SHARED = Set.of(Stage.STAGE_ENCODE, Stage.STAGE_DECODE);
+
   /**
    * Nodes for each stage.
    *
    * @param encode that encode, and so on; a node on its way from one stage to another is in none
+   * @param shared that encode and decode, and are counted for both: they decode in the time in
+   *     which they do not encode
    */
-  public record Nodes(int encode, int prefill, int decode) {
+  public record Nodes(int encode, int prefill, int decode, int shared) {
+    /** None of which has several stages. */
+    public Nodes(int encode, int prefill, int decode) {
+      this(encode, prefill, decode, 0);
+    }
+
     int of(Stage stage) {
       return switch (stage) {
         case STAGE_ENCODE -> encode;
@@ -45,11 +56,18 @@ public record Forecast(
       };
     }
 
-    Nodes plus(Stage stage, int more) {
+    /** With so many more that have these stages. */
+    Nodes plus(Set<Stage> stages, int more) {
       return new Nodes(
-          encode + (stage == Stage.STAGE_ENCODE ? more : 0),
-          prefill + (stage == Stage.STAGE_PREFILL ? more : 0),
-          decode + (stage == Stage.STAGE_DECODE ? more : 0));
+          encode + (stages.contains(Stage.STAGE_ENCODE) ? more : 0),
+          prefill + (stages.contains(Stage.STAGE_PREFILL) ? more : 0),
+          decode + (stages.contains(Stage.STAGE_DECODE) ? more : 0),
+          shared + (stages.equals(SHARED) ? more : 0));
+    }
+
+    /** Of the decode nodes' time, what they have for it when encode nodes are so busy. */
+    private double decodeShare(double encodeBusy) {
+      return decode == 0 ? 1 : 1 - encodeBusy * shared / decode;
     }
   }
 
@@ -87,11 +105,13 @@ public record Forecast(
       Nodes now = course.at(step * STEP_S);
       double encoded = perStep;
       double encodeWait = 0;
+      double encodeBusy = 0;
       if (work.encodeMs() > 0) {
         double done =
             Math.min(encodeQueue + perStep * work.encodeMs(), now.encode() * STEP_S * 1e3);
         encodeQueue += perStep * work.encodeMs() - done;
         encoded = done / work.encodeMs();
+        encodeBusy = now.encode() == 0 ? 0 : done / (now.encode() * STEP_S * 1e3);
         encodeWait = wait(encodeQueue, work.encodeMs(), now.encode());
       }
       double done =
@@ -100,7 +120,7 @@ public record Forecast(
       double prefilled = work.prefillMs() > 0 ? done / work.prefillMs() : encoded;
       double prefillWait = wait(prefillQueue, work.prefillMs(), now.prefill());
       answers += prefilled;
-      tokenMs[step] = tokenMs(answers, now.decode());
+      tokenMs[step] = tokenMs(answers, now, encodeBusy);
       answers = Math.max(0, answers - answers * STEP_S * 1e3 / (tokenMs[step] * length));
       services[step] =
           work.encodeMs() / Math.max(1, Math.min(now.encode(), rates.tiles())) + work.prefillMs();
@@ -132,15 +152,20 @@ public record Forecast(
     return (ms + left * tokenMs[tokenMs.length - 1]) / length;
   }
 
-  /** What a token takes an answer, when so many share the nodes. */
-  double tokenMs(double answers, int nodes) {
-    if (nodes == 0) {
+  /**
+   * What a token takes an answer, when so many share the nodes.
+   *
+   * @param encodeBusy share of their time in which encode nodes encode
+   */
+  double tokenMs(double answers, Nodes nodes, double encodeBusy) {
+    double share = nodes.decodeShare(encodeBusy);
+    if (nodes.decode() == 0 || share <= 0) {
       return Double.MAX_VALUE / 1e6;
     }
-    double each = Math.max(1, answers / nodes);
+    double each = Math.max(1, answers / nodes.decode());
     double together = Math.min(each, work.answersPerNode());
     double step = work.decodeStepMs() + work.decodeAnswerMs() * together;
-    return step * each / together;
+    return step * each / together / share;
   }
 
   /** Work that arrives in a second over what the nodes can do in it; 1 is full. */

@@ -14,6 +14,7 @@ import io.epidote.router.cluster.StageNames;
 import io.epidote.router.cluster.StageWork;
 import io.epidote.router.request.Slo;
 import java.time.Duration;
+import java.util.Collection;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Executor;
@@ -104,7 +105,7 @@ public final class RoleController implements AutoCloseable {
       decision.addOptions(
           RoleOption.newBuilder()
               .addAllNodeIds(candidate.nodes().stream().map(Member::id).toList())
-              .addStages(candidate.to())
+              .addAllStages(candidate.to())
               .setAttainment(candidate.outcome().attainment())
               .setWhyNot(
                   best ? "" : look.best().isEmpty() ? "gains too little" : "another gains more"));
@@ -135,7 +136,7 @@ public final class RoleController implements AutoCloseable {
     for (Member node : chosen.nodes()) {
       threads.execute(() -> {
         try {
-          var unused = timed(node.id(), List.of(chosen.to()), rules.drain(), false);
+          var unused = timed(node.id(), chosen.to(), rules.drain(), false);
         } catch (RuntimeException e) {
           // It is logged and remembered; the node has the stages that it had.
           log.debug("A switch failed", e);
@@ -148,7 +149,7 @@ public final class RoleController implements AutoCloseable {
     }
   }
 
-  private RoleSwitch timed(String node, List<Stage> stages, Duration drain, boolean manual) {
+  private RoleSwitch timed(String node, Collection<Stage> stages, Duration drain, boolean manual) {
     long start = System.nanoTime();
     try {
       RoleSwitch done = switches.run(node, stages, drain, manual);
@@ -167,16 +168,12 @@ public final class RoleController implements AutoCloseable {
       Forecast forecast, Forecast.Nodes nodes, RoleDecision.Builder decision) {
     StageWork work = forecast.work();
     int decodes = nodes.decode();
-    double tokenMs = forecast.tokenMs(work.answers(), decodes);
+    double encode = forecast.utilisation(work.encodeMs(), nodes.encode());
+    double tokenMs = forecast.tokenMs(work.answers(), nodes, Math.clamp(encode, 0, 1));
     // A decode node at its target's pace: what its answers ask for over what they get.
     double decode = decodes == 0 ? 0 : tokenMs / forecast.tpotMs();
     decision
-        .addPressures(
-            pressure(
-                Stage.STAGE_ENCODE,
-                nodes,
-                forecast.utilisation(work.encodeMs(), nodes.encode()),
-                work.waitingEncodeMs()))
+        .addPressures(pressure(Stage.STAGE_ENCODE, nodes, encode, work.waitingEncodeMs()))
         .addPressures(
             pressure(
                 Stage.STAGE_PREFILL,

@@ -1,7 +1,5 @@
 package io.epidote.router.roles;
 
-import static java.util.Objects.requireNonNull;
-
 import io.epidote.proto.v1.Stage;
 import io.epidote.router.cluster.Demand;
 import io.epidote.router.cluster.Member;
@@ -15,6 +13,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -23,7 +22,8 @@ import org.jspecify.annotations.Nullable;
  * will meet their targets over the horizon ({@link Forecast}) with and without each switch, the
  * time in which the nodes do nothing included. It switches when the best gains enough, and has been
  * the best for a few looks; never below the floor, so many nodes at a time, and then not again
- * until the cooldown is over. Nodes with several stages are left as they are.
+ * until the cooldown is over. Nodes with several stages are left as they are, but for those that
+ * encode and decode where the rules have that.
  *
  * <p>It keeps no time of its own and does nothing, so that a simulation asks it, too. Thread-safe.
  */
@@ -56,19 +56,26 @@ public final class RolePolicy {
   /** Of a switch, before one was seen. */
   private static final double SOME_LOAD_MS = 1000;
 
-  /** One stage's nodes that are to have another. */
-  private record Move(Stage from, Stage to) {}
+  /** Nodes of some kind that are to be of another. */
+  private record Move(Set<Set<Stage>> from, Set<Stage> to) {}
 
   /**
    * A switch that could be done.
    *
+   * @param from what the nodes have, each one of these
+   * @param to what they get
    * @param nodes that are switched now, those with the least to do
    * @param outcome as things are
    * @param gain in the forecast's score, in the worst case
    * @param times nodes in all for that gain, the others later
    */
   public record Candidate(
-      Stage from, Stage to, List<Member> nodes, Forecast.Outcome outcome, double gain, int times) {}
+      Set<Set<Stage>> from,
+      Set<Stage> to,
+      List<Member> nodes,
+      Forecast.Outcome outcome,
+      double gain,
+      int times) {}
 
   /**
    * What a look came to.
@@ -172,7 +179,10 @@ public final class RolePolicy {
     return "%s from %s to %s (gain %.2f%s)"
         .formatted(
             String.join(" and ", candidate.nodes().stream().map(Member::id).toList()),
-            StageNames.of(candidate.from()),
+            candidate.from().stream()
+                .map(StageNames::of)
+                .sorted()
+                .collect(Collectors.joining(" or ")),
             StageNames.of(candidate.to()),
             candidate.gain(),
             candidate.times() > candidate.nodes().size()
@@ -234,61 +244,108 @@ public final class RolePolicy {
     double[] amounts = doubts.amounts(_ -> nodes);
     double pieces = doubts.pieces(_ -> nodes);
     List<Candidate> candidates = new ArrayList<>();
-    for (Stage from : StageNames.ALL) {
-      List<Member> free =
-          members.stream()
-              .filter(member -> member.stages().equals(Set.of(from)))
-              .sorted(Comparator.comparingInt(member -> member.load(from)))
-              .toList();
-      int spare = Math.min(free.size(), nodes.of(from) - rules.floor());
-      if (spare < 1) {
-        continue;
-      }
-      for (Stage to : StageNames.ALL) {
-        if (to != from) {
-          Candidate best = null;
-          for (int times = 1; times <= Math.min(spare, AHEAD); times++) {
-            Forecast.Course course = course(nodes, from, to, times);
-            double gain = doubts.pieces(course) - pieces;
-            double[] then = doubts.amounts(course);
-            for (int i = 0; i < then.length; i++) {
-              gain = Math.min(gain, then[i] - amounts[i]);
-            }
-            if (best == null || gain > best.gain()) {
-              List<Member> now = free.subList(0, Math.min(times, rules.atOnce()));
-              best = new Candidate(from, to, now, doubts.seen().of(course), gain, times);
-            }
-          }
-          candidates.add(requireNonNull(best));
+    for (Move move : moves()) {
+      List<Member> free = spare(move, members, nodes);
+      Candidate best = null;
+      for (int times = 1; times <= free.size(); times++) {
+        List<Member> moved = free.subList(0, times);
+        Forecast.Course course = course(nodes, moved, move.to());
+        double gain = doubts.pieces(course) - pieces;
+        double[] then = doubts.amounts(course);
+        for (int i = 0; i < then.length; i++) {
+          gain = Math.min(gain, then[i] - amounts[i]);
         }
+        if (best == null || gain > best.gain()) {
+          List<Member> now = moved.subList(0, Math.min(times, rules.atOnce()));
+          best = new Candidate(move.from(), move.to(), now, doubts.seen().of(course), gain, times);
+        }
+      }
+      if (best != null) {
+        candidates.add(best);
       }
     }
     return candidates;
   }
 
-  /** So many nodes, as many at a time as may be. */
-  private Forecast.Course course(Forecast.Nodes nodes, Stage from, Stage to, int times) {
+  /**
+   * From each role to each other one. Where encode and decode are shared nobody is given one of
+   * them alone, and nodes of both kinds become shared together: so that all of them have the same
+   * to do.
+   */
+  private List<Move> moves() {
+    Set<Stage> prefill = Set.of(Stage.STAGE_PREFILL);
+    List<Set<Stage>> alone = StageNames.ALL.stream().map(Set::of).toList();
+    List<Set<Stage>> targets = rules.shared() ? List.of(Forecast.SHARED, prefill) : alone;
+    List<Move> moves = new ArrayList<>();
+    for (Set<Stage> to : targets) {
+      Set<Set<Stage>> parts =
+          to.size() > 1
+              ? to.stream().map(Set::of).collect(Collectors.toUnmodifiableSet())
+              : Set.of();
+      if (!parts.isEmpty()) {
+        moves.add(new Move(parts, to));
+      }
+      Stream.concat(alone.stream(), targets.stream())
+          .distinct()
+          .filter(from -> !from.equals(to) && !parts.contains(from))
+          .forEach(from -> moves.add(new Move(Set.of(from), to)));
+    }
+    return moves;
+  }
+
+  /** Nodes that the move is for, those with the least to do first, as far as they can be spared. */
+  private List<Member> spare(Move move, List<Member> members, Forecast.Nodes nodes) {
+    List<Member> free = new ArrayList<>();
+    Forecast.Nodes left = nodes;
+    List<Member> ordered =
+        members.stream()
+            .filter(member -> move.from().contains(member.stages()))
+            .sorted(Comparator.comparingInt(RolePolicy::load))
+            .toList();
+    for (Member member : ordered) {
+      boolean adds = move.to().containsAll(member.stages());
+      Forecast.Nodes then = adds ? left : left.plus(member.stages(), -1);
+      boolean kept =
+          adds || member.stages().stream().allMatch(stage -> then.of(stage) >= rules.floor());
+      if (kept && (adds || free.size() < AHEAD)) {
+        free.add(member);
+        left = then;
+      }
+    }
+    return free;
+  }
+
+  private static int load(Member member) {
+    return member.stages().stream().mapToInt(member::load).sum();
+  }
+
+  /** These nodes, as many at a time as may be. */
+  private Forecast.Course course(Forecast.Nodes nodes, List<Member> moved, Set<Stage> to) {
     double switchS = switchMs / 1e3;
     double period =
         switchS + Math.max(rules.cooldown().toMillis(), LOOKS * PERIOD.toMillis()) / 1e3;
     return seconds -> {
       int turns = (int) Math.floor(seconds / period);
-      int begun = Math.min(times, (1 + turns) * rules.atOnce());
+      int begun = Math.min(moved.size(), (1 + turns) * rules.atOnce());
       boolean away = seconds - turns * period < switchS;
-      int done = away ? Math.min(times, turns * rules.atOnce()) : begun;
-      return nodes.plus(from, -begun).plus(to, done);
+      int done = away ? Math.min(moved.size(), turns * rules.atOnce()) : begun;
+      Forecast.Nodes then = nodes;
+      for (int i = 0; i < begun; i++) {
+        Set<Stage> had = moved.get(i).stages();
+        // What stages come to goes on meanwhile.
+        boolean goesOn = i >= done && to.containsAll(had);
+        then = goesOn ? then : then.plus(had, -1).plus(to, i < done ? 1 : 0);
+      }
+      return then;
     };
   }
 
-  private static Forecast.Nodes count(List<Member> members) {
-    return new Forecast.Nodes(
-        count(members, Stage.STAGE_ENCODE),
-        count(members, Stage.STAGE_PREFILL),
-        count(members, Stage.STAGE_DECODE));
-  }
-
   /** One with several stages counts for each. */
-  private static int count(List<Member> members, Stage stage) {
-    return (int) members.stream().filter(member -> member.stages().contains(stage)).count();
+  private static Forecast.Nodes count(List<Member> members) {
+    Forecast.Nodes nodes = new Forecast.Nodes(0, 0, 0);
+    for (Member member : members) {
+      nodes = nodes.plus(member.stages(), 1);
+    }
+    return nodes;
   }
 }

@@ -11,13 +11,26 @@ import java.time.Duration;
  * @param cooldown from the end of a switch to the next decision
  * @param horizon over which a switch has to pay
  * @param drain how long a node's running requests may take to end before they go on elsewhere
+ * @param shared whether nodes may be given encode and decode together
  */
 public record RoleRules(
-    boolean automatic, int floor, int atOnce, Duration cooldown, Duration horizon, Duration drain) {
+    boolean automatic,
+    int floor,
+    int atOnce,
+    Duration cooldown,
+    Duration horizon,
+    Duration drain,
+    boolean shared) {
   /** By hand only. */
   public static final RoleRules MANUAL =
       new RoleRules(
-          false, 1, 3, Duration.ofSeconds(10), Duration.ofSeconds(30), Duration.ofSeconds(2));
+          false,
+          1,
+          3,
+          Duration.ofSeconds(10),
+          Duration.ofSeconds(30),
+          Duration.ofSeconds(2),
+          false);
 
   public RoleRules {
     if (floor < 1) {

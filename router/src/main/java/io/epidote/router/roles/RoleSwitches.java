@@ -106,8 +106,8 @@ public final class RoleSwitches {
       log.info(
           "Node {} is {} now, and was {}: {} ms, {}",
           nodeId,
-          names(wanted),
-          names(member.stages()),
+          StageNames.of(wanted),
+          StageNames.of(member.stages()),
           (System.nanoTime() - start) / 1_000_000,
           response.getPhasesList().stream()
               .map(phase -> String.format(Locale.ROOT, "%s %.0f", phase.getName(), phase.getMs()))
@@ -116,7 +116,8 @@ public final class RoleSwitches {
     } catch (RuntimeException e) {
       EpidoteException error = GrpcErrors.fromStatus(e);
       done.setError(String.valueOf(error.getMessage()));
-      log.warn("Node {} could not become {}: {}", nodeId, names(wanted), error.getMessage());
+      log.warn(
+          "Node {} could not become {}: {}", nodeId, StageNames.of(wanted), error.getMessage());
       throw error;
     } finally {
       underWay.remove(nodeId);
@@ -131,7 +132,7 @@ public final class RoleSwitches {
     }
     if (member.stages().equals(EnumSet.copyOf(wanted))) {
       throw new EpidoteException.InvalidRequest(
-          "Node %s has %s already.".formatted(member.id(), names(wanted)));
+          "Node %s has %s already.".formatted(member.id(), StageNames.of(wanted)));
     }
     for (Stage stage : member.stages()) {
       boolean kept =
@@ -185,9 +186,5 @@ public final class RoleSwitches {
           .map(entry -> entry.what().toBuilder().setAgeMs((now - entry.endedNanos()) / 1e6).build())
           .toList();
     }
-  }
-
-  static String names(Collection<Stage> stages) {
-    return stages.stream().map(StageNames::of).collect(Collectors.joining(", "));
   }
 }

@@ -76,8 +76,8 @@ class ForecastTest {
   @Test
   void answersBeyondANodesRoomWaitForOthers() {
     Forecast forecast = forecast(1, 100, new StageWork(0, 50, 10, 1, 4, 0, 0, 0));
-    assertThat(forecast.tokenMs(4, 1)).isCloseTo(14, within(1e-9));
-    assertThat(forecast.tokenMs(8, 1)).isCloseTo(28, within(1e-9));
+    assertThat(forecast.tokenMs(4, new Nodes(1, 1, 1), 0)).isCloseTo(14, within(1e-9));
+    assertThat(forecast.tokenMs(8, new Nodes(1, 1, 1), 0)).isCloseTo(28, within(1e-9));
   }
 
   @Property
