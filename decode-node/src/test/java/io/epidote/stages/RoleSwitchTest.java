@@ -199,10 +199,52 @@ final class RoleSwitchTest {
       assertFails(node, Status.Code.FAILED_PRECONDITION, "no such weights");
       assertThat(loads[0]).isEqualTo(2);
       assertAnswers(cluster);
-      SwitchRoleResponse done = switchTo(node, 0, 100, Stage.STAGE_ENCODE, Stage.STAGE_DECODE);
+      SwitchRoleResponse done = switchTo(node, 0, 100, Stage.STAGE_PREFILL, Stage.STAGE_DECODE);
       assertThat(done.getPhasesList())
           .extracting(RolePhase::getName)
           .containsExactly("hand_over", "drain", "unload", "load", "admit");
+      assertAnswers(cluster);
+    }
+  }
+
+  @Test
+  void stagesThatComeToOthersLeaveWhatRunsAlone() {
+    try (Cluster cluster = new Cluster("E-P-D", Set.of(), TestNode.Options.defaults())) {
+      TestNode node = cluster.decode;
+      CountDownLatch running = new CountDownLatch(3);
+      CountDownLatch goOn = new CountDownLatch(1);
+      node.decoder.beforeStep =
+          chunks -> {
+            if (running.getCount() == 0) {
+              awaitQuietly(goOn);
+            }
+          };
+      Run run =
+          cluster.driver.start(
+              REQUEST,
+              (moment, current) -> {
+                if (moment == Moment.TOKEN) {
+                  running.countDown();
+                }
+              });
+      awaitQuietly(running);
+      node.beforeLoad =
+          () -> {
+            throw new EpidoteException.BadCheckpoint("no such weights");
+          };
+      assertThatThrownBy(() -> switchTo(node, 0, 0, Stage.STAGE_ENCODE, Stage.STAGE_DECODE))
+          .hasMessageContaining("no such weights");
+      node.beforeLoad = goOn::countDown;
+      SwitchRoleResponse done = switchTo(node, 0, 0, Stage.STAGE_ENCODE, Stage.STAGE_DECODE);
+      assertThat(done.getPhasesList())
+          .extracting(RolePhase::getName)
+          .containsExactly("load", "admit");
+      assertThat(Cluster.await(run).tokens()).isEqualTo(REQUEST.expected(Set.of()));
+      assertAnswers(cluster);
+      // All that is shared goes when stages go.
+      switchTo(node, 1, 1000, Stage.STAGE_ENCODE);
+      assertThat(node.runtime.status().join().getStagesList()).containsExactly(Stage.STAGE_ENCODE);
+      switchTo(node, 2, 1000, Stage.STAGE_ENCODE, Stage.STAGE_DECODE);
       assertAnswers(cluster);
     }
   }
