@@ -39,6 +39,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
@@ -50,7 +51,7 @@ class RolesTest {
   /** From each stage to each other. */
   private static final List<String> WAY = List.of("P", "E", "D", "P", "D", "E", "P");
 
-  /** Stages come to others, and go again. */
+  /** And on: stages come to others, and go again. */
   private static final List<String> SHARING = List.of("D", "ED", "E", "ED", "P");
 
   private static List<NodeSpec> specs(String spare) {
@@ -161,23 +162,7 @@ class RolesTest {
   /** Every request that runs meanwhile gets the answer that it would have got. */
   @Test
   void underLoadNoRequestFailsAndNoAnswerChanges() throws Exception {
-    changeUnderLoad(WAY);
-  }
-
-  /** What a node goes on with is not drained where stages come to it. */
-  @Test
-  void stagesThatComeToOthersLeaveThemAsTheyWere() throws Exception {
-    List<SwitchRoleResponse> done = changeUnderLoad(SHARING);
-    for (int i : new int[] {0, 2}) {
-      assertThat(done.get(i).getPhasesList())
-          .as("%s to %s", SHARING.get(i), SHARING.get(i + 1))
-          .extracting(RolePhase::getName)
-          .containsExactly("load", "admit");
-    }
-  }
-
-  private static List<SwitchRoleResponse> changeUnderLoad(List<String> way) throws Exception {
-    List<SwitchRoleResponse> changes = new ArrayList<>();
+    List<String> way = Stream.concat(WAY.stream(), SHARING.stream()).toList();
     List<GenerateRequest> questions = questions(24);
     try (ProcessCluster cluster =
             ProcessCluster.start(
@@ -209,7 +194,12 @@ class RolesTest {
               .until(() -> answered.get() > before + 10 || isAnyDone(askers));
           SwitchRoleResponse done = switchTo(address, stages(way.get(i)), i - 1, i % 2 * 2000);
           print("under load", way.get(i - 1) + " to " + way.get(i), done);
-          changes.add(done);
+          if (stages(way.get(i)).containsAll(stages(way.get(i - 1)))) {
+            // What the node has goes on, and is not drained.
+            assertThat(done.getPhasesList())
+                .extracting(RolePhase::getName)
+                .containsExactly("load", "admit");
+          }
           assertThat(mappedWeights(pid))
               .as("weights of the process as %s", way.get(i))
               .isEqualTo(weights(stages(way.get(i))));
@@ -225,7 +215,6 @@ class RolesTest {
       assertThat(client.load().getNodesList())
           .allSatisfy(node -> assertThat(node.getFault()).isEmpty());
     }
-    return changes;
   }
 
   private static boolean isAnyDone(List<Future<?>> futures) {
@@ -362,7 +351,7 @@ class RolesTest {
   void aTileWaitsForNoStepOfDecode() throws Exception {
     ClusterOptions options = new ClusterOptions().onAnyPort();
     options.node.emulation.emulate(
-        CostProfile.parse("tile_ms:1,prefill_step_ms:1,prompt_token_ms:0.01,decode_step_ms:2000"));
+        CostProfile.parse("tile_ms:1,prefill_step_ms:1,prompt_token_ms:0.01,decode_step_ms:1500"));
     try (LocalCluster cluster =
             LocalCluster.start(options, NodeSpec.parseList("ED,P"), new Progress());
         InferenceClient client = new InferenceClient(cluster.grpcAddress());
@@ -372,7 +361,7 @@ class RolesTest {
       Future<?> streaming =
           pool.submit(() ->
               client.generate(
-                  withTokens(questions.getFirst(), 6), text -> steps.incrementAndGet()));
+                  withTokens(questions.getFirst(), 4), text -> steps.incrementAndGet()));
       await().atMost(Duration.ofSeconds(30)).until(() -> steps.get() > 0);
       int before = steps.get();
       for (GenerateRequest question : questions.subList(1, 4)) {

@@ -19,6 +19,12 @@ public final class EmulatedModels {
   /** Tiles that an emulated encoder takes at a time. */
   public static final int MAX_TILES = 16;
 
+  /**
+   * Of a step's own time, what others may add to it in its midst before it is ended first: who goes
+   * first must not have everything.
+   */
+  public static final int MOST_STRETCHED = 8;
+
   static final ModelMemory NO_MEMORY = new ModelMemory("", 0, 0);
 
   private final ModelConfig config;

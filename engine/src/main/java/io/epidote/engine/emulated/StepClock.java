@@ -19,12 +19,6 @@ final class StepClock {
         return 0;
       };
 
-  /**
-   * Of a step's own time, what others may add to it before it is ended first: who goes first must
-   * not have everything.
-   */
-  private static final int MOST_STRETCHED = 8;
-
   private final TimingAudit audit;
 
   /** When the last step was over by its profile. */
@@ -48,7 +42,7 @@ final class StepClock {
     long gap = Math.max(0, startNanos - lastDue);
     boolean atOnce = gap <= nanos * AT_ONCE;
     long due = (atOnce ? lastDue : startNanos) + nanos;
-    long most = due + MOST_STRETCHED * nanos;
+    long most = due + EmulatedModels.MOST_STRETCHED * nanos;
     for (long more = 1; more > 0 && due < most; due += more) {
       more = others.await(due);
     }

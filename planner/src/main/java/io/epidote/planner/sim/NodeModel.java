@@ -2,6 +2,7 @@ package io.epidote.planner.sim;
 
 import static java.util.Objects.requireNonNull;
 
+import io.epidote.engine.emulated.EmulatedModels;
 import io.epidote.node.kv.AnswerLengths;
 import io.epidote.node.kv.EarlyHolders;
 import io.epidote.node.kv.KvBudget;
@@ -23,9 +24,6 @@ import org.jspecify.annotations.Nullable;
  * something to do, and again; its KV blocks; and the link into it.
  */
 final class NodeModel {
-  /** As an emulated device's steps are. */
-  private static final int MOST_STRETCHED = 8;
-
   private final Events events;
   private final ClusterShape shape;
   private ClusterShape.Node node;
@@ -142,7 +140,7 @@ final class NodeModel {
         long nanos = stages.get(turn).begin();
         if (nanos > StageModel.ARRANGED) {
           interruptedNanos = 0;
-          mostInterruptedNanos = MOST_STRETCHED * nanos;
+          mostInterruptedNanos = EmulatedModels.MOST_STRETCHED * nanos;
           events.after(nanos, this::stepped);
           runUrgent();
           return;
