@@ -60,6 +60,27 @@ final class RoleSwitchTest {
     }
   }
 
+  /** A request that has three tokens, and no more until then. */
+  private static Run startHeld(Cluster cluster, CountDownLatch goOn) {
+    CountDownLatch running = new CountDownLatch(3);
+    cluster.decode.decoder.beforeStep =
+        chunks -> {
+          if (running.getCount() == 0) {
+            awaitQuietly(goOn);
+          }
+        };
+    Run run =
+        cluster.driver.start(
+            REQUEST,
+            (moment, current) -> {
+              if (moment == Moment.TOKEN) {
+                running.countDown();
+              }
+            });
+    awaitQuietly(running);
+    return run;
+  }
+
   private static void assertAnswers(Cluster cluster) {
     assertThat(Cluster.await(cluster.driver.start(OTHER)).tokens())
         .isEqualTo(OTHER.expected(Set.of()));
@@ -101,23 +122,8 @@ final class RoleSwitchTest {
   @Test
   void whatRunsMayEndAndWhatIsNewIsRefused() {
     try (Cluster cluster = new Cluster("E-P-D", Set.of(), TestNode.Options.defaults())) {
-      CountDownLatch running = new CountDownLatch(3);
       CountDownLatch goOn = new CountDownLatch(1);
-      cluster.decode.decoder.beforeStep =
-          chunks -> {
-            if (running.getCount() == 0) {
-              awaitQuietly(goOn);
-            }
-          };
-      Run run =
-          cluster.driver.start(
-              REQUEST,
-              (moment, current) -> {
-                if (moment == Moment.TOKEN) {
-                  running.countDown();
-                }
-              });
-      awaitQuietly(running);
+      Run run = startHeld(cluster, goOn);
       CompletableFuture<SwitchRoleResponse> switched =
           CompletableFuture.supplyAsync(
               () -> switchTo(cluster.decode, 0, 30_000, Stage.STAGE_PREFILL));
@@ -211,23 +217,8 @@ final class RoleSwitchTest {
   void stagesThatComeToOthersLeaveWhatRunsAlone() {
     try (Cluster cluster = new Cluster("E-P-D", Set.of(), TestNode.Options.defaults())) {
       TestNode node = cluster.decode;
-      CountDownLatch running = new CountDownLatch(3);
       CountDownLatch goOn = new CountDownLatch(1);
-      node.decoder.beforeStep =
-          chunks -> {
-            if (running.getCount() == 0) {
-              awaitQuietly(goOn);
-            }
-          };
-      Run run =
-          cluster.driver.start(
-              REQUEST,
-              (moment, current) -> {
-                if (moment == Moment.TOKEN) {
-                  running.countDown();
-                }
-              });
-      awaitQuietly(running);
+      Run run = startHeld(cluster, goOn);
       node.beforeLoad =
           () -> {
             throw new EpidoteException.BadCheckpoint("no such weights");
